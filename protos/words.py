@@ -1,0 +1,388 @@
+"""The words that both sides speak, as frozen types that cannot be wrong.
+
+`codec` makes them from messages and checks every limit there; inside nobody checks again.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType
+
+SiteName = NewType("SiteName", str)
+Digest = NewType("Digest", str)
+"""SHA-256 as 64 lower-case hexadecimal digits."""
+KeyId = NewType("KeyId", str)
+"""`ed25519:` and 64 hexadecimal digits of the public key, or `x509:` and the SHA-256 of an SPKI."""
+TaskId = NewType("TaskId", str)
+
+
+class TaskKind(enum.Enum):
+    """What a site is asked to do."""
+
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """A file named by its SHA-256; size in bytes."""
+
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """The value behind a commitment that an entry carries; salt is 32 bytes."""
+
+    label: str
+    salt: bytes
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message of a site; models are names such as `builtin:linear`."""
+
+    protocol_lowest: int
+    protocol_highest: int
+    software: str
+    models: tuple[str, ...]
+    cosigned_size: int
+    clock: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The coordinator's answer to a hello."""
+
+    protocol: int
+    heartbeat_s: float
+    message_limit_bytes: int
+    clock: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Alive, and how far the task at work is; never replayed."""
+
+    task: str = ""
+    steps_done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAnswer:
+    """A site took a task, or says which of its rules refuses it."""
+
+    task: TaskId
+    accepted: bool
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementSent:
+    """A signed statement (DSSE envelope bytes) with what its commitments stand for."""
+
+    envelope: bytes
+    disclosures: tuple[Disclosure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatementReceipt:
+    """What became of a statement: its place in the ledger, or the rule that refused it.
+
+    `statement` is the SHA-256 of the envelope's bytes.
+    """
+
+    statement: Digest
+    accepted: bool
+    seq: int = 0
+    rule: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CosignatureSent:
+    """A signature line of a signed note over the checkpoint of this size."""
+
+    size: int
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRequest:
+    """A new TLS key's CSR (DER), and a DSSE envelope by the agent key over its digest."""
+
+    csr: bytes
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateIssued:
+    """PEM certificates, leaf first."""
+
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The canonical bytes of an agreement that the site is asked to consent to."""
+
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementState:
+    """What the coordinator says an agreement is now: `proposed`, `in-force`, `complete`, …"""
+
+    agreement: Digest
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of a round; everything not named here follows from the agreement itself."""
+
+    task: TaskId
+    kind: TaskKind
+    round: int
+    attempt: int
+    agreement: Digest
+    model: BlobRef
+    state: BlobRef | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop this task; the rule says why."""
+
+    task: TaskId
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSent:
+    """A new head of the log, the proof that it extends `from_size`, and its predecessor.
+
+    `note` is a signed note; `predecessor` the one before with every cosignature known, or empty.
+    """
+
+    note: str
+    from_size: int
+    consistency: tuple[bytes, ...]
+    predecessor: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalModel:
+    """The agreement is complete, and this is its model."""
+
+    agreement: Digest
+    model: BlobRef
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The last message of a session, with the rule and a sentence for people."""
+
+    rule: str
+    sentence: str
+
+
+FromSiteBody = (
+    Hello | Heartbeat | TaskAnswer | StatementSent | CosignatureSent | CertificateRequest
+)
+ToSiteBody = (
+    Welcome
+    | Heartbeat
+    | Proposal
+    | AgreementState
+    | Task
+    | Cancel
+    | StatementReceipt
+    | CheckpointSent
+    | CertificateIssued
+    | FinalModel
+    | Goodbye
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FromSite:
+    """A message of a session; `seq` 0 is never replayed, `ack` is the other side's last taken."""
+
+    body: FromSiteBody
+    seq: int = 0
+    ack: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToSite:
+    """A message of a session; `seq` 0 is never replayed, `ack` is the other side's last taken."""
+
+    body: ToSiteBody
+    seq: int = 0
+    ack: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRequest:
+    """A file from a byte offset on."""
+
+    digest: Digest
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRef:
+    """A transfer is bound to round, attempt, digest and size; the site is the certificate's."""
+
+    round: int
+    attempt: int
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOffset:
+    """From which byte to go on, and whether all of it is there."""
+
+    offset: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UploadHeader:
+    """The first part of an upload; `statement` is `contribution-made` as a DSSE envelope."""
+
+    upload: UploadRef
+    offset: int
+    statement: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An update that is safely on the coordinator's disk and in the ledger at `seq`."""
+
+    digest: Digest
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolRequest:
+    """A newcomer's token secret, CSR (DER) and signed `enrolled` statement."""
+
+    secret: bytes
+    csr: bytes
+    statement: bytes
+    clock: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The newcomer's certificates (PEM, leaf first), the root's (PEM) and the log's vkey."""
+
+    chain: bytes
+    root: bytes
+    ledger_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAct:
+    """An operator's signed statement; `document` is the agreement of a proposal."""
+
+    envelope: bytes
+    disclosures: tuple[Disclosure, ...] = ()
+    document: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorActed:
+    """What became of an act; `result` is the token of an invitation."""
+
+    pending: bool
+    seq: int
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """Where a site stands, for eyes."""
+
+    name: SiteName
+    connected: bool
+    consent: str
+    doing: str
+    waiting_for: str
+    steps_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class RosterKey:
+    """The keys of an enrolled name: officer keys of a site, the key of an operator or auditor."""
+
+    name: str
+    role: str
+    keys: tuple[KeyId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAct:
+    """An act that waits for a second operator's signature."""
+
+    digest: Digest
+    act: str
+    by: str
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """Where the federation stands."""
+
+    federation: str
+    state: str
+    agreement: str
+    proposed: str
+    round: int
+    attempt: int
+    round_state: str
+    sites: tuple[SiteStatus, ...]
+    enrolled: tuple[RosterKey, ...]
+    pending: tuple[PendingAct, ...]
+    operator_counter: int
+    operator_previous: str
+    ledger_size: int
+    root: Digest
+    rounds_committed: int
+    rounds_planned: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRecord:
+    """One entry of the log as stored, with the disclosures that the caller may see."""
+
+    seq: int
+    received_at: str
+    envelope: bytes
+    disclosures: tuple[Disclosure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesRequest:
+    """Entries with since <= seq < until."""
+
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyRequest:
+    """A proof that the tree of `to_size` extends the one of `from_size`."""
+
+    from_size: int
+    to_size: int
