@@ -1,4 +1,4 @@
-"""The four ways in which something is not possible, and what each means to a peer and to a shell.
+"""The four ways in which something is not possible, and what each means to a peer and a shell.
 
 Everything else that is raised is a fault of ours: it is logged with its traceback and ends the
 task at hand, never the session loop.
@@ -6,8 +6,10 @@ task at hand, never the session loop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ConciliumError(Exception):

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 SiteName = NewType("SiteName", str)
 Digest = NewType("Digest", str)
 """SHA-256 as 64 lower-case hexadecimal digits."""
 KeyId = NewType("KeyId", str)
-"""`ed25519:` and 64 hexadecimal digits of the public key, or `x509:` and the SHA-256 of an SPKI."""
+"""`ed25519:` and the public key in 64 hexadecimal digits, or `x509:` and an SPKI's SHA-256."""
 TaskId = NewType("TaskId", str)
 
 
@@ -93,7 +95,7 @@ class StatementSent:
 class StatementReceipt:
     """What became of a statement: its place in the ledger, or the rule that refused it.
 
-    `statement` is the SHA-256 of the envelope's bytes.
+    `statement` is the SHA-256 of the payload bytes.
     """
 
     statement: Digest
@@ -167,7 +169,7 @@ class Cancel:
 class CheckpointSent:
     """A new head of the log, the proof that it extends `from_size`, and its predecessor.
 
-    `note` is a signed note; `predecessor` the one before with every cosignature known, or empty.
+    `note` is a signed note; `predecessor` the one before with its cosignatures, or empty.
     """
 
     note: str
@@ -212,7 +214,7 @@ ToSiteBody = (
 
 @dataclass(frozen=True, slots=True)
 class FromSite:
-    """A message of a session; `seq` 0 is never replayed, `ack` is the other side's last taken."""
+    """A session's message; `seq` 0 is never replayed, `ack` is the other side's last taken."""
 
     body: FromSiteBody
     seq: int = 0
@@ -221,7 +223,7 @@ class FromSite:
 
 @dataclass(frozen=True, slots=True)
 class ToSite:
-    """A message of a session; `seq` 0 is never replayed, `ack` is the other side's last taken."""
+    """A session's message; `seq` 0 is never replayed, `ack` is the other side's last taken."""
 
     body: ToSiteBody
     seq: int = 0
@@ -322,7 +324,7 @@ class SiteStatus:
 
 @dataclass(frozen=True, slots=True)
 class RosterKey:
-    """The keys of an enrolled name: officer keys of a site, the key of an operator or auditor."""
+    """Keys of an enrolled name: a site's officer keys, an operator's or auditor's own."""
 
     name: str
     role: str

@@ -1,0 +1,164 @@
+"""How the three programs speak: what happened, what it means, what to do.
+
+One place for exit codes, answers in three formats, passphrases and Ctrl-C, so that an operator,
+an administrator and an auditor meet the same manners.
+"""
+
+from __future__ import annotations
+
+import csv
+import enum
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from protos.errors import EXIT_USER, ConciliumError, Refused, exit_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import typer
+
+EXIT_INTERRUPTED = 130
+
+
+class Format(enum.StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A table of an answer: rows hold text, whole numbers or None for unknown.
+
+    `columns` are the stable, documented field names; `notes` are sentences below the table and
+    `facts` are named values beside it (both appear in JSON).
+    """
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[object, ...]]
+    title: str = ""
+    notes: Sequence[str] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def say(answer: Answer, form: Format) -> None:
+    """Print an answer on standard output in the format asked for."""
+    if form is Format.JSON:
+        rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+        body = {**answer.facts, "rows": rows, "notes": list(answer.notes)}
+        sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False, default=str) + "\n")
+    elif form is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(answer.columns)
+        writer.writerows(answer.rows)
+    else:
+        _say_table(answer)
+
+
+def _say_table(answer: Answer) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+    if answer.columns and answer.rows:
+        table = Table(
+            title=answer.title or None, title_justify="left", box=None, pad_edge=False
+        )
+        for column in answer.columns:
+            table.add_column(column.replace("_", " "), overflow="fold")
+        for row in answer.rows:
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        console.print(table, markup=False, highlight=False)
+    elif answer.title:
+        console.print(answer.title, markup=False, highlight=False)
+    for note in answer.notes:
+        console.print(note, markup=False, highlight=False)
+
+
+def passphrase(purpose: str, *, file: Path | None, confirm: bool = False) -> bytes:
+    """Read a passphrase from a file, or ask for it on a terminal; never from an argument.
+
+    Raises:
+        Refused: there is neither a file nor a terminal, or the passphrase is empty.
+    """
+    if file is not None:
+        try:
+            given = file.read_bytes().rstrip(b"\r\n")
+        except OSError as problem:
+            raise Refused(
+                f"the passphrase file {file} cannot be read: {problem.strerror}"
+            ) from None
+    elif sys.stdin.isatty():
+        given = _asked(purpose, confirm=confirm)
+    else:
+        raise Refused(
+            f"a passphrase is needed {purpose}, and there is no terminal to ask on",
+            todo="Name a file that holds it with --passphrase-file.",
+        )
+    if not given:
+        raise Refused(f"the passphrase {purpose} is empty")
+    return given
+
+
+def _asked(purpose: str, *, confirm: bool) -> bytes:
+    from getpass import getpass
+
+    first = getpass(f"Passphrase {purpose}: ")
+    if confirm and getpass("Once more: ") != first:
+        raise Refused("the two passphrases differ")
+    return first.encode()
+
+
+def run(app: typer.Typer) -> None:
+    """Run a program to its exit code; errors become one sentence, never a traceback."""
+    import click
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        outcome = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(EXIT_USER)
+    except KeyboardInterrupt:
+        complain("interrupted; nothing is lost, the same command goes on from here")
+        sys.exit(EXIT_INTERRUPTED)
+    except ConciliumError as problem:
+        complain(str(problem))
+        sys.exit(exit_code(problem))
+    except OSError as problem:
+        complain(f"{problem.filename or 'a file'}: {os.strerror(problem.errno or 0)}")
+        sys.exit(EXIT_USER)
+    sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def complain(sentence: str) -> None:
+    """Write an error sentence on standard error."""
+    sys.stderr.write(f"error: {sentence}\n")
+
+
+def tell(sentence: str) -> None:
+    """Write progress on standard error."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+
+
+def confirmed(question: str, *, yes: bool, ask: Callable[[str], str] = input) -> bool:
+    """Ask before what cannot be taken back; without a terminal only `--yes` answers."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"{question} needs an answer, and there is no terminal to ask on",
+            todo="Say --yes if that is what you want.",
+        )
+    return ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
