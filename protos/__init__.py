@@ -1,0 +1,1 @@
+"""The vocabulary that both sides speak: messages, words, codec and errors."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,6 +32,7 @@ class ConciliumError(Exception):
         self.todo = todo
         self.rule = rule
 
+    @override
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         todo = f"\n{self.todo}" if self.todo else ""

@@ -307,7 +307,7 @@ class StatementReceipt(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
     statement: _builtins.str
-    """SHA-256 of the envelope bytes"""
+    """SHA-256 of the payload bytes"""
     accepted: _builtins.bool
     seq: _builtins.int
     """in the ledger"""

@@ -1,0 +1,231 @@
+"""What operators and auditors ask of a running coordinator."""
+
+from __future__ import annotations
+
+from protos.codec import fields
+from protos.codec.blobs import disclosures_in, disclosures_out
+from protos.concilium.v1 import audit_pb2, operator_pb2
+from protos.words import (
+    ConsistencyRequest,
+    EntriesRequest,
+    EntryRecord,
+    OperatorAct,
+    OperatorActed,
+    PendingAct,
+    RosterKey,
+    SiteStatus,
+    StatusReport,
+)
+
+_SITES = 1000
+_BATCH = 1000
+
+
+def act_in(m: operator_pb2.OperatorAct) -> OperatorAct:
+    """Check an operator's act."""
+    return OperatorAct(
+        envelope=fields.octets("act.envelope", m.envelope, least=2, most=fields.ENVELOPE_BYTES),
+        disclosures=disclosures_in("act.disclosures", m.disclosures),
+        document=fields.octets("act.document", m.document, most=fields.DOCUMENT_BYTES),
+    )
+
+
+def act_out(w: OperatorAct) -> operator_pb2.OperatorAct:
+    """Return the message for an operator's act."""
+    return operator_pb2.OperatorAct(
+        envelope=w.envelope, disclosures=disclosures_out(w.disclosures), document=w.document
+    )
+
+
+def acted_in(m: operator_pb2.OperatorActed) -> OperatorActed:
+    """Check what became of an act."""
+    return OperatorActed(
+        pending=m.pending,
+        seq=fields.number("acted.seq", m.seq),
+        result=fields.text("acted.result", m.result, most=fields.SENTENCE_CHARS),
+    )
+
+
+def acted_out(w: OperatorActed) -> operator_pb2.OperatorActed:
+    """Return the message for what became of an act."""
+    return operator_pb2.OperatorActed(pending=w.pending, seq=w.seq, result=w.result)
+
+
+def _site_in(m: operator_pb2.SiteStatus) -> SiteStatus:
+    return SiteStatus(
+        name=fields.name("status.sites.name", m.name),
+        connected=m.connected,
+        consent=fields.line("status.sites.consent", m.consent),
+        doing=fields.line("status.sites.doing", m.doing),
+        waiting_for=fields.line("status.sites.waiting_for", m.waiting_for),
+        steps_done=fields.number("status.sites.steps_done", m.steps_done),
+    )
+
+
+def _site_out(w: SiteStatus) -> operator_pb2.SiteStatus:
+    return operator_pb2.SiteStatus(
+        name=w.name,
+        connected=w.connected,
+        consent=w.consent,
+        doing=w.doing,
+        waiting_for=w.waiting_for,
+        steps_done=w.steps_done,
+    )
+
+
+def _pending_in(m: operator_pb2.PendingAct) -> PendingAct:
+    return PendingAct(
+        digest=fields.digest("status.pending.digest", m.digest),
+        act=fields.line("status.pending.act", m.act),
+        by=fields.line("status.pending.by", m.by),
+        envelope=fields.octets(
+            "status.pending.envelope", m.envelope, most=fields.ENVELOPE_BYTES
+        ),
+    )
+
+
+def _roster_in(m: operator_pb2.RosterKey) -> RosterKey:
+    keys = fields.some("status.enrolled.keys", m.keys, most=16)
+    return RosterKey(
+        name=fields.name("status.enrolled.name", m.name),
+        role=fields.line("status.enrolled.role", m.role, most=20),
+        keys=tuple(fields.key("status.enrolled.keys", key) for key in keys),
+    )
+
+
+def status_in(m: operator_pb2.StatusReport) -> StatusReport:
+    """Check a status report."""
+    return StatusReport(
+        federation=fields.line("status.federation", m.federation),
+        state=fields.line("status.state", m.state),
+        agreement=m.agreement and fields.digest("status.agreement", m.agreement),
+        proposed=m.proposed and fields.digest("status.proposed", m.proposed),
+        round=fields.number("status.round", m.round),
+        attempt=fields.number("status.attempt", m.attempt),
+        round_state=fields.line("status.round_state", m.round_state),
+        sites=tuple(
+            _site_in(site) for site in fields.some("status.sites", m.sites, most=_SITES)
+        ),
+        enrolled=tuple(
+            _roster_in(row) for row in fields.some("status.enrolled", m.enrolled, most=_SITES)
+        ),
+        pending=tuple(
+            _pending_in(act) for act in fields.some("status.pending", m.pending, most=_SITES)
+        ),
+        operator_counter=fields.number("status.operator_counter", m.operator_counter),
+        operator_previous=fields.digest("status.operator_previous", m.operator_previous),
+        ledger_size=fields.number("status.ledger_size", m.ledger_size),
+        root=fields.digest("status.root", m.root),
+        rounds_committed=fields.number("status.rounds_committed", m.rounds_committed),
+        rounds_planned=fields.number("status.rounds_planned", m.rounds_planned),
+        document=fields.octets("status.document", m.document, most=fields.DOCUMENT_BYTES),
+    )
+
+
+def status_out(w: StatusReport) -> operator_pb2.StatusReport:
+    """Return the message for a status report."""
+    return operator_pb2.StatusReport(
+        federation=w.federation,
+        state=w.state,
+        agreement=w.agreement,
+        proposed=w.proposed,
+        round=w.round,
+        attempt=w.attempt,
+        round_state=w.round_state,
+        sites=[_site_out(site) for site in w.sites],
+        enrolled=[
+            operator_pb2.RosterKey(name=row.name, role=row.role, keys=row.keys)
+            for row in w.enrolled
+        ],
+        pending=[
+            operator_pb2.PendingAct(
+                digest=act.digest, act=act.act, by=act.by, envelope=act.envelope
+            )
+            for act in w.pending
+        ],
+        operator_counter=w.operator_counter,
+        operator_previous=w.operator_previous,
+        ledger_size=w.ledger_size,
+        root=w.root,
+        rounds_committed=w.rounds_committed,
+        rounds_planned=w.rounds_planned,
+        document=w.document,
+    )
+
+
+def entries_request_in(m: audit_pb2.EntriesRequest) -> EntriesRequest:
+    """Check which entries are asked for."""
+    return EntriesRequest(
+        fields.number("entries.since", m.since), fields.number("entries.until", m.until)
+    )
+
+
+def entries_request_out(w: EntriesRequest) -> audit_pb2.EntriesRequest:
+    """Return the message that asks for entries."""
+    return audit_pb2.EntriesRequest(since=w.since, until=w.until)
+
+
+def entry_batch_in(m: audit_pb2.EntryBatch) -> tuple[EntryRecord, ...]:
+    """Check a batch of entries."""
+    return tuple(
+        EntryRecord(
+            seq=fields.number("entry.seq", entry.seq),
+            received_at=fields.line("entry.received_at", entry.received_at, most=40),
+            envelope=fields.octets(
+                "entry.envelope", entry.envelope, least=2, most=fields.ENVELOPE_BYTES
+            ),
+            disclosures=disclosures_in("entry.disclosures", entry.disclosures),
+        )
+        for entry in fields.some("entries", m.entries, most=_BATCH)
+    )
+
+
+def entry_batch_out(records: tuple[EntryRecord, ...]) -> audit_pb2.EntryBatch:
+    """Return the message for a batch of entries."""
+    return audit_pb2.EntryBatch(
+        entries=[
+            audit_pb2.EntryRecord(
+                seq=record.seq,
+                received_at=record.received_at,
+                envelope=record.envelope,
+                disclosures=disclosures_out(record.disclosures),
+            )
+            for record in records
+        ]
+    )
+
+
+def note_in(m: audit_pb2.CheckpointNote) -> str:
+    """Check a checkpoint's note."""
+    return fields.text("checkpoint.note", m.note, most=fields.NOTE_CHARS)
+
+
+def note_out(note: str) -> audit_pb2.CheckpointNote:
+    """Return the message for a checkpoint's note."""
+    return audit_pb2.CheckpointNote(note=note)
+
+
+def consistency_request_in(m: audit_pb2.ConsistencyRequest) -> ConsistencyRequest:
+    """Check which proof is asked for."""
+    return ConsistencyRequest(
+        fields.number("consistency.from_size", m.from_size),
+        fields.number("consistency.to_size", m.to_size),
+    )
+
+
+def consistency_request_out(w: ConsistencyRequest) -> audit_pb2.ConsistencyRequest:
+    """Return the message that asks for a proof."""
+    return audit_pb2.ConsistencyRequest(from_size=w.from_size, to_size=w.to_size)
+
+
+def proof_in(m: audit_pb2.ConsistencyProof) -> tuple[bytes, ...]:
+    """Check a proof: hashes of 32 bytes."""
+    return tuple(
+        fields.octets("consistency.hashes", node, least=32, most=32)
+        for node in fields.some("consistency.hashes", m.hashes, most=fields.PROOF_HASHES)
+    )
+
+
+def proof_out(hashes: tuple[bytes, ...]) -> audit_pb2.ConsistencyProof:
+    """Return the message for a proof."""
+    return audit_pb2.ConsistencyProof(hashes=hashes)
