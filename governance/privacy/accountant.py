@@ -1,0 +1,147 @@
+"""What releases cost: (ε, δ) of any number of Poisson-subsampled Gaussian mechanisms.
+
+Privacy loss distributions (Koskela et al. 2020; connect-the-dots: Doroshenko et al. 2022) by
+dp-accounting, for the addition or removal of one patient. Discretised pessimistically, so that
+the figure is an upper bound. It is the one figure used everywhere: plan, review, caps, the stop
+before a task, statements and auditors.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from governance.privacy.releases import Release, merged
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_FINE: Final = 1e-4
+_COARSE: Final = 1e-3
+_INTERVALS: Final = ((0.3, _FINE), (0.05, _COARSE), (0.01, 1e-2))
+"""From which σ on which discretisation fits in memory; it stays an upper bound at each."""
+_LARGEST_SIGMA: Final = 1000.0
+_MOST_ROUNDS: Final = 1_000_000
+_PLACES: Final = Decimal("0.0001")
+
+
+def epsilon(releases: Iterable[Release], delta: float) -> float:
+    """Return ε at this δ of all releases together; infinite where one has (next to) no noise.
+
+    Args:
+        releases: All that ever came out of the cohort, in any order.
+        delta: In (0, 1).
+
+    Raises:
+        ValueError: δ is outside its range.
+    """
+    if not 0 < delta < 1:
+        raise ValueError("δ must be between 0 and 1")
+    return _epsilon(merged(releases), float(delta))
+
+
+def rounds_within(
+    release_per_round: Release, *, already: Sequence[Release] = (), cap: float, delta: float
+) -> int:
+    """Return how many more rounds of this release fit under the cap, at most a million."""
+
+    def fits(rounds: int) -> bool:
+        return epsilon([*already, release_per_round.times(rounds)], delta) <= cap
+
+    return _last_that(fits)
+
+
+def noise_for(
+    target_epsilon: float, *, sampling_rate: float, steps: int, delta: float
+) -> float:
+    """Return the smallest σ, in thousandths and rounded up, that keeps the steps within ε.
+
+    Raises:
+        Refused: No σ up to 1000 does; says the lowest ε there is.
+    """
+    return _noise_for(float(target_epsilon), float(sampling_rate), steps, float(delta))
+
+
+def format_epsilon(value: float) -> str:
+    """Write ε as a decimal with four places, rounded up; `inf` where it is unbounded."""
+    if math.isinf(value):
+        return "inf"
+    return format(Decimal(repr(value)).quantize(_PLACES, rounding=ROUND_CEILING), "f")
+
+
+@lru_cache(maxsize=4096)
+def _epsilon(releases: tuple[Release, ...], delta: float, least: float = _FINE) -> float:
+    if not releases:
+        return 0.0
+    sigma = min(release.noise_multiplier for release in releases)
+    interval = next((max(step, least) for from_, step in _INTERVALS if sigma >= from_), None)
+    if interval is None:
+        return math.inf
+    total = None
+    for release in releases:
+        part = _composed(release, interval)
+        total = part if total is None else total.compose(part)
+    assert total is not None
+    return float(total.get_epsilon_for_delta(delta))
+
+
+@lru_cache(maxsize=32)
+def _composed(release: Release, interval: float) -> Any:  # noqa: ANN401 -- a library's, untyped
+    one = _one_step(release.sampling_rate, release.noise_multiplier, interval)
+    return one.self_compose(release.steps)
+
+
+@lru_cache(maxsize=32)
+def _one_step(q: float, sigma: float, interval: float) -> Any:  # noqa: ANN401 -- as above
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    return pld.from_gaussian_mechanism(
+        standard_deviation=sigma,
+        sampling_prob=q,
+        value_discretization_interval=interval,
+        use_connect_dots=True,
+    )
+
+
+@lru_cache(maxsize=256)
+def _noise_for(target: float, q: float, steps: int, delta: float) -> float:
+    if not (target > 0 and math.isfinite(target)):
+        raise Refused("a target for ε must be positive and finite", rule="unfittable-target")
+
+    def costs(sigma: float, interval: float) -> float:
+        return _epsilon(merged([Release(q, sigma, steps)]), delta, interval)
+
+    lowest = costs(_LARGEST_SIGMA, _COARSE)
+    if lowest > target:
+        raise Refused(
+            f"no noise keeps {steps} steps at sampling rate {q:g} within ε = {target:g}",
+            todo=f"The lowest possible is ε = {format_epsilon(lowest)}: plan fewer steps.",
+            rule="unfittable-target",
+        )
+    low, high = 10, round(_LARGEST_SIGMA * 1000)  # thousandths: low never fits, high does
+    while high - low > 1:
+        middle = math.isqrt(low * high) if high > 2 * low else (low + high) // 2
+        if costs(middle / 1000, _COARSE) <= target:
+            high = middle
+        else:
+            low = middle
+    while costs(high / 1000, _FINE) > target:
+        high += 1
+    return high / 1000
+
+
+def _last_that(fits: Callable[[int], bool]) -> int:
+    """Return the largest n ≤ a million for which `fits`, a monotone test, holds; 0 if none."""
+    if not fits(1):
+        return 0
+    low, high = 1, 2
+    while high < _MOST_ROUNDS and fits(high):
+        low, high = high, high * 2
+    high = min(high, _MOST_ROUNDS + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -1,0 +1,93 @@
+"""The site's own budget, decided before anything is released: reserve, then train.
+
+A reservation is in the site's store and in the log before the first batch. It is never
+refunded: a crash, an abandoned round or a refused contribution keeps it, and so does a new
+agreement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from governance.privacy.releases import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A release that is paid for; `epsilon_total` is what the cohort has then spent in all."""
+
+    task: str
+    release: Release
+    delta: float
+    epsilon_total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What was ever reserved from a cohort: over rounds, retries, agreements and federations.
+
+    Args:
+        releases: One for each reservation, settled or not.
+        tasks: The tasks that they were reserved for.
+    """
+
+    releases: tuple[Release, ...] = ()
+    tasks: frozenset[str] = frozenset()
+
+    def spent(self, delta: float) -> float:
+        """Return ε of everything reserved so far at this δ."""
+        return epsilon(self.releases, delta)
+
+    def reserve(self, task: str, release: Release, cap: float, delta: float) -> Reservation:
+        """Return the reservation of one more release, or refuse it.
+
+        Args:
+            task: The task's id; one reservation pays for one training.
+            release: What the task would release when it completes.
+            cap: The largest ε; infinite only where the site's own file permits no noise.
+            delta: δ of the cap, in (0, 1).
+
+        Raises:
+            Refused: `already-reserved`, or `budget-exhausted` with what is left.
+        """
+        if task in self.tasks:
+            raise Refused(
+                "this task has its reservation already, and one pays for one training",
+                rule="already-reserved",
+            )
+        total = epsilon([*self.releases, release], delta)
+        if total > cap:
+            raise self._exhausted(release, total, cap, delta)
+        return Reservation(task, release, delta, total)
+
+    def after(self, reservation: Reservation) -> Budget:
+        """Return the budget with this reservation in it."""
+        return replace(
+            self,
+            releases=(*self.releases, reservation.release),
+            tasks=self.tasks | {reservation.task},
+        )
+
+    def rounds_left(self, release: Release, cap: float, delta: float) -> int:
+        """Return how many more rounds of this release the cap bears."""
+        return rounds_within(release, already=self.releases, cap=cap, delta=delta)
+
+    def _exhausted(self, release: Release, total: float, cap: float, delta: float) -> Refused:
+        spent = self.spent(delta)
+        left = max(cap - spent, 0.0)
+        steps = rounds_within(
+            replace(release, steps=1), already=self.releases, cap=cap, delta=delta
+        )
+        return Refused(
+            f"this task would bring ε to {format_epsilon(total)}, past the cap of {cap:g} "
+            f"(δ = {delta:g}); spent so far: {format_epsilon(spent)}",
+            todo=f"Left: ε {left:.4f}, enough for {min(steps, release.steps)} of its "
+            f"{release.steps} steps. Only a higher cap in site.yaml or fewer steps a round "
+            "in a new agreement lets this site go on.",
+            rule="budget-exhausted",
+        )

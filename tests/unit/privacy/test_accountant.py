@@ -1,0 +1,115 @@
+"""ε of releases: vectors, monotony, and how three accountants agree."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from governance.privacy.accountant import epsilon, format_epsilon, noise_for, rounds_within
+from governance.privacy.releases import Release
+from protos.errors import Refused
+
+# q, σ, steps, δ, ε by Google's PLD
+VECTORS = [
+    (0.01, 1.0, 1_000, 1e-6, 2.125),
+    (0.01, 1.0, 10_000, 1e-6, 6.907),
+    (0.05, 1.0, 500, 1e-5, 7.524),
+    (0.05, 2.0, 2_000, 1e-5, 5.472),
+    (0.1, 4.0, 300, 1e-5, 1.770),
+    (1.0, 10.0, 50, 1e-5, 2.943),
+]
+
+
+@pytest.mark.parametrize(("q", "sigma", "steps", "delta", "expected"), VECTORS)
+def test_epsilon_is_that_of_the_vectors(q, sigma, steps, delta, expected):
+    assert epsilon([Release(q, sigma, steps)], delta) == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # PRV's own, at q = 1
+@pytest.mark.parametrize(("q", "sigma", "steps", "delta", "expected"), VECTORS)
+def test_prv_agrees_and_rdp_is_not_below(q, sigma, steps, delta, expected):
+    from opacus.accountants import PRVAccountant, RDPAccountant
+
+    ours = epsilon([Release(q, sigma, steps)], delta)
+    prv, rdp = PRVAccountant(), RDPAccountant()
+    prv.history = rdp.history = [(sigma, q, steps)]
+    assert prv.get_epsilon(delta) == pytest.approx(ours, abs=0.02)
+    assert rdp.get_epsilon(delta) >= ours
+
+
+def test_sample_agreement_costs_what_the_design_says():
+    assert epsilon([Release(0.05, 1.25, 800)], 1e-5) == pytest.approx(6.51, abs=0.01)
+
+
+def test_nothing_released_costs_nothing():
+    assert epsilon([], 1e-5) == 0
+    assert epsilon([Release(0.1, 1.0, 0), Release(0.0, 0.0, 9)], 1e-5) == 0
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.001])
+def test_without_noise_epsilon_is_infinite(sigma):
+    assert epsilon([Release(0.1, 1.0, 5), Release(0.1, sigma, 1)], 1e-5) == math.inf
+
+
+def test_rounds_merge_whatever_their_order_and_split():
+    parts = [Release(0.1, 2.0, 20), Release(0.05, 1.5, 10), Release(0.1, 2.0, 30)]
+    whole = [Release(0.05, 1.5, 10), Release(0.1, 2.0, 50)]
+    assert epsilon(parts, 1e-5) == epsilon(whole, 1e-5)
+
+
+def test_more_is_never_cheaper():
+    first = epsilon([Release(0.1, 2.0, 20)], 1e-5)
+    more = epsilon([Release(0.1, 2.0, 21)], 1e-5)
+    other = epsilon([Release(0.1, 2.0, 20), Release(0.2, 3.0, 1)], 1e-5)
+    assert first < more
+    assert first < other
+
+
+def test_little_noise_is_accounted_and_not_undercounted():
+    strong, weak = (
+        epsilon([Release(0.1, 0.5, 10)], 1e-5),
+        epsilon([Release(0.1, 0.2, 10)], 1e-5),
+    )
+    assert strong < weak < math.inf
+
+
+@pytest.mark.parametrize("delta", [0.0, 1.0, -1e-5])
+def test_delta_outside_its_range_is_refused(delta):
+    with pytest.raises(ValueError, match="δ"):
+        epsilon([Release(0.1, 1.0, 1)], delta)
+
+
+def test_rounds_within_is_the_last_round_that_fits():
+    a_round, cap = Release(0.1, 2.0, 10), 3.0
+    already = [Release(0.1, 2.0, 30)]
+    rounds = rounds_within(a_round, already=already, cap=cap, delta=1e-5)
+    assert epsilon([*already, a_round.times(rounds)], 1e-5) <= cap
+    assert epsilon([*already, a_round.times(rounds + 1)], 1e-5) > cap
+
+
+def test_no_round_fits_where_the_budget_is_spent_or_noise_missing():
+    assert rounds_within(Release(0.1, 0.0, 1), cap=100.0, delta=1e-5) == 0
+    spent = [Release(0.1, 1.0, 1000)]
+    assert rounds_within(Release(0.1, 1.0, 1), already=spent, cap=1.0, delta=1e-5) == 0
+
+
+def test_noise_for_a_target_is_the_least_that_keeps_it():
+    sigma = noise_for(3.0, sampling_rate=0.05, steps=800, delta=1e-5)
+    assert epsilon([Release(0.05, sigma, 800)], 1e-5) <= 3.0
+    assert epsilon([Release(0.05, sigma - 0.01, 800)], 1e-5) > 3.0
+    assert sigma == round(sigma, 3)
+
+
+def test_unfittable_target_says_what_is_possible():
+    with pytest.raises(Refused, match="lowest possible") as error:
+        noise_for(1e-4, sampling_rate=1.0, steps=1000, delta=1e-9)
+    assert error.value.rule == "unfittable-target"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.0000"), (1.00001, "1.0001"), (6.5, "6.5000"), (math.inf, "inf")],
+)
+def test_epsilon_is_written_rounded_up(value, text):
+    assert format_epsilon(value) == text
