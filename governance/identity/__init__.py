@@ -1,0 +1,1 @@
+"""Who is who: authority, certificates, keys, names, enrolment and revocation."""
