@@ -1,0 +1,269 @@
+"""The ledger's tables: what is appended for ever, and what is a projection of it.
+
+`entries`, `nodes`, `checkpoints` and `cosignatures` only ever grow; triggers see to it.
+`disclosures` can be erased. All other tables follow from the entries and can be rebuilt.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from governance.ledger import triggers
+
+metadata: Final = MetaData()
+
+_NUMBER: Final = BigInteger().with_variant(Integer(), "sqlite")
+_DIGEST: Final = String(64)
+_NAME: Final = String(64)
+_KEY: Final = String(80)
+_WORD: Final = String(32)
+_TIME: Final = String(27)
+
+
+def _seq() -> Column[int]:
+    return Column("seq", _NUMBER, primary_key=True, autoincrement=False)
+
+
+entries: Final = Table(
+    "entries",
+    metadata,
+    _seq(),
+    Column("received_at", _TIME, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("leaf_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("statement", _DIGEST, nullable=False, unique=True),
+    Column("kind", _WORD, nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("site", _NAME),
+    Column("round", _NUMBER),
+    Column("attempt", _NUMBER),
+    Column("agreement", _DIGEST),
+    Column("signer", _KEY, nullable=False),
+    Column("counter", _NUMBER, nullable=False),
+    UniqueConstraint("signer", "counter"),
+)
+"""`statement` is the payload's SHA-256; the columns after it are derived from the envelope."""
+
+_CONTRIBUTED: Final = text("kind = 'contribution-made'")
+Index(
+    "one_contribution",
+    entries.c.site,
+    entries.c.round,
+    entries.c.attempt,
+    unique=True,
+    sqlite_where=_CONTRIBUTED,
+    postgresql_where=_CONTRIBUTED,
+)
+Index("entries_of_kind", entries.c.kind, entries.c.site)
+
+nodes: Final = Table(
+    "nodes",
+    metadata,
+    Column("level", Integer, nullable=False),
+    Column("idx", _NUMBER, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    PrimaryKeyConstraint("level", "idx"),
+    sqlite_with_rowid=False,
+)
+"""Roots of the complete subtrees: level 0 are the leaves, `idx` counts from the left."""
+
+checkpoints: Final = Table(
+    "checkpoints",
+    metadata,
+    Column("size", _NUMBER, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+cosignatures: Final = Table(
+    "cosignatures",
+    metadata,
+    Column("size", _NUMBER, nullable=False),
+    Column("site", _NAME, nullable=False),
+    Column("line", Text, nullable=False),
+    PrimaryKeyConstraint("size", "site"),
+)
+
+disclosures: Final = Table(
+    "disclosures",
+    metadata,
+    Column("seq", _NUMBER, nullable=False),
+    Column("label", _NAME, nullable=False),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("seq", "label"),
+)
+
+keys: Final = Table(
+    "keys",
+    metadata,
+    Column("name", _NAME, nullable=False),
+    Column("role", _WORD, nullable=False),
+    Column("usage", _WORD, nullable=False),
+    Column("key_id", _KEY, primary_key=True),
+    Column("from_seq", _NUMBER, nullable=False),
+    Column("until_seq", _NUMBER),
+    Index("keys_of_name", "name"),
+)
+"""A key serves one name and one usage for ever. It counts for entries with from_seq <= seq <=
+until_seq: the first one brought it in, the last one ended it."""
+
+certificates: Final = Table(
+    "certificates",
+    metadata,
+    Column("serial", String(64), primary_key=True),
+    Column("name", _NAME, nullable=False),
+    Column("role", _WORD, nullable=False),
+    Column("fingerprint", _DIGEST, nullable=False),
+    Column("not_after", _TIME, nullable=False),
+    Column("seq", _NUMBER, nullable=False),
+)
+
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    Column("name", _NAME, primary_key=True),
+    Column("seq", _NUMBER, nullable=False),
+)
+
+agreements: Final = Table(
+    "agreements",
+    metadata,
+    Column("digest", _DIGEST, primary_key=True),
+    Column("material", _DIGEST, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("proposed_seq", _NUMBER, nullable=False),
+    Column("changed_seq", _NUMBER, nullable=False),
+)
+
+consents: Final = Table(
+    "consents",
+    metadata,
+    Column("site", _NAME, nullable=False),
+    Column("agreement", _DIGEST, nullable=False),
+    Column("material", _DIGEST, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("cohort", _NAME, nullable=False),
+    Column("declared_patients", _NUMBER, nullable=False),
+    Column("cap", _NAME, nullable=False),
+    Column("delta", _NAME, nullable=False),
+    Column("until", String(35), nullable=False),
+    Column("purposes", Text, nullable=False),
+    Column("stops_in_round", _NUMBER, nullable=False),
+    Column("given_seq", _NUMBER, nullable=False),
+    Column("changed_seq", _NUMBER, nullable=False),
+    PrimaryKeyConstraint("site", "agreement"),
+)
+"""`purposes` is a JSON list. A site that only declined has empty terms, and given_seq is then
+the seq of declining."""
+
+rounds: Final = Table(
+    "rounds",
+    metadata,
+    Column("round", _NUMBER, nullable=False),
+    Column("attempt", _NUMBER, nullable=False),
+    Column("agreement", _DIGEST, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("opened_seq", _NUMBER, nullable=False),
+    Column("ended_seq", _NUMBER),
+    Column("model_in", _DIGEST, nullable=False),
+    Column("model_out", _DIGEST),
+    Column("state_in", _DIGEST, nullable=False),
+    Column("state_out", _DIGEST),
+    Column("sites", Text, nullable=False),
+    Column("sites_in", Text),
+    Column("sites_out", Text),
+    Column("reason", Text),
+    PrimaryKeyConstraint("round", "attempt"),
+)
+"""`sites` and `sites_in` are JSON lists, `sites_out` a JSON object site → reason."""
+
+contributions: Final = Table(
+    "contributions",
+    metadata,
+    _seq(),
+    Column("site", _NAME, nullable=False),
+    Column("round", _NUMBER, nullable=False),
+    Column("attempt", _NUMBER, nullable=False),
+    Column("agreement", _DIGEST, nullable=False),
+    Column("update_digest", _DIGEST, nullable=False),
+    Column("base", _DIGEST, nullable=False),
+    Column("steps", _NUMBER, nullable=False),
+    Column("epsilon", _NAME, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("refusal", _NAME, nullable=False),
+    Index("contributions_of_round", "round", "attempt", "site"),
+)
+
+reservations: Final = Table(
+    "reservations",
+    metadata,
+    _seq(),
+    Column("site", _NAME, nullable=False),
+    Column("cohort", _NAME, nullable=False),
+    Column("task", _NAME, nullable=False),
+    Column("round", _NUMBER, nullable=False),
+    Column("attempt", _NUMBER, nullable=False),
+    Column("sampling_rate", _NAME, nullable=False),
+    Column("noise_multiplier", _NAME, nullable=False),
+    Column("clip", _NAME, nullable=False),
+    Column("expected_batch", _NAME, nullable=False),
+    Column("steps", _NUMBER, nullable=False),
+    Column("delta", _NAME, nullable=False),
+    Column("epsilon_total", _NAME, nullable=False),
+    Index("reservations_of_round", "site", "round", "attempt"),
+)
+
+evaluations: Final = Table(
+    "evaluations",
+    metadata,
+    _seq(),
+    Column("site", _NAME, nullable=False),
+    Column("round", _NUMBER, nullable=False),
+    Column("attempt", _NUMBER, nullable=False),
+    Column("model", _DIGEST, nullable=False),
+    Column("mechanism", _WORD, nullable=False),
+    Index("evaluations_of_round", "round", "attempt", "site"),
+)
+
+acts: Final = Table(
+    "acts",
+    metadata,
+    _seq(),
+    Column("operator", _NAME, nullable=False),
+    Column("act", _NAME, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""`detail` is the JSON object of what the act says beside its name."""
+
+PROJECTIONS: Final = (
+    keys,
+    certificates,
+    revocations,
+    agreements,
+    consents,
+    rounds,
+    contributions,
+    reservations,
+    evaluations,
+    acts,
+)
+"""The tables that a rebuild from the entries must make again, equal in every cell."""
+
+for _table in (entries, nodes, checkpoints, cosignatures):
+    triggers.attach(_table)
