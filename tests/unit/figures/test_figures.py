@@ -156,6 +156,7 @@ HOSTILE = {
     "kind unknown": GOOD | {"kind": "text"},
     "kind a list": GOOD | {"kind": []},
     "reason unknown": GOOD | {"withheld": "because"},
+    "reason a list": GOOD | {"withheld": []},
     "withheld and said": GOOD | {"withheld": "under-minimum"},
     "histogram short": GOOD | {"positives": GOOD["positives"][1:]},
     "histogram no list": GOOD | {"positives": "0" * BINS},

@@ -148,7 +148,7 @@ HOSTILE = {
     "name empty": raw(json.dumps({"": ENTRY}), bytes(8)),
     "name long": raw(json.dumps({"a" * 257: ENTRY}), bytes(8)),
     "name with NUL": raw(json.dumps({"a\0": ENTRY}), bytes(8)),
-    "not ASCII": raw('{"é":%s}' % json.dumps(ENTRY), bytes(8)),
+    "not ASCII": raw(json.dumps({"é": ENTRY}, ensure_ascii=False), bytes(8)),
     "shape negative": raw(json.dumps({"a": ENTRY | {"shape": [-2]}}), bytes(8)),
     "shapes negative twice": raw(json.dumps({"a": ENTRY | {"shape": [-1, -2]}}), bytes(8)),
     "shape zero": raw(
