@@ -1,0 +1,1 @@
+"""The agreement: what hospitals consent to, what a change of it asks, and what it means."""

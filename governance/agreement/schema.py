@@ -1,0 +1,158 @@
+"""The agreement: one frozen, strict type whose fields are the keys of agreement.yaml.
+
+The file's `obligations` names a text; here the field is that text's SHA-256, so that its digest
+is part of the agreement. Times are instants in UTC, durations seconds, decimals floats.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from governance.agreement.data_terms import Data, Feature, Missing, Range, Reference, Target
+from governance.agreement.party_terms import (
+    Coordinator,
+    Disclosures,
+    Exits,
+    Metric,
+    Operators,
+    Release,
+    Requires,
+    Schedule,
+    Sites,
+    Stop,
+    Valid,
+    Window,
+)
+from governance.agreement.training_terms import (
+    AcceptIf,
+    Aggregation,
+    Compression,
+    Local,
+    Metrics,
+    Model,
+    Optimizer,
+    Privacy,
+    Quality,
+    Round,
+    Strategy,
+)
+from governance.yaml_models import Section
+from governance.yaml_values import (
+    AsSet,
+    Digest64,
+    Duration,
+    Line,
+    Listed,
+    Name,
+    OneOrMore,
+    Purpose,
+    must,
+)
+
+__all__ = [
+    "UNSAFE_MINIMUM", "UNSAFE_TERMS", "AcceptIf", "Aggregation", "Agreement", "Compression",
+    "Data", "Feature", "Local", "Metric", "Metrics", "Missing", "Model", "Optimizer", "Privacy",
+    "Quality", "Range", "Reference", "Requires", "Round", "Schedule", "Sites", "Stop",
+    "Strategy", "Target", "Window", "unsafe_terms",
+]  # fmt: skip
+
+SCHEMA_VERSION: Final = 1
+UNSAFE_TERMS: Final = ("no-noise", "no-privacy", "fixed-noise-seed", "exact-small-classes")
+"""The terms of an agreement that weaken a guarantee; a site accepts one by naming it."""
+UNSAFE_MINIMUM: Final = 10
+"""Exact figures of a class with fewer patients than this may tell of a single one."""
+
+
+def _off(value: Any) -> Any:
+    """Read `privacy: off`; nothing at all is a mistake and not a choice."""
+    if value is None:
+        raise must("a mapping of its terms, or off")
+    return None if value == "off" else value
+
+
+def _version(value: Any) -> Any:
+    if value != SCHEMA_VERSION or isinstance(value, bool):
+        raise must(f"{SCHEMA_VERSION}, the version of the schema that this program knows")
+    return value
+
+
+class Agreement(Section):
+    """All that hospitals consent to."""
+
+    agreement: Annotated[Literal[1], BeforeValidator(_version)]
+    federation: Name
+    title: Line
+    purpose: Annotated[
+        tuple[Purpose, ...], Field(min_length=1, max_length=20), AsSet, OneOrMore, Listed
+    ]
+    owner: Line
+    licence: Line
+    coordinator: Coordinator
+    obligations: Digest64 = ""
+    valid: Valid
+    notice: Duration = 14 * 86400
+    sites: Sites
+    operators: Operators
+    schedule: Schedule
+    round: Round
+    data: Data
+    model: Model
+    strategy: Strategy
+    optimizer: Optimizer
+    privacy: Annotated[Privacy | None, BeforeValidator(_off)]
+    aggregation: Aggregation = Aggregation()
+    quality: Quality = Quality()
+    release: Release = Release()
+    disclosures: Disclosures = Disclosures()
+    exits: Exits = Exits()
+
+    @property
+    def input_width(self) -> int:
+        """How many inputs the model has: a real feature is one, a category one for each value."""
+        return sum(feature.input_width for feature in self.data.features)
+
+    @property
+    def sigma(self) -> float:
+        """The noise multiplier σ: as written, or computed from the target for all rounds.
+
+        0 without privacy. Computing it takes a second the first time.
+
+        Raises:
+            Refused: no noise reaches the target.
+        """
+        if self.privacy is None:
+            return 0.0
+        if self.privacy.noise_multiplier is not None:
+            return self.privacy.noise_multiplier
+        from governance.privacy.accountant import noise_for
+
+        assert self.privacy.target is not None
+        assert self.round.local.sampling_rate is not None
+        assert self.round.local.steps is not None
+        return noise_for(
+            self.privacy.target.epsilon,
+            sampling_rate=self.round.local.sampling_rate,
+            steps=self.round.local.steps * self.schedule.rounds,
+            delta=self.privacy.delta,
+        )
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether a hospital or an operator in it has no key yet."""
+        return not (all(self.sites.roster.values()) and all(self.operators.keys.values()))
+
+
+def unsafe_terms(agreement: Agreement) -> frozenset[str]:
+    """Return the terms that weaken a guarantee, of `UNSAFE_TERMS`."""
+    privacy = agreement.privacy
+    if privacy is None:
+        return frozenset({"no-privacy"})
+    found = {
+        "no-noise": privacy.noise_multiplier == 0,
+        "fixed-noise-seed": privacy.noise_seed is not None,
+        "exact-small-classes": privacy.metrics.exact is not None
+        and privacy.metrics.minimum < UNSAFE_MINIMUM,
+    }
+    return frozenset(term for term, holds in found.items() if holds)

@@ -1,0 +1,293 @@
+"""The kinds of value that the three files are written in, and how each is written canonically.
+
+Every kind says of itself what it must be, so that an error can name the valid range. Decimals
+are floats here and shortest plain strings in canonical JSON; durations are seconds; dates are
+instants; sizes are bytes; lists that are sets are sorted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from governance.identity.names import is_name
+from governance.privacy.releases import decimal_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CANONICAL: Final = "canonical"
+"""Context key: the value comes from canonical JSON, where decimals are strings."""
+FOLDER: Final = "folder"
+"""Context key: the folder that relative paths start from."""
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhd])+")
+_SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB|TiB)")
+_SIZE_UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_BITRATE: Final = re.compile(r"([0-9]{1,9})(kbit|Mbit|Gbit)/s")
+_BIT_UNITS: Final = {"kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9}
+_DECIMAL: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def must(phrase: str) -> PydanticCustomError:
+    """Return the error of a value that is not what `phrase` says it must be."""
+    return PydanticCustomError("must", "{phrase}", {"phrase": phrase})
+
+
+def duration_text(seconds: int) -> str:
+    """Return a duration in its largest whole units: `1d12h`, `20m`, `0s`."""
+    said, left = "", seconds
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, _UNITS_S[unit])
+        said += f"{count}{unit}" if count else ""
+    return said or "0s"
+
+
+def is_canonical(info: ValidationInfo) -> bool:
+    """Return whether the value at hand comes from canonical JSON."""
+    return bool(info.context) and CANONICAL in info.context
+
+
+def number(
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+) -> BeforeValidator:
+    """Return the validator of a finite number in a range; it phrases the range itself."""
+    phrase = _range_phrase(
+        "a number", above=above, at_least=at_least, below=below, at_most=at_most
+    )
+
+    def check(value: Any, info: ValidationInfo) -> float:
+        if isinstance(value, str) and is_canonical(info) and _DECIMAL.fullmatch(value):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise must(phrase)
+        try:
+            found = float(value)
+        except OverflowError:
+            raise must(phrase) from None
+        if not math.isfinite(found) or not (above < found < below):
+            raise must(phrase)
+        if not at_least <= found <= at_most:
+            raise must(phrase)
+        return found + 0.0
+
+    return BeforeValidator(check)
+
+
+def whole(at_least: int, at_most: int) -> BeforeValidator:
+    """Return the validator of a whole number in a range."""
+    phrase = f"a whole number from {at_least} to {at_most}"
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise must(phrase)
+        if not at_least <= value <= at_most:
+            raise must(phrase)
+        return value
+
+    return BeforeValidator(check)
+
+
+def text(pattern: str, phrase: str, *, longest: int = 200) -> BeforeValidator:
+    """Return the validator of text that matches a pattern as a whole."""
+    compiled = re.compile(pattern)
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or len(value) > longest:
+            raise must(phrase)
+        if not compiled.fullmatch(value):
+            raise must(phrase)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _range_phrase(
+    noun: str, *, above: float, at_least: float, below: float, at_most: float
+) -> str:
+    low = f"above {decimal_text(above)}" if math.isfinite(above) else ""
+    low = low or (f"at least {decimal_text(at_least)}" if math.isfinite(at_least) else "")
+    high = f"below {decimal_text(below)}" if math.isfinite(below) else ""
+    high = high or (f"at most {decimal_text(at_most)}" if math.isfinite(at_most) else "")
+    return " ".join([noun, " and ".join(part for part in (low, high) if part)]).strip()
+
+
+def _measured(
+    pattern: re.Pattern[str], units: dict[str, int], phrase: str
+) -> Callable[[Any, ValidationInfo], int]:
+    def check(value: Any, info: ValidationInfo) -> int:
+        if is_canonical(info) and isinstance(value, int) and not isinstance(value, bool):
+            if value < 0:
+                raise must(phrase)
+            return value
+        found = pattern.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            raise must(phrase)
+        return int(found[1]) * units[found[2]]
+
+    return check
+
+
+def read_duration(value: Any, info: ValidationInfo) -> int:
+    phrase = "a duration such as 90s, 20m, 2h, 14d or 1h30m"
+    if is_canonical(info) and isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise must(phrase)
+        return value
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        raise must(phrase)
+    parts = re.findall(r"([0-9]+)([smhd])", value)
+    total = sum(int(count) * _UNITS_S[unit] for count, unit in parts)
+    if total > 100 * 366 * 86400:
+        raise must("a duration of at most a hundred years")
+    return total
+
+
+def _some_time(value: int) -> int:
+    if value < 1:
+        raise must("a duration of at least 1s")
+    return value
+
+
+def read_instant(value: Any, *, end_of_day: bool) -> datetime:
+    """Read a date or an RFC 3339 time; a bare date is its first or last microsecond in UTC."""
+    phrase = "a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z"
+    if not isinstance(value, str):
+        raise must(phrase)
+    try:
+        if _DATE.fullmatch(value):
+            day = date.fromisoformat(value)
+            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            return start + timedelta(days=1, microseconds=-1) if end_of_day else start
+        if _INSTANT.fullmatch(value):
+            return datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise must(phrase) from None
+    raise must(phrase)
+
+
+def _named(value: Any) -> str:
+    if not isinstance(value, str) or not is_name(value):
+        raise must(NAME_PHRASE)
+    return value
+
+
+def _flag(value: Any, info: ValidationInfo) -> bool:
+    if is_canonical(info) and value in {"true", "false"}:
+        return bool(value == "true")
+    if not isinstance(value, bool):
+        raise must("true or false")
+    return value
+
+
+def _sorted_set(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise must(f"a list without repetition; {', '.join(twice)} stands in it twice")
+    return tuple(sorted(values))
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _resolved(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise must("the path of a file or folder")
+    folder: Path = (info.context or {}).get(FOLDER, Path())
+    return folder / Path(value).expanduser()
+
+
+def _endpoint(value: Any) -> str:
+    phrase = "a host and a port, such as fed.example.org:8443"
+    if not isinstance(value, str) or len(value) > 260:
+        raise must(phrase)
+    host, _, port = value.rpartition(":")
+    named = re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]", host)
+    if not named or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise must(phrase)
+    return value
+
+
+NAME_PHRASE: Final = (
+    "a name of 1 to 63 lower-case letters, digits and hyphens that begins and ends with a "
+    "letter or digit"
+)
+Name = Annotated[str, BeforeValidator(_named)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Word = Annotated[
+    str,
+    text(
+        r"[A-Za-z][A-Za-z0-9_]{0,62}",
+        "a word of at most 63 letters, digits and underscores that begins with a letter",
+    ),
+]
+Line = Annotated[
+    str,
+    text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}", "one line of text, 1 to 200 characters"),
+]
+KEY_PHRASE: Final = "a public key: ed25519: and 64 hexadecimal digits"
+Key = Annotated[str, text(r"ed25519:[0-9a-f]{64}", KEY_PHRASE)]
+Purpose = Annotated[
+    str,
+    text(
+        r"DUO:[0-9]{7}|(?!DUO:)[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}",
+        "a Data Use Ontology term such as DUO:0000006, or a line of the consortium's own words",
+    ),
+]
+Country = Annotated[
+    str, text(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NL", longest=2)
+]
+Clock = Annotated[
+    str, text(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'a time of day such as "20:00"')
+]
+Digest64 = Annotated[str, text(r"(?:[0-9a-f]{64})?", "a SHA-256 in 64 hexadecimal digits")]
+Endpoint = Annotated[str, BeforeValidator(_endpoint)]
+FilePath = Annotated[Path, BeforeValidator(_resolved)]
+
+Share = Annotated[float, number(at_least=0, at_most=1)]
+PositiveShare = Annotated[float, number(above=0, at_most=1)]
+OpenShare = Annotated[float, number(above=0, below=1)]
+Positive = Annotated[float, number(above=0)]
+NotNegative = Annotated[float, number(at_least=0)]
+Finite = Annotated[float, number()]
+
+Duration = Annotated[int, BeforeValidator(read_duration)]
+LongerThanZero = Annotated[int, AfterValidator(_some_time), BeforeValidator(read_duration)]
+Size = Annotated[
+    int, BeforeValidator(_measured(_SIZE, _SIZE_UNITS, "a size such as 512MiB or 8GiB"))
+]
+BitRate = Annotated[
+    int,
+    BeforeValidator(_measured(_BITRATE, _BIT_UNITS, "a rate such as 500kbit/s or 10Mbit/s")),
+]
+Start = Annotated[
+    datetime, BeforeValidator(lambda value: read_instant(value, end_of_day=False))
+]
+End = Annotated[datetime, BeforeValidator(lambda value: read_instant(value, end_of_day=True))]
+
+Listed = BeforeValidator(_listed)
+"""A tuple that JSON brings as a list."""
+OneOrMore = BeforeValidator(_one_or_more)
+"""One word stands for a list of one."""
+AsSet = AfterValidator(_sorted_set)
+"""A list whose order says nothing: sorted, without repetition."""
