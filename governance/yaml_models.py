@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -103,7 +103,8 @@ def _explained(model: type[BaseModel], detail: ErrorDetails) -> Problem:
         return Problem(path, f"{dotted(path)} is missing, but must be given")
     if detail["type"] == "extra_forbidden":
         return _unknown_key(model, path)
-    subject = f"{dotted(path)} is {shown(detail['input'])}"
+    unseen = detail["type"] == "must-unseen"
+    subject = f"{dotted(path)} is {'not shown here' if unseen else shown(detail['input'])}"
     if detail["type"] == "literal_error":
         return Problem(path, f"{subject}, but must be {_choice(detail)}")
     at_key = bool(detail["loc"]) and detail["loc"][-1] == "[key]"
@@ -119,7 +120,7 @@ def _choice(detail: ErrorDetails) -> str:
 
 def _required(model: type[BaseModel], path: YamlPath, detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "must":
+    if kind in {"must", "must-unseen"}:
         return str(context["phrase"])
     if kind in {"too_short", "too_long"}:
         limit = context.get("min_length", context.get("max_length"))
@@ -144,7 +145,7 @@ def _keys(section: type[BaseModel]) -> list[str]:
 
 def _section(model: type[BaseModel], path: YamlPath) -> type[BaseModel] | None:
     """Return the model that stands at a path."""
-    at: Any = model
+    at: object = model
     for step in path:
         at = _below(at, step)
         if at is None:
@@ -152,7 +153,7 @@ def _section(model: type[BaseModel], path: YamlPath) -> type[BaseModel] | None:
     return _as_model(at)
 
 
-def _below(annotation: Any, step: str | int) -> Any:
+def _below(annotation: object, step: str | int) -> object:
     section = _as_model(annotation)
     if section is not None:
         for name, field in section.model_fields.items():
@@ -162,13 +163,13 @@ def _below(annotation: Any, step: str | int) -> Any:
     for part in _parts(annotation):
         origin, arguments = typing.get_origin(part), typing.get_args(part)
         if origin is tuple and isinstance(step, int):
-            return arguments[0]
+            return typing.cast("object", arguments[0])
         if origin is dict and isinstance(step, str):
-            return arguments[1]
+            return typing.cast("object", arguments[1])
     return None
 
 
-def _parts(annotation: Any) -> list[Any]:
+def _parts(annotation: object) -> list[object]:
     """Return what an annotation allows, without its metadata and None."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
@@ -179,7 +180,7 @@ def _parts(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _as_model(annotation: Any) -> type[BaseModel] | None:
+def _as_model(annotation: object) -> type[BaseModel] | None:
     for part in _parts(annotation):
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part

@@ -198,11 +198,9 @@ class _Reader:
     def _problem(self, path: YamlPath, sentence: str, event: yaml.Event) -> None:
         self._out.problems.append(Problem(path, sentence, mark=_mark(event.start_mark)))
 
-    def _value(self, path: YamlPath, event: yaml.Event, key: Mark | None) -> Any:
+    def _value(self, path: YamlPath, event: yaml.Event, key: Mark | None) -> object:
         if len(path) > DEPTH_LIMIT:
-            raise yaml.MarkedYAMLError(
-                problem=f"more than {DEPTH_LIMIT} levels deep", problem_mark=event.start_mark
-            )
+            raise _malformed(f"more than {DEPTH_LIMIT} levels deep", event)
         self._refuse_marks(path, event)
         start, end = _mark(event.start_mark), _mark(event.end_mark)
         if isinstance(event, yaml.ScalarEvent):
@@ -215,8 +213,7 @@ class _Reader:
         block = isinstance(event, yaml.CollectionStartEvent) and event.flow_style is False
         mapping = isinstance(event, yaml.MappingStartEvent)
         self._out.spans[path] = Span(start, end, key, block)
-        value: Any = self._mapping(path) if mapping else self._sequence(path)
-        return value
+        return self._mapping(path) if mapping else self._sequence(path)
 
     def _refuse_marks(self, path: YamlPath, event: yaml.Event) -> None:
         if isinstance(event, yaml.AliasEvent):
@@ -224,9 +221,9 @@ class _Reader:
             return
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self._problem(path, f"&{event.anchor} is an anchor, which is not allowed", event)
-        tagged = isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
-        if tagged and event.tag is not None:
-            self._problem(path, f"{event.tag} is a tag, which is not allowed", event)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self._problem(path, f"{tag} is a tag, which is not allowed", event)
 
     def _sequence(self, path: YamlPath) -> tuple[Any, ...]:
         items: list[Any] = []
@@ -258,9 +255,7 @@ class _Reader:
 
     def _key(self, path: YamlPath, event: yaml.Event) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            raise yaml.MarkedYAMLError(
-                problem="a key must be one word or number", problem_mark=event.start_mark
-            )
+            raise _malformed("a key must be one word or number", event)
         self._refuse_marks(path, event)
         return event.value
 
@@ -269,5 +264,10 @@ class _Reader:
         self._out.spans[path] = Span(span.start, _mark(event.end_mark), span.key, span.block)
 
 
-def _mark(mark: Any) -> Mark:
+def _malformed(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]  # the stubs' own Mark
+
+
+def _mark(mark: object) -> Mark:
+    assert isinstance(mark, yaml.Mark)
     return Mark(mark.line + 1, mark.column + 1, mark.index)

@@ -11,7 +11,7 @@ import math
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -45,6 +45,11 @@ def must(phrase: str) -> PydanticCustomError:
     return PydanticCustomError("must", "{phrase}", {"phrase": phrase})
 
 
+def must_unseen(phrase: str) -> PydanticCustomError:
+    """Return such an error for a value that may be secret and is not to be repeated."""
+    return PydanticCustomError("must-unseen", "{phrase}", {"phrase": phrase})
+
+
 def duration_text(seconds: int) -> str:
     """Return a duration in its largest whole units: `1d12h`, `20m`, `0s`."""
     said, left = "", seconds
@@ -56,7 +61,8 @@ def duration_text(seconds: int) -> str:
 
 def is_canonical(info: ValidationInfo) -> bool:
     """Return whether the value at hand comes from canonical JSON."""
-    return bool(info.context) and CANONICAL in info.context
+    context: dict[str, object] = info.context or {}
+    return CANONICAL in context
 
 
 def number(
@@ -71,7 +77,7 @@ def number(
         "a number", above=above, at_least=at_least, below=below, at_most=at_most
     )
 
-    def check(value: Any, info: ValidationInfo) -> float:
+    def check(value: object, info: ValidationInfo) -> float:
         if isinstance(value, str) and is_canonical(info) and _DECIMAL.fullmatch(value):
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -93,7 +99,7 @@ def whole(at_least: int, at_most: int) -> BeforeValidator:
     """Return the validator of a whole number in a range."""
     phrase = f"a whole number from {at_least} to {at_most}"
 
-    def check(value: Any) -> int:
+    def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise must(phrase)
         if not at_least <= value <= at_most:
@@ -107,7 +113,7 @@ def text(pattern: str, phrase: str, *, longest: int = 200) -> BeforeValidator:
     """Return the validator of text that matches a pattern as a whole."""
     compiled = re.compile(pattern)
 
-    def check(value: Any) -> str:
+    def check(value: object) -> str:
         if not isinstance(value, str) or len(value) > longest:
             raise must(phrase)
         if not compiled.fullmatch(value):
@@ -129,8 +135,8 @@ def _range_phrase(
 
 def _measured(
     pattern: re.Pattern[str], units: dict[str, int], phrase: str
-) -> Callable[[Any, ValidationInfo], int]:
-    def check(value: Any, info: ValidationInfo) -> int:
+) -> Callable[[object, ValidationInfo], int]:
+    def check(value: object, info: ValidationInfo) -> int:
         if is_canonical(info) and isinstance(value, int) and not isinstance(value, bool):
             if value < 0:
                 raise must(phrase)
@@ -143,7 +149,8 @@ def _measured(
     return check
 
 
-def read_duration(value: Any, info: ValidationInfo) -> int:
+def read_duration(value: object, info: ValidationInfo) -> int:
+    """Read a duration as seconds; canonically it is a number of them."""
     phrase = "a duration such as 90s, 20m, 2h, 14d or 1h30m"
     if is_canonical(info) and isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
@@ -164,7 +171,7 @@ def _some_time(value: int) -> int:
     return value
 
 
-def read_instant(value: Any, *, end_of_day: bool) -> datetime:
+def read_instant(value: object, *, end_of_day: bool) -> datetime:
     """Read a date or an RFC 3339 time; a bare date is its first or last microsecond in UTC."""
     phrase = "a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z"
     if not isinstance(value, str):
@@ -181,13 +188,13 @@ def read_instant(value: Any, *, end_of_day: bool) -> datetime:
     raise must(phrase)
 
 
-def _named(value: Any) -> str:
+def _named(value: object) -> str:
     if not isinstance(value, str) or not is_name(value):
         raise must(NAME_PHRASE)
     return value
 
 
-def _flag(value: Any, info: ValidationInfo) -> bool:
+def _flag(value: object, info: ValidationInfo) -> bool:
     if is_canonical(info) and value in {"true", "false"}:
         return bool(value == "true")
     if not isinstance(value, bool):
@@ -202,22 +209,22 @@ def _sorted_set(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(values))
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _one_or_more(value: Any) -> Any:
+def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _resolved(value: Any, info: ValidationInfo) -> Path:
+def _resolved(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise must("the path of a file or folder")
     folder: Path = (info.context or {}).get(FOLDER, Path())
     return folder / Path(value).expanduser()
 
 
-def _endpoint(value: Any) -> str:
+def _endpoint(value: object) -> str:
     phrase = "a host and a port, such as fed.example.org:8443"
     if not isinstance(value, str) or len(value) > 260:
         raise must(phrase)

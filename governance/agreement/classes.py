@@ -125,16 +125,16 @@ class Change:
     """
 
     path: str
-    old: Any
-    new: Any
+    old: object
+    new: object
     klass: Klass
 
 
-def class_of(path: str, *, old: Any = None, new: Any = None) -> Klass:
+def class_of(path: str, *, old: object = None, new: object = None) -> Klass:
     """Return the class of a change at a path of the canonical document.
 
-    A part of a field has the field's class; a section that comes or goes has the strongest class
-    in it. Fewer rounds than before ask less of everyone: that is operational.
+    A part of a field has the field's class; a section that comes or goes has the strongest
+    class in it. Fewer rounds than before ask less of everyone: that is operational.
 
     Raises:
         KeyError: the path is in no field; a field without a class does not exist.
@@ -190,7 +190,7 @@ def _material(path: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+def _differences(path: str, old: object, new: object) -> Iterator[tuple[str, object, object]]:
     if path in _NAMED_LISTS and isinstance(old, list) and isinstance(new, list):
         names = [[item["name"] for item in side] for side in (old, new)]
         if [n for n in names[0] if n in names[1]] != [n for n in names[1] if n in names[0]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from governance.agreement.data_terms import Feature
     from governance.agreement.schema import Agreement
+    from governance.yaml_positions import YamlPath
 
 METRICS_OF: Final = {"binary": ("auc", "accuracy", "log-loss", "brier"), "real": ("rmse",)}
 """Which figures a kind of target has."""
@@ -62,14 +63,14 @@ def _keys(agreement: Agreement) -> Iterator[Problem]:
     holders: dict[str, str] = {}
     for name, keys in agreement.sites.roster.items():
         for key in keys:
-            path = ("sites", "roster", name)
             if key in holders:
+                path: YamlPath = ("sites", "roster", name)
                 said = f"is the key of {holders[key]} too, but every key must have one holder"
                 yield Problem(path, f"{dotted(path)} {said}")
             holders.setdefault(key, name)
     for name, key in agreement.operators.keys.items():
-        path = ("operators", "keys", name)
         if key and key in holders:
+            path = ("operators", "keys", name)
             said = f"is the key of {holders[key]} too, but every key must have one holder"
             yield Problem(path, f"{dotted(path)} {said}")
         holders.setdefault(key, name)
@@ -125,9 +126,8 @@ def _features(agreement: Agreement) -> Iterator[Problem]:
     groups = {f.name for f in agreement.data.features if f.kind == "category"} | set(bands)
     for index, group in enumerate(agreement.data.subgroups):
         if group not in groups:
-            path = ("data", "subgroups")
             said = f"names {group!r}, but must name categories and bands of data.features"
-            yield Problem((*path, index), f"{dotted(path)} {said}")
+            yield Problem(("data", "subgroups", index), f"data.subgroups {said}")
 
 
 def _quantity(feature: Feature) -> Iterator[tuple[str, str]]:

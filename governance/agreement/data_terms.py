@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    if any(low >= high for low, high in zip(values, values[1:], strict=False)):
+    if any(low >= high for low, high in pairwise(values)):
         raise must("a list of numbers in ascending order")
     return values
 
@@ -93,11 +94,11 @@ class Feature(Section):
     values: Annotated[
         tuple[Line, ...], Field(max_length=200), AfterValidator(_distinct), Listed
     ] = ()
-    bands: dict[Word, Cuts] = {}
+    bands: dict[Word, Cuts] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_of_a_quantity(cls, value: Any, info: ValidationInfo) -> Any:
+    def _fill_of_a_quantity(cls, value: object, info: ValidationInfo) -> object:
         """Read a real feature's fill as a number where decimals are strings."""
         if not is_canonical(info) or not isinstance(value, dict) or value.get("kind") != "real":
             return value

@@ -131,8 +131,7 @@ def canonical_agreement(agreement: Agreement) -> dict[str, Any]:
     """Return an agreement's fields in their one form; what is absent is left out."""
     fields = agreement.model_dump(mode="python", by_alias=True, exclude_none=True)
     fields.setdefault("privacy", "off")
-    canonical_fields: dict[str, Any] = _plain(fields)
-    return canonical_fields
+    return {name: _plain(value) for name, value in fields.items()}
 
 
 def digest_of(obligations: str) -> str:
@@ -140,7 +139,7 @@ def digest_of(obligations: str) -> str:
     return hashlib.sha256(obligations.encode()).hexdigest() if obligations else ""
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

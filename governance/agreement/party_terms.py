@@ -1,4 +1,4 @@
-"""Who takes part, who decides, and for how long: the terms of an agreement about its parties."""
+"""Who takes part, who decides and for how long: an agreement's terms about its parties."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ Count = Annotated[int, whole(1, 1000)]
 def _zone(value: object) -> object:
     phrase = "a time zone such as Europe/Berlin"
     try:
-        if isinstance(value, str) and ZoneInfo(value):
-            return value
+        if isinstance(value, str):
+            return ZoneInfo(value).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise must(phrase) from None
     raise must(phrase)
@@ -129,7 +129,7 @@ class Operators(Section):
 
 
 class Window(Section):
-    """Hours of the week in a time zone; `until` before `from` goes over midnight."""
+    """Hours of some days in a time zone; `to` before `from` goes over midnight."""
 
     days: Annotated[tuple[Day, ...], Field(min_length=1), AsSet, OneOrMore, Listed]
     from_: Clock = Field(alias="from")

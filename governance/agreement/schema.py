@@ -6,7 +6,7 @@ is part of the agreement. Times are instants in UTC, durations seconds, decimals
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -65,14 +65,14 @@ UNSAFE_MINIMUM: Final = 10
 """Exact figures of a class with fewer patients than this may tell of a single one."""
 
 
-def _off(value: Any) -> Any:
+def _off(value: object) -> object:
     """Read `privacy: off`; nothing at all is a mistake and not a choice."""
     if value is None:
         raise must("a mapping of its terms, or off")
     return None if value == "off" else value
 
 
-def _version(value: Any) -> Any:
+def _version(value: object) -> object:
     if value != SCHEMA_VERSION or isinstance(value, bool):
         raise must(f"{SCHEMA_VERSION}, the version of the schema that this program knows")
     return value
@@ -110,7 +110,7 @@ class Agreement(Section):
 
     @property
     def input_width(self) -> int:
-        """How many inputs the model has: a real feature is one, a category one for each value."""
+        """How many inputs the model has: one for a quantity, one a value for a category."""
         return sum(feature.input_width for feature in self.data.features)
 
     @property

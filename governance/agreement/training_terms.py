@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from governance.agreement.party_terms import Count, Metric
 from governance.yaml_models import Section
 from governance.yaml_values import (
+    Flag,
     Listed,
     LongerThanZero,
     NotNegative,
     OpenShare,
-    Positive,
     PositiveShare,
-    Flag,
     is_canonical,
     must,
     number,
@@ -30,7 +29,7 @@ StrategyName = Literal[
 ]  # fmt: skip
 
 
-def _stragglers(value: Any, info: ValidationInfo) -> int:
+def _stragglers(value: object, info: ValidationInfo) -> int:
     """Read `wait` as 0 and `{close_early_after: 20m}` as seconds."""
     if is_canonical(info) and isinstance(value, int):
         return read_duration(value, info)

@@ -1,0 +1,116 @@
+"""When a round may open, and when the agreement has reached its end.
+
+A window is hours of some days in one time zone; it belongs to the day on which it begins, also
+where it goes over midnight; the same hour twice is a whole day. Hours are of the clock on the wall: a night on which the clock is
+set back has an hour more.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from governance.agreement.party_terms import Stop, Window
+
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY_S: Final = 86_400
+_HIGHER_IS_BETTER: Final = frozenset({"auc", "accuracy"})
+
+
+def is_open(window: Window | None, now: datetime) -> bool:
+    """Return whether a moment is inside the window; always where there is none."""
+    return window is None or _end_of_opening(window, now) is not None
+
+
+def may_open(window: Window | None, now: datetime, deadline_s: int) -> bool:
+    """Return whether a round may open now: the window is open till its deadline has passed.
+
+    Openings that follow one another without a gap count as one, so a window of whole days lets
+    a round go over midnight.
+    """
+    if window is None:
+        return True
+    needed = now + timedelta(seconds=deadline_s)
+    end = _end_of_opening(window, now)
+    while end is not None and end < needed:
+        further = _end_of_opening(window, end)
+        end = further if further is not None and further > end else None
+    return end is not None
+
+
+def next_opening(window: Window | None, now: datetime, deadline_s: int = 0) -> datetime | None:
+    """Return the first moment from now on at which a round may open, in UTC.
+
+    None when no opening of the window is as long as the deadline.
+    """
+    if may_open(window, now, deadline_s):
+        return now.astimezone(UTC)
+    assert window is not None
+    for start, _ in _openings(window, now, days=15):
+        if start >= now and may_open(window, start, deadline_s):
+            return start
+    return None
+
+
+def longest_opening_s(window: Window) -> float:
+    """Return how long the window stays open, in seconds; clock changes are left aside."""
+    length = (_clock(window.to) - _clock(window.from_)) % _DAY_S
+    if length:
+        return length
+    week = "".join("x" if day in window.days else " " for day in _DAYS)
+    run = max(len(days) for days in (week * 2).split())
+    return math.inf if run >= len(_DAYS) else run * _DAY_S
+
+
+def stop_reached(stop: Stop | None, history: Sequence[float]) -> bool:
+    """Return whether the figures of the committed models so far say that it is enough.
+
+    Args:
+        stop: What was agreed on: a figure to reach, evaluations without a better one, or both,
+            whichever comes first.
+        history: The metric after each evaluation, oldest first.
+    """
+    if stop is None or not history:
+        return False
+    sign = 1.0 if stop.metric in _HIGHER_IS_BETTER else -1.0
+    figures = [sign * figure for figure in history]
+    if stop.reached is not None and figures[-1] >= sign * stop.reached:
+        return True
+    if stop.patience is None:
+        return False
+    best = max(range(len(figures)), key=figures.__getitem__)  # the first of equals
+    return len(figures) - 1 - best >= stop.patience
+
+
+def _end_of_opening(window: Window, now: datetime) -> datetime | None:
+    ends = [end for start, end in _openings(window, now, days=2) if start <= now < end]
+    return max(ends, default=None)
+
+
+def _openings(
+    window: Window, now: datetime, *, days: int
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the window's openings around a moment, from the day before on, as UTC instants."""
+    zone = ZoneInfo(window.zone)
+    today = now.astimezone(zone).date()
+    for offset in range(-1, days):
+        day = today + timedelta(days=offset)
+        if _DAYS[day.weekday()] in window.days:
+            last = day if window.to > window.from_ else day + timedelta(days=1)
+            yield _instant(day, window.from_, zone), _instant(last, window.to, zone)
+
+
+def _instant(day: date, clock: str, zone: ZoneInfo) -> datetime:
+    """Return when a wall clock shows this: the first time of two, the later side of a gap."""
+    at = datetime.combine(day, time.fromisoformat(clock), tzinfo=zone)
+    return at.astimezone(UTC)
+
+
+def _clock(text: str) -> int:
+    at = time.fromisoformat(text)
+    return at.hour * 3600 + at.minute * 60
