@@ -1,25 +1,21 @@
 """Statements: who says what, signed, in a DSSE envelope.
 
-DSSE (secure-systems-lab): the signature is over "DSSEv1" SP LEN(type) SP type SP LEN(body) SP
-body, so that a type cannot be confused for another. The payload is canonical JSON and is
-signed, hashed and verified as its bytes. Each names the federation and log that it is for, and
-the counter and digest of the same key's statement before, so that none can be played again,
-moved, or left out unseen.
+The payload is canonical JSON and is signed, hashed and verified as its bytes. Each names the
+federation and log that it is for, and the counter and digest of the same key's statement
+before, so that none can be played again, moved, or left out unseen.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from governance import canonical
+from governance import canonical, dsse
 from governance.identity import names
-from governance.identity.keys import parse_key_id, verify
+from governance.identity.keys import parse_key_id
 from protos.errors import PeerFault, Refused
 from protos.words import Digest, Disclosure, KeyId
 
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
 
 PAYLOAD_TYPE: Final = "application/vnd.concilium.statement+json"
 SCHEMA: Final = 1
-ENVELOPE_LIMIT_BYTES: Final = 64 * 1024
-SIGNATURES_LIMIT: Final = 16
 SALT_BYTES: Final = 32
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -160,7 +154,7 @@ def compose(  # noqa: PLR0913 - the fields of the format
         payload = canonical.encode(fields)
     except UnicodeEncodeError:
         raise Refused("a text holds bytes that are no UTF-8", rule="bad-text") from None
-    room = ENVELOPE_LIMIT_BYTES * 3 // 4 - 4096
+    room = dsse.ENVELOPE_LIMIT_BYTES * 3 // 4 - 4096
     if len(payload) > room:
         raise Refused(
             f"this {kind} has {len(payload)} bytes, but an entry must be under {room}",
@@ -175,15 +169,14 @@ def compose(  # noqa: PLR0913 - the fields of the format
 
 def sign(payload: bytes, signers: Sequence[Signer]) -> bytes:
     """Return the DSSE envelope of a payload with a signature of each signer."""
-    message = pae(PAYLOAD_TYPE, payload)
-    return _envelope(payload, {signer.key_id: signer.sign(message) for signer in signers})
+    return dsse.seal(PAYLOAD_TYPE, payload, signers)
 
 
 def countersign(envelope: bytes, signer: Signer) -> bytes:
     """Return the envelope with one more signature; the statement and its digest stay."""
-    statement = read(envelope)
-    signature = signer.sign(pae(PAYLOAD_TYPE, statement.payload))
-    return _envelope(statement.payload, {**statement.signatures, signer.key_id: signature})
+    payload, signatures = dsse.unseal(PAYLOAD_TYPE, envelope)
+    mine = signer.sign(dsse.pae(PAYLOAD_TYPE, payload))
+    return dsse.envelope_of(PAYLOAD_TYPE, payload, {**signatures, signer.key_id: mine})
 
 
 def read(envelope: bytes) -> Statement:
@@ -192,17 +185,7 @@ def read(envelope: bytes) -> Statement:
     Raises:
         PeerFault: anything in it is not exactly as this module would have written it.
     """
-    if len(envelope) > ENVELOPE_LIMIT_BYTES:
-        raise _fault(f"it has more than {ENVELOPE_LIMIT_BYTES} bytes")
-    outer = canonical.decode(envelope)
-    if set(outer) != {"payload", "payloadType", "signatures"}:
-        raise _fault("its envelope is no DSSE")
-    if outer["payloadType"] != PAYLOAD_TYPE:
-        raise _fault("its payloadType is not ours")
-    payload = _base64(outer["payload"])
-    signatures = _signatures(outer["signatures"])
-    if _envelope(payload, signatures) != envelope:
-        raise _fault("its envelope has another form than ours")
+    payload, signatures = dsse.unseal(PAYLOAD_TYPE, envelope)
     fields = canonical.decode(payload)
     _check_fields(fields)
     if fields["key"] not in signatures:
@@ -236,20 +219,8 @@ def check_signatures(
     `certificates` hold the authorities' by key id. A signature by any other key proves nothing
     and is not looked at.
     """
-    message = pae(PAYLOAD_TYPE, statement.payload)
-    for key in keys:
-        signature = statement.signatures.get(key)
-        if signature is None or not verify(key, signature, message, certificates=certificates):
-            raise Refused(
-                f"{statement.kind} of {statement.actor} is not signed by {key}",
-                rule="bad-signature",
-            )
-
-
-def pae(payload_type: str, payload: bytes) -> bytes:
-    """Return DSSE's pre-authentication encoding, the bytes that are signed."""
-    kind = payload_type.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    message = dsse.pae(PAYLOAD_TYPE, statement.payload)
+    dsse.check_signed(message, statement.signatures, keys, certificates=certificates)
 
 
 def disclose(label: str, value: str, *, salt: bytes) -> Disclosure:
@@ -329,41 +300,6 @@ def _check_binding(fields: Mapping[str, Any]) -> None:
         raise _fault("its log is not its federation's")
     if not (is_digest(fields["previous"]) and is_digest(fields["root"])):
         raise _fault("its previous or root is no SHA-256")
-
-
-def _signatures(items: object) -> dict[KeyId, bytes]:
-    if not isinstance(items, list) or not 1 <= len(items) <= SIGNATURES_LIMIT:
-        raise _fault(f"it has not 1 to {SIGNATURES_LIMIT} signatures")
-    signatures: dict[KeyId, bytes] = {}
-    for item in items:
-        if not isinstance(item, dict) or set(item) != {"keyid", "sig"}:
-            raise _fault("a signature has not keyid and sig")
-        if not isinstance(item["keyid"], str):
-            raise _fault("a signature's keyid is no text")
-        signatures[parse_key_id(item["keyid"])] = _base64(item["sig"])
-    return signatures
-
-
-def _envelope(payload: bytes, signatures: Mapping[KeyId, bytes]) -> bytes:
-    return canonical.encode(
-        {
-            "payload": base64.b64encode(payload).decode(),
-            "payloadType": PAYLOAD_TYPE,
-            "signatures": [
-                {"keyid": key, "sig": base64.b64encode(signatures[key]).decode()}
-                for key in sorted(signatures)
-            ],
-        }
-    )
-
-
-def _base64(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise _fault("a base64 text is missing")
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise _fault("a text is no base64") from None
 
 
 def _fault(what: str) -> PeerFault:

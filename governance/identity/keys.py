@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from typing_extensions import override
 
-from governance.identity.private_files import read_private, write_private
+from governance.identity.key_files import read_private, write_private
 from protos.errors import PeerFault, Refused
 from protos.words import KeyId
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance import canonical
+from governance.dsse import ENVELOPE_LIMIT_BYTES, pae
 from governance.identity.keys import SigningKey
 from governance.statements import (
-    ENVELOPE_LIMIT_BYTES,
     PAYLOAD_TYPE,
     Chain,
     Log,
@@ -24,7 +24,6 @@ from governance.statements import (
     compose,
     countersign,
     disclose,
-    pae,
     parse_time,
     read,
     sign,

@@ -1,4 +1,7 @@
-"""Files that one user alone may read: written once, whole, and refused when wider than 0600."""
+"""Files of keys and certificates: whole and durable or not there; secret ones for their owner.
+
+A private file is written once with mode 0600 and refused when it is wider.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OWNER_ONLY: Final = 0o600
+_ALL_READ: Final = 0o644
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -60,12 +64,26 @@ def read_private(path: Path) -> bytes:
 
 
 def replace_private(path: Path, data: bytes) -> None:
-    """Put new bytes under an existing name, in one step, mode 0600, durable."""
+    """Put new bytes under a name in one step, mode 0600, durable."""
     half = path.with_name(f".{path.name}.next")
     half.unlink(missing_ok=True)
     write_private(half, data)
-    half.replace(path)
-    _sync_folder(path.parent)
+    move(half, path)
+
+
+def replace_public(path: Path, data: bytes) -> None:
+    """Put new bytes under a name in one step, mode 0644, durable."""
+    half = path.with_name(f".{path.name}.next")
+    half.unlink(missing_ok=True)
+    write_private(half, data)
+    half.chmod(_ALL_READ)
+    move(half, path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file another name of the same folder in one step, durable."""
+    source.replace(target)
+    _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,143 @@
+"""What dials out to a coordinator for an auditor or a newcomer: the one network in governance.
+
+A newcomer knows nothing of the coordinator but the fingerprint of its root. So it first looks
+at the certificates that are shown, sends nothing, and goes on only when they lead to that root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+from governance.identity.tls import pin_tls13
+
+pin_tls13()
+
+import grpc  # noqa: E402 - after the TLS setting
+from cryptography import x509  # noqa: E402
+
+from governance.identity import names  # noqa: E402
+from governance.identity.certificate import check_chain, to_pem  # noqa: E402
+from protos import codec  # noqa: E402
+from protos.concilium.v1 import enrolment_pb2_grpc  # noqa: E402
+from protos.errors import (  # noqa: E402
+    GRPC_STATUS,
+    ConciliumError,
+    PeerFault,
+    Refused,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from governance.identity.enrolment import Token
+    from protos.words import Enrolled, EnrolRequest
+
+DEADLINE_S: Final = 30.0
+RULE_KEY: Final = "concilium-rule"
+_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
+_CHAIN: Final = 3
+_ERRORS: Final[Mapping[str, type[ConciliumError]]] = {
+    **{status: kind for kind, status in GRPC_STATUS.items()},
+    "PERMISSION_DENIED": Refused,
+    "UNAUTHENTICATED": Refused,
+    "DEADLINE_EXCEEDED": Unavailable,
+}
+
+
+async def enrol(token: Token, request: EnrolRequest) -> Enrolled:
+    """Send a newcomer's request to the coordinator that its token names.
+
+    Raises:
+        Refused: somebody else answers there (nothing was sent), or the coordinator says no.
+        PeerFault: what answers does not speak the protocol.
+        Unavailable: nobody answers.
+    """
+    root = await pinned_root(token, now=request.clock)
+    credentials = grpc.ssl_channel_credentials(root_certificates=root)
+    async with grpc.aio.secure_channel(token.enrolment, credentials, _OPTIONS) as channel:
+        stub = enrolment_pb2_grpc.EnrolmentStub(channel)
+        try:
+            answer = await stub.Enrol(codec.enrol_request_out(request), timeout=DEADLINE_S)
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error, where=token.enrolment) from None
+    return codec.enrolled_in(answer)
+
+
+async def pinned_root(token: Token, *, now: datetime) -> bytes:
+    """Return the root (PEM) behind the coordinator that a token names, once it is proven.
+
+    The connection looks and says nothing; it is closed before anything of ours is sent.
+    """
+    shown = await _shown_chain(token.enrolment)
+    if len(shown) != _CHAIN:
+        raise PeerFault(
+            "what answers shows no coordinator's certificates",
+            where=token.enrolment,
+            rule="bad-chain",
+        )
+    peer = check_chain(shown, root=token.root, now=now)
+    if (peer.federation, peer.role) != (token.federation, names.COORDINATOR):
+        raise Refused(
+            f"{peer.actor} answers in the coordinator's place",
+            where=token.enrolment,
+            rule="wrong-name",
+        )
+    return to_pem([shown[-1]])
+
+
+def error_of(error: grpc.aio.AioRpcError, *, where: str) -> ConciliumError:
+    """Return which of our errors a failed call means, with the rule that its peer named."""
+    kind = _ERRORS.get(error.code().name)
+    if kind is None:
+        return PeerFault(f"the call failed: {error.code().name}", where=where)
+    sentence = error.details() or error.code().name
+    rule = ""
+    for key, value in error.trailing_metadata() or ():
+        if key == RULE_KEY and isinstance(value, str):
+            rule = value
+    return kind(sentence, where=where, rule=rule)
+
+
+async def _shown_chain(endpoint: str) -> list[x509.Certificate]:
+    host, _, port = endpoint.rpartition(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            _, writer = await asyncio.open_connection(
+                host.strip("[]"), int(port), ssl=context, server_hostname=host.strip("[]")
+            )
+    except (OSError, TimeoutError) as problem:
+        raise Unavailable(
+            f"nobody answers there as a coordinator does: {problem}",
+            where=endpoint,
+            todo="Is the invitation still open, and may this machine dial out to that port?",
+        ) from None
+    try:
+        return _presented(writer.get_extra_info("ssl_object"))
+    finally:
+        writer.transport.abort()
+
+
+def _presented(connection: Any) -> list[x509.Certificate]:  # noqa: ANN401 - ssl's own, untyped
+    """Return the certificates as shown, leaf first.
+
+    Python has the method in public from 3.13 on, and before in the object below.
+    """
+    public = getattr(connection, "get_unverified_chain", None)
+    if public is not None:
+        return [x509.load_der_x509_certificate(der) for der in public()]
+    import _ssl
+
+    inner = connection._sslobj  # noqa: SLF001 - see above
+    return [
+        x509.load_der_x509_certificate(certificate.public_bytes(_ssl.ENCODING_DER))
+        for certificate in inner.get_unverified_chain()
+    ]
