@@ -102,7 +102,7 @@ class Figures:
 METRICS: Final[Mapping[str, Callable[[Figures], float | None]]] = {
     "auc": Figures.auc,
     "accuracy": Figures.accuracy,
-    "log_loss": Figures.log_loss,
+    "log-loss": Figures.log_loss,
     "brier": Figures.brier,
     "rmse": Figures.rmse,
 }

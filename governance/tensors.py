@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
-from protos.errors import PeerFault, Unavailable
+from protos.errors import Corrupt, PeerFault, Unavailable
 from protos.words import BlobRef, Digest
 
 if TYPE_CHECKING:
@@ -105,6 +105,17 @@ def digest_of(path: Path) -> BlobRef:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return BlobRef(Digest(digest), os.fstat(file.fileno()).st_size)
+
+
+def verify(path: Path) -> None:
+    """Check that a file named by its digest still has it; raises Corrupt when not."""
+    if digest_of(path).digest != path.stem:
+        raise Corrupt(
+            "the file's bytes are not those of its name",
+            where=str(path),
+            todo="Restore it from a backup, or delete it so that it is fetched again.",
+            rule="corrupt-file",
+        )
 
 
 def chunks(count: int, *, size_bytes: int = CHUNK_BYTES) -> Iterator[slice]:

@@ -52,7 +52,7 @@ def test_rmse_by_hand():
     said = figures_of(np.array([1.0, 5.0]), np.array([4.0, 1.0]), kind="real", minimum=2)
     assert said.rmse() == pytest.approx(np.sqrt(12.5))
     assert said.count == 2
-    assert [said.metric(name) for name in ("auc", "accuracy", "log_loss", "brier")] == [
+    assert [said.metric(name) for name in ("auc", "accuracy", "log-loss", "brier")] == [
         None
     ] * 4
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from governance import tensors
-from protos.errors import PeerFault, Unavailable
+from protos.errors import Corrupt, PeerFault, Unavailable
 
 MODEL = {
     "1.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -116,6 +116,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
         tensors.write({"v": np.zeros(1 << 20, np.float32)}, tmp_path)
     assert caught.value.rule == "disk-full"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_changed_under_its_name_is_corrupt(tmp_path):
+    path = tensors.path_of(tmp_path, tensors.write(MODEL, tmp_path).digest)
+    tensors.verify(path)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(Corrupt):
+        tensors.verify(path)
 
 
 def test_chunks_cover_everything_once():
