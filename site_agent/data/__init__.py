@@ -1,0 +1,1 @@
+"""What a hospital's own tables mean under an agreement, and whether they may train."""
