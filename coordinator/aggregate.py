@@ -1,0 +1,211 @@
+"""Updates become a candidate: checked one by one, then summed chunk by chunk from mapped files.
+
+Memory holds one chunk in float64, whatever the number of sites and parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from coordinator.strategies import server_rule
+from governance.tensors import Writer, add_prefix, chunks, load, under_prefix
+from protos.errors import Corrupt, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from coordinator.strategies import Strategy
+    from governance.agreement.schema import Agreement
+    from protos.words import BlobRef, SiteName
+
+    Floats = NDArray[np.float32]
+    Wide = NDArray[np.float64]
+    Rule = Callable[[Floats, Iterator[Floats]], Wide]
+
+STATE_PART: Final = "c"
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A spooled update, checked, and how much it counts: an integer ≥ 1."""
+
+    path: Path
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The model that may become the global one, and the strategy's state that goes with it."""
+
+    model: BlobRef
+    state: BlobRef | None
+
+
+def weight(weighting: str, declared_patients: int) -> int:
+    """Return what an update counts under `aggregation.weighting`: `declared` or `equal`."""
+    return max(declared_patients, 1) if weighting == "declared" else 1
+
+
+def aggregate(
+    strategy: Strategy,
+    *,
+    model: Path,
+    state: Path | None,
+    updates: Mapping[SiteName, Weighed],
+    roster_size: int,
+    out: Path,
+) -> Candidate:
+    """Sum updates by the strategy's rule and write the candidate's files into a folder.
+
+    Args:
+        strategy: The agreement's strategy.
+        model: The global model x that the updates started from.
+        state: The strategy's state, or None before the first round and for those without.
+        updates: The checked updates of the sites that are in, at least one.
+        roster_size: N, all sites of the agreement's roster, in this round or not.
+        out: The folder of models.
+
+    Raises:
+        Refused: The result is not finite.
+        Corrupt: The state does not fit the model.
+        Unavailable: The disk is full.
+    """
+    rule = server_rule(strategy)
+    x = load(model)
+    sites = sorted(updates)
+    n = [updates[site].weight for site in sites]
+    deltas = [load(updates[site].path) for site in sites]
+    made = _sum(
+        x,
+        [under_prefix("y", delta) for delta in deltas],
+        out,
+        rule=lambda x, dy: rule.model(x, dy, n),
+    )
+    if STATE_PART not in rule.parts:
+        return Candidate(made, None)
+    kept = _sum(
+        _state(state, x),
+        [add_prefix(STATE_PART, under_prefix(STATE_PART, delta)) for delta in deltas],
+        out,
+        rule=lambda c, dc: rule.state(c, dc, roster_size=roster_size),
+    )
+    return Candidate(made, kept)
+
+
+def check_update(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    strategy: Strategy,
+    norm_limits: Mapping[str, float] | None = None,
+) -> None:
+    """Check a site's update before a number of it is used.
+
+    Args:
+        path: The spooled file.
+        shapes: The global model's shape by parameter name.
+        strategy: The agreement's strategy.
+        norm_limits: The largest Euclidean norm of each part, as `norm_limits` gives it.
+
+    Raises:
+        PeerFault: The file is no tensors.
+        Refused: wrong-shape, not-finite or norm.
+    """
+    update = load(path)
+    parts = server_rule(strategy).parts
+    # 1. Just the model's parameters. Stops an update that the sum would read past or ignore.
+    expected = {f"{part}/{name}": shape for part in parts for name, shape in shapes.items()}
+    if {name: tensor.shape for name, tensor in update.items()} != expected:
+        raise Refused("the update has not the model's shapes", rule="wrong-shape")
+    for part in parts:
+        # 2. Finite. Stops one NaN from making every site's model NaN.
+        norm = math.sqrt(sum(map(_squares, under_prefix(part, update).values())))
+        if not math.isfinite(norm):
+            raise Refused("the update has numbers that are not finite", rule="not-finite")
+        # 3. No longer than honest training makes it. Stops one site from outshouting all.
+        limit = (norm_limits or {}).get(part, math.inf)
+        if norm > limit:
+            raise Refused(
+                f"the update's norm is {norm:.3g}, but its training can make {limit:.3g}",
+                rule="norm",
+            )
+
+
+def norm_limits(
+    agreement: Agreement, *, expected_batch: float, parameters: int
+) -> dict[str, float]:
+    """Return the norm that a private update stays under with probability 1 − 10⁻¹⁰, by part.
+
+    A step moves y by η (Σ clip(g, C) + N(0, σ²C²)) / L. The sum has at most B·C, where the
+    Poisson batch B stays under 2L + 50; the noise of K steps has at most √K σC (√P + 7)
+    (Laurent and Massart 2000, lemma 1). SCAFFOLD's control variates are means of such steps:
+    with M the largest, ‖c − c_i‖ ≤ 2M and ‖Δc‖ ≤ 2M. FedProx pulls back only.
+
+    Args:
+        agreement: The agreement in force; without privacy nothing bounds a gradient: no limit.
+        expected_batch: L, the smallest of the sites in the round.
+        parameters: P, the model's size.
+    """
+    privacy, optimizer, steps = (
+        agreement.privacy,
+        agreement.optimizer,
+        agreement.round.local.steps,
+    )
+    if privacy is None or steps is None or optimizer.name != "sgd":
+        return {}
+    gradients = steps * (2 + 50 / expected_batch)
+    noise = math.sqrt(steps) * agreement.sigma * (math.sqrt(parameters) + 7) / expected_batch
+    total = privacy.clip * (gradients + noise) / (1 - optimizer.momentum)
+    if agreement.strategy.name == "scaffold":
+        return {"y": 3 * optimizer.rate * total, "c": 2 * total / steps}
+    return {"y": optimizer.rate * total}
+
+
+def _sum(
+    before: Mapping[str, Floats], deltas: list[dict[str, Floats]], out: Path, *, rule: Rule
+) -> BlobRef:
+    """Write what the rule makes of each chunk of `before` and of all deltas."""
+    shapes = {name: tensor.shape for name, tensor in before.items()}
+    with Writer(out, shapes) as writer:
+        for name in writer.names:
+            flat = before[name].reshape(-1)
+            flats = [delta[name].reshape(-1) for delta in deltas]
+            for part in chunks(flat.size):
+                writer.append(_narrow(rule(flat[part], (delta[part] for delta in flats))))
+        return writer.commit()
+
+
+def _state(state: Path | None, x: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return c by name, zero before the first round."""
+    zero = np.zeros((), np.float32)
+    start = {name: np.broadcast_to(zero, tensor.shape) for name, tensor in x.items()}
+    c = add_prefix(STATE_PART, start) if state is None else load(state)
+    if {name: t.shape for name, t in c.items()} != {
+        f"{STATE_PART}/{name}": tensor.shape for name, tensor in x.items()
+    }:
+        raise Corrupt("the strategy's state does not fit the model", where=str(state))
+    return c
+
+
+def _narrow(wide: Wide) -> Floats:
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise Refused("the sum of the updates is not finite", rule="not-finite")
+    return narrow
+
+
+def _squares(tensor: Floats) -> float:
+    """Return the sum of squares in float64, which no finite float32 overflows."""
+    flat, total = tensor.reshape(-1), 0.0
+    for part in chunks(flat.size):
+        wide = flat[part].astype(np.float64)
+        total += float(np.dot(wide, wide))
+    return total
