@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coordinator.strategies import server_rule
+from coordinator.strategies import STATE_PART, initial_state, server_rule
 from governance.tensors import Writer, add_prefix, chunks, load, under_prefix
 from protos.errors import Corrupt, Refused
 
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     Wide = NDArray[np.float64]
     Rule = Callable[[Floats, Iterator[Floats]], Wide]
 
-STATE_PART: Final = "c"
-
-
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """A spooled update, checked, and how much it counts: an integer ≥ 1."""
-
-    path: Path
-    weight: int
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -53,12 +43,13 @@ def weight(weighting: str, declared_patients: int) -> int:
     return max(declared_patients, 1) if weighting == "declared" else 1
 
 
-def aggregate(
+def aggregate(  # noqa: PLR0913 - what a sum is made of
     strategy: Strategy,
-    *,
     model: Path,
     state: Path | None,
-    updates: Mapping[SiteName, Weighed],
+    updates: Mapping[SiteName, Path],
+    weights: Mapping[SiteName, int],
+    *,
     roster_size: int,
     out: Path,
 ) -> Candidate:
@@ -68,7 +59,8 @@ def aggregate(
         strategy: The agreement's strategy.
         model: The global model x that the updates started from.
         state: The strategy's state, or None before the first round and for those without.
-        updates: The checked updates of the sites that are in, at least one.
+        updates: The checked update of each site that is in, at least one.
+        weights: What each counts, an integer ≥ 1; see `weight`.
         roster_size: N, all sites of the agreement's roster, in this round or not.
         out: The folder of models.
 
@@ -80,8 +72,8 @@ def aggregate(
     rule = server_rule(strategy)
     x = load(model)
     sites = sorted(updates)
-    n = [updates[site].weight for site in sites]
-    deltas = [load(updates[site].path) for site in sites]
+    n = [weights[site] for site in sites]
+    deltas = [load(updates[site]) for site in sites]
     made = _sum(
         x,
         [under_prefix("y", delta) for delta in deltas],
@@ -91,7 +83,7 @@ def aggregate(
     if STATE_PART not in rule.parts:
         return Candidate(made, None)
     kept = _sum(
-        _state(state, x),
+        _state(strategy, state, x),
         [add_prefix(STATE_PART, under_prefix(STATE_PART, delta)) for delta in deltas],
         out,
         rule=lambda c, dc: rule.state(c, dc, roster_size=roster_size),
@@ -182,14 +174,13 @@ def _sum(
         return writer.commit()
 
 
-def _state(state: Path | None, x: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return c by name, zero before the first round."""
-    zero = np.zeros((), np.float32)
-    start = {name: np.broadcast_to(zero, tensor.shape) for name, tensor in x.items()}
-    c = add_prefix(STATE_PART, start) if state is None else load(state)
-    if {name: t.shape for name, t in c.items()} != {
-        f"{STATE_PART}/{name}": tensor.shape for name, tensor in x.items()
-    }:
+def _state(
+    strategy: Strategy, state: Path | None, x: Mapping[str, Floats]
+) -> dict[str, Floats]:
+    """Return c by name, as it is before the first round when there is no file."""
+    start = initial_state(strategy, x) or {}
+    c = start if state is None else load(state)
+    if {name: t.shape for name, t in c.items()} != {name: t.shape for name, t in start.items()}:
         raise Corrupt("the strategy's state does not fit the model", where=str(state))
     return c
 

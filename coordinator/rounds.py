@@ -336,9 +336,15 @@ def _closes_early_at(view: RoundView) -> datetime | None:
     return enough_since + timedelta(seconds=view.close_early_after_s)
 
 
-def may_judge(waited_for: frozenset[SiteName], *, deadline: datetime, now: datetime) -> bool:
-    """Tell whether the gate may decide: no figures are waited for any more, or time is up."""
-    return not waited_for or now >= deadline
+def may_judge(
+    asked: frozenset[SiteName],
+    answered: frozenset[SiteName],
+    *,
+    deadline: datetime,
+    now: datetime,
+) -> bool:
+    """Tell whether the gate may decide: every site said figures or never will, or time is up."""
+    return asked <= answered or now >= deadline
 
 
 class Next(enum.Enum):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from governance.identity.names import is_name
 from governance.tensors import CHUNK_BYTES, disk_full_said, path_of, sync_folder
-from protos.errors import PeerFault, Refused, Unavailable
+from protos.errors import Corrupt, PeerFault, Refused, Unavailable
 from protos.words import Digest, SiteName, UploadOffset
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 QUOTA_BYTES: Final = 8 << 30
 
+_ATTEMPT: Final = re.compile(r"([0-9]+)-([0-9]+)", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -124,6 +125,22 @@ class Spool:
     def path(self, site: SiteName, upload: UploadRef) -> Path:
         """Return where a finished update lies."""
         return path_of(self._place(site, upload), _checked(upload.digest))
+
+    def attempts(self) -> set[tuple[int, int]]:
+        """Return the (round, attempt) pairs of which anything is here."""
+        found = (_ATTEMPT.fullmatch(folder.name) for folder in self._folder.glob("*-*"))
+        return {(int(match[1]), int(match[2])) for match in found if match is not None}
+
+    def whole(self, site: SiteName, round_: int, attempt: int) -> Path:
+        """Return a site's finished update of an attempt; raises Corrupt when it is gone."""
+        folder = self._attempt(round_, attempt) / _named(site)
+        for path in folder.glob("*.safetensors"):
+            return path
+        raise Corrupt(
+            f"{site}'s update of round {round_}, attempt {attempt} is gone from the spool",
+            where=str(folder),
+            rule="corrupt-file",
+        )
 
     def delete(self, site: SiteName, round_: int, attempt: int) -> list[Digest]:
         """Delete what a site sent for an attempt; return the digests of whole updates."""

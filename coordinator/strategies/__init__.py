@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
+
 from coordinator.strategies.fedavg import FedAvg
 from coordinator.strategies.fedprox import FedProx
 from coordinator.strategies.scaffold import Scaffold
@@ -17,11 +19,13 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     Chunk = NDArray[np.float32]
     Wide = NDArray[np.float64]
+
+
+STATE_PART: Final = "c"
 
 
 class Strategy(Protocol):
@@ -63,6 +67,15 @@ def server_rule(strategy: Strategy) -> ServerRule:
             rule="unknown-strategy",
         )
     return make(strategy.server_rate)
+
+
+def initial_state(
+    strategy: Strategy, model: Mapping[str, Chunk]
+) -> dict[str, NDArray[np.float32]] | None:
+    """Return the strategy's state before the first round: c = 0, or None for those without."""
+    if STATE_PART not in server_rule(strategy).parts:
+        return None
+    return {f"{STATE_PART}/{name}": np.zeros(x.shape, np.float32) for name, x in model.items()}
 
 
 _RULES: Final[Mapping[str, Callable[[float], ServerRule]]] = {

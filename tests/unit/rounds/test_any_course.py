@@ -154,7 +154,7 @@ class Round(RuleBasedStateMachine):
             self.happen(Event.STARTED)
             self.happen(Event.CANDIDATE_MADE)
             if self.state is State.EVALUATING:
-                assert may_judge(frozenset(SITES), deadline=self.now, now=self.now)
+                assert may_judge(self.view.asked, frozenset(), deadline=self.now, now=self.now)
                 self.happen(Event.ACCEPTED)
         assert self.state in ENDS
         self.ends_once()

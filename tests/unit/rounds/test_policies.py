@@ -134,9 +134,11 @@ def test_after_closing_the_deadline_has_no_say(state):
 
 
 def test_the_gate_decides_when_nobody_is_waited_for_or_time_is_up():
-    assert may_judge(frozenset(), deadline=DEADLINE, now=at(1))
-    assert not may_judge(frozenset({"amc"}), deadline=DEADLINE, now=at(119))
-    assert may_judge(frozenset({"amc"}), deadline=DEADLINE, now=at(120))
+    nobody: frozenset[str] = frozenset()
+    assert may_judge(SITES, SITES, deadline=DEADLINE, now=at(1))
+    assert may_judge(nobody, nobody, deadline=DEADLINE, now=at(1))
+    assert not may_judge(SITES, SITES - {"amc"}, deadline=DEADLINE, now=at(119))
+    assert may_judge(SITES, nobody, deadline=DEADLINE, now=at(120))
 
 
 def test_an_abandoned_attempt_is_tried_again_until_attempts_are_spent():
