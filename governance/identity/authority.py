@@ -30,7 +30,13 @@ from governance.identity.key_files import (
     replace_public,
     write_private,
 )
-from governance.identity.keys import AuthorityKey, SigningKey, load_private_key, private_pem
+from governance.identity.keys import (
+    AuthorityKey,
+    SigningKey,
+    load_private_key,
+    private_pem,
+    spki_key_id,
+)
 from governance.statements import Log, timestamp
 from protos.errors import Corrupt, Refused
 
@@ -111,8 +117,10 @@ class Authority:
 
     @property
     def certificates(self) -> Mapping[KeyId, x509.Certificate]:
-        """The issuing certificate by its key's name, to verify what the authority signs."""
-        return {self.issuing_key.key_id: self.issuing}
+        """Issuing certificates, former ones too, by key: they verify what it signed."""
+        paths = sorted(self.keys.glob("issuing-*.pem"))
+        known = [_read_public(path)[0] for path in paths]
+        return {_key_of(certificate): certificate for certificate in (*known, self.issuing)}
 
     @property
     def root_pem(self) -> bytes:
@@ -130,8 +138,8 @@ class Authority:
 
     def coordinator_certificate(self) -> IssuedCertificate:
         """Describe the coordinator's present certificate, for the ledger."""
-        leaf = _read_public(self.keys / "coordinator.pem")[0]
-        return self._issued(leaf, names.COORDINATOR, names.COORDINATOR)
+        leaf, issuer, _ = _read_public(self.keys / "coordinator.pem")
+        return _issued(leaf, issuer)
 
     def issue(self, csr: bytes, *, name: str, role: str, now: datetime) -> IssuedCertificate:
         """Issue a member's certificate for the key of a request and nothing else of it.
@@ -151,7 +159,7 @@ class Authority:
             key=self._private,
             now=now,
         )
-        return self._issued(leaf, name, role)
+        return _issued(leaf, self.issuing)
 
     def renew(self, csr: bytes, peer: Peer, *, now: datetime) -> IssuedCertificate:
         """Issue a member's next certificate; `renewal.check_request` must have said yes."""
@@ -175,7 +183,7 @@ class Authority:
         )
         chain = to_pem([fresh, self.issuing, self.root])
         replace_public(self.keys / "coordinator.pem", chain)
-        return self._issued(fresh, names.COORDINATOR, names.COORDINATOR)
+        return _issued(fresh, self.issuing)
 
     def issuing_due(self, now: datetime) -> bool:
         """Tell whether the issuing CA should be replaced, 90 days before it ends."""
@@ -214,16 +222,6 @@ class Authority:
                 rule="issuing-expired",
             )
 
-    def _issued(self, leaf: x509.Certificate, name: str, role: str) -> IssuedCertificate:
-        return IssuedCertificate(
-            pem_chain=to_pem([leaf, self.issuing]),
-            name=name,
-            role=role,
-            serial=f"{leaf.serial_number:x}",
-            fingerprint=fingerprint(leaf),
-            not_after=leaf.not_valid_after_utc,
-        )
-
 
 def create(
     folder: Path, *, federation: str, host: str, passphrase: bytes, now: datetime
@@ -255,6 +253,18 @@ def create(
     _make(half, issuing.Host.parse(federation, host), passphrase=passphrase, now=now)
     half.rename(keys)
     return Authority.load(folder)
+
+
+def _issued(leaf: x509.Certificate, issuer: x509.Certificate) -> IssuedCertificate:
+    peer = peer_of(leaf)
+    return IssuedCertificate(
+        pem_chain=to_pem([leaf, issuer]),
+        name=peer.name,
+        role=peer.role,
+        serial=peer.serial,
+        fingerprint=fingerprint(leaf),
+        not_after=peer.not_after,
+    )
 
 
 def _make(keys: Path, host: issuing.Host, *, passphrase: bytes, now: datetime) -> None:
@@ -297,6 +307,13 @@ def _read_public(path: Path) -> tuple[x509.Certificate, ...]:
         return read_chain(path.read_bytes())
     except FileNotFoundError:
         raise Refused("there is no such file", where=str(path), rule="key-missing") from None
+
+
+def _key_of(certificate: x509.Certificate) -> KeyId:
+    public = certificate.public_key()
+    if not is_p256(public):
+        raise Corrupt("an issuing authority's key is not P-256")
+    return spki_key_id(public)
 
 
 def _p256(private: object) -> ec.EllipticCurvePrivateKey:

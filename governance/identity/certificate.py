@@ -152,11 +152,15 @@ def authenticate(
     For every call anew: a connection outlives the end and the revocation of its certificate.
 
     Raises:
-        PeerFault: the certificate is none of ours.
-        Refused: it is another federation's, not for clients, out of its time, or revoked.
+        Refused: the certificate names nobody, is another federation's, is not for clients, is
+            out of its time, or is revoked.
     """
-    certificate = read_chain(peer_pem)[0]
-    peer = peer_of(certificate)
+    # 0. A name. Stops a certificate of ours that was never a member's, such as an authority's.
+    try:
+        certificate = read_chain(peer_pem)[0]
+        peer = peer_of(certificate)
+    except PeerFault as fault:
+        raise Refused(fault.what, rule=fault.rule) from None
     # 1. Federation. Stops a peer of another federation whose root is trusted here too.
     if peer.federation != federation:
         raise Refused(f"{peer.actor} belongs to {peer.federation}", rule="wrong-federation")

@@ -72,8 +72,8 @@ class Identity:
     coordinator: str
     root: Digest
     ledger_key: str
-    key_pem: bytes = field(repr=False)
-    chain_pem: bytes = field(repr=False)
+    tls_key_pem: bytes = field(repr=False)
+    tls_chain_pem: bytes = field(repr=False)
     root_pem: bytes = field(repr=False)
 
     @classmethod
@@ -89,8 +89,8 @@ class Identity:
         return cls(
             folder=folder,
             **known,
-            key_pem=read_private(folder / "tls.key"),
-            chain_pem=(folder / "tls.pem").read_bytes(),
+            tls_key_pem=read_private(folder / "tls.key"),
+            tls_chain_pem=(folder / "tls.pem").read_bytes(),
             root_pem=(folder / "root.pem").read_bytes(),
         )
 
@@ -107,7 +107,7 @@ class Identity:
     @property
     def peer(self) -> Peer:
         """What its present certificate says."""
-        return peer_name(self.chain_pem)
+        return peer_name(self.tls_chain_pem)
 
     def signing_key(self) -> SigningKey:
         """Read the key that it speaks with: agent's, operator's or auditor's."""

@@ -1,4 +1,4 @@
-"""A new key for an old one: the old one signs, and the new one too, to show that it is there."""
+"""A new key for an old one: both sign, the new one to show that its owner has it."""
 
 from __future__ import annotations
 

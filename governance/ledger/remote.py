@@ -7,6 +7,7 @@ at the certificates that are shown, sends nothing, and goes on only when they le
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
     from protos.words import Enrolled, EnrolRequest
 
 DEADLINE_S: Final = 30.0
-RULE_KEY: Final = "concilium-rule"
+_DETAILS_LIMIT: Final = 2000
+_DETAILS: Final = re.compile(
+    r"(?s)(?P<rule>[a-z0-9-]{1,64}): (?P<what>[^\n]*)(\n(?P<todo>.*))?"
+)
 _OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 _CHAIN: Final = 3
 _ERRORS: Final[Mapping[str, type[ConciliumError]]] = {
@@ -90,16 +94,18 @@ async def pinned_root(token: Token, *, now: datetime) -> bytes:
 
 
 def error_of(error: grpc.aio.AioRpcError, *, where: str) -> ConciliumError:
-    """Return which of our errors a failed call means, with the rule that its peer named."""
+    """Return which of our errors a failed call means.
+
+    A peer names rule, sentence and remedy in the details: `rule: what`, a new line, `todo`.
+    """
     kind = _ERRORS.get(error.code().name)
     if kind is None:
         return PeerFault(f"the call failed: {error.code().name}", where=where)
-    sentence = error.details() or error.code().name
-    rule = ""
-    for key, value in error.trailing_metadata() or ():
-        if key == RULE_KEY and isinstance(value, str):
-            rule = value
-    return kind(sentence, where=where, rule=rule)
+    told = (error.details() or error.code().name)[:_DETAILS_LIMIT]
+    named = _DETAILS.fullmatch(told)
+    if named is None:
+        return kind(told, where=where)
+    return kind(named["what"], where=where, todo=named["todo"] or "", rule=named["rule"])
 
 
 async def _shown_chain(endpoint: str) -> list[x509.Certificate]:
