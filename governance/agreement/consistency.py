@@ -177,6 +177,8 @@ def _model(agreement: Agreement) -> Iterator[Problem]:
     model, strategy = agreement.model, agreement.strategy
     if model.name == "linear" and model.hidden:
         yield _problem("model.hidden", "does not belong to a linear model")
+    if model.name == "linear" and model.norm == "group":
+        yield _problem("model.norm", "does not belong to a linear model")
     if model.name == "mlp" and not model.hidden:
         yield _problem("model.hidden", "is missing, but an mlp must have at least one layer")
     if strategy.name == "fedprox" and strategy.mu is None:

@@ -78,7 +78,7 @@ def load(path: Path) -> Document:
     obligations = _obligations(located, path)
     agreement = validated(Agreement, located, context={}, further=consistency.problems)
     places = {
-        ".".join(str(step) for step in steps): located.place(steps, at_key=True)
+        ".".join(str(step) for step in steps): located.place(steps)
         for steps in located.spans
         if steps
     }

@@ -1,8 +1,8 @@
 """When a round may open, and when the agreement has reached its end.
 
 A window is hours of some days in one time zone; it belongs to the day on which it begins, also
-where it goes over midnight; the same hour twice is a whole day. Hours are of the clock on the wall: a night on which the clock is
-set back has an hour more.
+where it goes over midnight; the same hour twice is a whole day. Hours are of the clock on the
+wall: a night on which the clock is set back has an hour more.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from governance.figures import HIGHER_IS_BETTER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_S: Final = 86_400
-_HIGHER_IS_BETTER: Final = frozenset({"auc", "accuracy"})
 
 
 def is_open(window: Window | None, now: datetime) -> bool:
@@ -77,7 +78,7 @@ def stop_reached(stop: Stop | None, history: Sequence[float]) -> bool:
     """
     if stop is None or not history:
         return False
-    sign = 1.0 if stop.metric in _HIGHER_IS_BETTER else -1.0
+    sign = 1.0 if stop.metric in HIGHER_IS_BETTER else -1.0
     figures = [sign * figure for figure in history]
     if stop.reached is not None and figures[-1] >= sign * stop.reached:
         return True

@@ -1,0 +1,91 @@
+"""How far a figure of quality strays by chance, from what an agreement promises of cohorts.
+
+AUC: Hanley and McNeil 1982, eqs. 1 and 2. Two models are compared on the same patients, whose
+figures move together, so that the standard error of one figure stands for their difference.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from governance.agreement.schema import Agreement
+
+HELD_OUT: Final = 0.2
+"""The share of patients that a hospital holds back unless its own file says another."""
+TYPICAL_AUC: Final = 0.75
+_BOUNDED_SD: Final = 0.5
+"""No figure between 0 and 1 has a larger standard deviation."""
+_LOG_LOSS_SD: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GateError:
+    """The standard error of a pooled figure.
+
+    Attributes:
+        metric: Of which figure.
+        standard_error: At the middle of the prevalence range; in the metric's unit.
+        at_worst: At the end of the range where it is largest.
+        patients: Held-out patients of the fewest hospitals that may close a round.
+        with_outcome: How many of them have the outcome at the middle; None for a quantity.
+    """
+
+    metric: str
+    standard_error: float
+    at_worst: float
+    patients: int
+    with_outcome: int | None
+
+
+def gate_error(agreement: Agreement, metric: str) -> GateError:
+    """Return how far this metric strays by chance under the agreement's promises."""
+    patients = agreement.sites.close_at_least * agreement.data.minimum_patients * HELD_OUT
+    prevalence = agreement.data.target.prevalence
+    if prevalence is None:
+        reference = agreement.data.target.reference
+        error = (reference.std if reference else 1.0) / math.sqrt(2 * patients)
+        return GateError(metric, error, error, int(patients), None)
+    low, high = prevalence
+    middle = (low + high) / 2
+    worst = max(_binary(metric, patients, share) for share in (low, high))
+    return GateError(
+        metric,
+        _binary(metric, patients, middle),
+        worst,
+        int(patients),
+        round(patients * middle),
+    )
+
+
+def naive_figure(agreement: Agreement, metric: str) -> float:
+    """Return the figure of a model that knows the prevalence and nothing else."""
+    prevalence = agreement.data.target.prevalence
+    if prevalence is None:
+        reference = agreement.data.target.reference
+        return reference.std if reference else math.inf
+    share = min(max(sum(prevalence) / 2, 1e-9), 1 - 1e-9)
+    return {
+        "auc": 0.5,
+        "accuracy": max(share, 1 - share),
+        "brier": share * (1 - share),
+        "log-loss": -share * math.log(share) - (1 - share) * math.log(1 - share),
+    }[metric]
+
+
+def auc_error(auc: float, positives: float, negatives: float) -> float:
+    """Return the standard error of an area under the ROC curve (Hanley and McNeil 1982)."""
+    if positives < 1 or negatives < 1:
+        return 0.5
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    return math.sqrt((auc * (1 - auc) + spread) / (positives * negatives))
+
+
+def _binary(metric: str, patients: float, share: float) -> float:
+    if metric == "auc":
+        return auc_error(TYPICAL_AUC, patients * share, patients * (1 - share))
+    spread = _LOG_LOSS_SD if metric == "log-loss" else _BOUNDED_SD
+    return spread / math.sqrt(patients)

@@ -1,0 +1,273 @@
+"""What this version refuses in an agreement that is well formed: by name, never silently.
+
+Three kinds: what is not built yet, what cannot work together (both lines are named), and what
+the arithmetic of privacy or statistics rules out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from governance.agreement.gate_error import gate_error, naive_figure
+from governance.agreement.schedule import longest_opening_s
+from governance.figures import HIGHER_IS_BETTER
+from governance.models import catalogue
+from governance.privacy.releases import decimal_text
+from governance.yaml_values import duration_text
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from governance.agreement.cost import Cost
+    from governance.agreement.load import Document
+    from governance.agreement.schema import Agreement
+
+NOT_BUILT: Final = "not-built"
+COMBINATION: Final = "refused-combination"
+BUDGET: Final = "budget-too-small"
+GATE: Final = "gate-below-noise"
+OVERSHOOT: Final = "step-overshoots"
+WINDOW: Final = "window-too-short"
+
+BUILT_STRATEGIES: Final = ("fedavg", "fedprox", "scaffold")
+ROBUST_STRATEGIES: Final = ("trimmed-mean", "median", "krum", "norm-bound")
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One thing that cannot be: where it stands, what to read, what to do, and its rule."""
+
+    path: str
+    said: str
+    rule: str
+    todo: str = ""
+
+
+def objections(document: Document) -> list[Objection]:
+    """Return everything that is refused but for what the accountant says."""
+    rules: tuple[Callable[[Document], Iterator[Objection]], ...] = (
+        _not_built, _masks, _strategy, _model, _hours, _gate, _stop,
+    )  # fmt: skip
+    return [objection for rule in rules for objection in rule(document)]
+
+
+def over_budget(document: Document, cost: Cost) -> list[Objection]:
+    """Return the objection to a schedule that costs more than the budget."""
+    agreement = document.agreement
+    privacy, local = agreement.privacy, agreement.round.local
+    if privacy is None or cost.epsilon is None or cost.epsilon <= privacy.budget.epsilon:
+        return []
+    said = (
+        f"{_line(document, 'schedule.rounds')} is {agreement.schedule.rounds}, with "
+        f"{_line(document, 'round.local.steps')} {local.steps}: together they cost "
+        f"ε = {cost.epsilon:.2f}, but {_line(document, 'privacy.budget.epsilon')} is "
+        f"{decimal_text(privacy.budget.epsilon)}"
+    )
+    todo = f"The budget bears {cost.affordable_rounds} rounds as they are; more noise or fewer"
+    todo += " steps a round make room for more."
+    return [Objection("schedule.rounds", said, BUDGET, todo)]
+
+
+def raised(document: Document, found: list[Objection]) -> Refused:
+    """Return the refusal that lists all objections, each with its place."""
+    lines = []
+    for objection in found:
+        place = document.place(objection.path)
+        todo = f"\n  {objection.todo}" if objection.todo else ""
+        lines.append(f"{place}: {objection.said}{todo}" if place else f"{objection.said}{todo}")
+    rules = {objection.rule for objection in found}
+    return Refused(
+        "\n".join(lines), rule=rules.pop() if len(rules) == 1 else "agreement-refused"
+    )
+
+
+def _line(document: Document, path: str) -> str:
+    """Return a path with the line where it stands."""
+    place = document.place(path)
+    return f"{path} (line {place.split(':')[-2]})" if place else path
+
+
+def _together(document: Document, first: str, second: str, why: str) -> Objection:
+    said = f"{_line(document, first)} and {_line(document, second)} do not go together: {why}"
+    return Objection(first, said, COMBINATION)
+
+
+def _not_built(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    privacy, aggregation = agreement.privacy, agreement.aggregation
+    strategy = agreement.strategy.name
+    terms: tuple[tuple[str, str, bool, str], ...] = (
+        ("aggregation.secure", "true", aggregation.secure, "secure: false"),
+        (
+            "aggregation.compression.name",
+            aggregation.compression.name,
+            aggregation.compression.name != "none",
+            "compression: {name: none}",
+        ),
+        (
+            "privacy.metrics.noised",
+            "given",
+            privacy is not None and privacy.metrics.noised is not None,
+            "metrics: {exact: {every: 1}, minimum: 10}",
+        ),
+        (
+            "privacy.local_baseline",
+            "true",
+            privacy is not None and privacy.local_baseline,
+            "local_baseline: false",
+        ),
+        (
+            "data.statistics",
+            "federated",
+            agreement.data.statistics == "federated",
+            "statistics: reference",
+        ),
+        (
+            "sites.per_round",
+            str(agreement.sites.per_round),
+            agreement.sites.per_round != "all",
+            "per_round: all",
+        ),
+        ("round.late", "next-round", agreement.round.late == "next-round", "late: discard"),
+        (
+            "strategy.name",
+            strategy,
+            strategy not in BUILT_STRATEGIES,
+            f"one of {', '.join(BUILT_STRATEGIES)}",
+        ),
+        ("optimizer.name", "adam", agreement.optimizer.name == "adam", "name: sgd"),
+        (
+            "exits.releases",
+            "recall",
+            agreement.exits.releases == "recall",
+            "releases: keep",
+        ),
+        (
+            "exits.training",
+            "retrain-from-before",
+            agreement.exits.training == "retrain-from-before",
+            "training: continue",
+        ),
+    )
+    for path, value, holds, instead in terms:
+        if holds:
+            said = f"{path} is {value}, which is not built yet"
+            yield Objection(path, said, NOT_BUILT, f"Write {instead}.")
+
+
+def _masks(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    secure, sites = "aggregation.secure", agreement.sites
+    if not agreement.aggregation.secure:
+        return
+    if agreement.strategy.name in ROBUST_STRATEGIES:
+        why = "under masks nobody sees the single updates that this rule compares"
+        yield _together(document, secure, "strategy.name", why)
+    if agreement.round.late == "next-round":
+        why = "a masked update is of its own round alone"
+        yield _together(document, secure, "round.late", why)
+    count = len(sites.roster)
+    if count < 3:
+        why = "among fewer than 3 hospitals a sum hides nobody"
+        yield _together(document, secure, "sites.roster", why)
+    threshold = 2 * count // 3 + 1
+    if sites.close_at_least < threshold:
+        why = f"masks of {count} hospitals open with {threshold} of them, not with fewer"
+        yield _together(document, secure, "sites.close_at_least", why)
+
+
+def _strategy(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    strategy, optimizer = agreement.strategy, agreement.optimizer
+    if strategy.name == "scaffold" and optimizer.momentum > 0:
+        why = "scaffold computes its control from (x − y)/(K·rate), which plain SGD alone keeps"
+        yield _together(document, "strategy.name", "optimizer.momentum", why)
+    if strategy.name == "scaffold" and optimizer.name != "sgd":
+        why = "scaffold computes its control from (x − y)/(K·rate), which plain SGD alone keeps"
+        yield _together(document, "strategy.name", "optimizer.name", why)
+    if strategy.mu is not None and strategy.mu * optimizer.rate > 1:
+        limit = decimal_text(float(f"{1 / optimizer.rate:.6g}"))
+        said = (
+            f"{_line(document, 'strategy.mu')} is {decimal_text(strategy.mu)}, but must be "
+            f"between 0 and 1/rate = {limit}, because {_line(document, 'optimizer.rate')} is "
+            f"{decimal_text(optimizer.rate)}"
+        )
+        todo = "With a larger one FedProx overshoots the global model."
+        yield Objection("strategy.mu", said, OVERSHOOT, todo)
+
+
+def _model(document: Document) -> Iterator[Objection]:
+    model = document.agreement.model
+    if model.norm == "batch":
+        said = (
+            "model.norm is batch, which mixes the patients of a batch, so that no clip would "
+            "bound what one patient contributes"
+        )
+        todo = "Write norm: group, which normalises each patient alone."
+        yield Objection("model.norm", said, "model-not-trainable", todo)
+        return
+    try:
+        catalogue.validate(document.agreement)
+    except Refused as problem:
+        path = problem.where or "model"
+        said = f"{path}: {problem.what}"
+        yield Objection(path, said, problem.rule, problem.todo)
+
+
+def _hours(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    window, deadline = agreement.schedule.window, agreement.round.deadline
+    if window is None or deadline <= (longest := longest_opening_s(window)):
+        return
+    said = (
+        f"{_line(document, 'round.deadline')} is {duration_text(deadline)}, but "
+        f"{_line(document, 'schedule.window')} is open for {duration_text(int(longest))} at a "
+        "time, so that no round could ever open"
+    )
+    yield Objection("round.deadline", said, WINDOW)
+
+
+def _gate(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    gate = agreement.quality.accept_if
+    if gate is None:
+        return
+    error = gate_error(agreement, gate.metric)
+    needed = 2 * error.standard_error
+    if gate.not_worse_than >= needed:
+        return
+    patients = _patients_for(agreement, needed / gate.not_worse_than)
+    said = (
+        f"{_line(document, 'quality.accept_if.not_worse_than')} is "
+        f"{decimal_text(gate.not_worse_than)}, but must be at least {needed:.3f}, twice the "
+        f"standard error of {gate.metric} on {error.patients} held-out patients; below, chance "
+        "would refuse good models"
+    )
+    todo = f"Or raise {_line(document, 'data.minimum_patients')} to {patients}."
+    yield Objection("quality.accept_if.not_worse_than", said, GATE, todo)
+
+
+def _stop(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    stop = agreement.schedule.stop
+    if stop is None or stop.reached is None:
+        return
+    error = gate_error(agreement, stop.metric)
+    naive = naive_figure(agreement, stop.metric)
+    better = stop.reached - naive if stop.metric in HIGHER_IS_BETTER else naive - stop.reached
+    if better >= 2 * error.standard_error:
+        return
+    said = (
+        f"{_line(document, 'schedule.stop.reached')} is {decimal_text(stop.reached)}, but a "
+        f"guess from the prevalence alone has {stop.metric} {naive:.3f} and chance moves it by "
+        f"{error.standard_error:.3f}; the target must be better by twice that"
+    )
+    yield Objection("schedule.stop.reached", said, GATE)
+
+
+def _patients_for(agreement: Agreement, factor: float) -> int:
+    """Return how many patients a hospital must have for an error smaller by this factor."""
+    needed = agreement.data.minimum_patients * factor**2
+    return int(-(-needed // 10) * 10)
