@@ -343,7 +343,7 @@ def may_judge(
     deadline: datetime,
     now: datetime,
 ) -> bool:
-    """Tell whether the gate may decide: every site said figures or never will, or time is up."""
+    """Tell whether the gate may decide: each site said figures or never will, or time is up."""
     return asked <= answered or now >= deadline
 
 

@@ -4,8 +4,10 @@
 """
 
 from protos.codec.asking import (
+    act_bytes,
     act_in,
     act_out,
+    act_parse,
     acted_in,
     acted_out,
     consistency_request_in,
@@ -55,8 +57,10 @@ from protos.codec.transfer import (
 __all__ = [
     "CHUNK_BYTES",
     "PROTOCOL",
+    "act_bytes",
     "act_in",
     "act_out",
+    "act_parse",
     "acted_in",
     "acted_out",
     "chunk_in",

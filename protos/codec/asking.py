@@ -229,3 +229,13 @@ def proof_in(m: audit_pb2.ConsistencyProof) -> tuple[bytes, ...]:
 def proof_out(hashes: tuple[bytes, ...]) -> audit_pb2.ConsistencyProof:
     """Return the message for a proof."""
     return audit_pb2.ConsistencyProof(hashes=hashes)
+
+
+def act_bytes(w: OperatorAct) -> bytes:
+    """Return the bytes of an act, as a store keeps them."""
+    return act_out(w).SerializeToString(deterministic=True)
+
+
+def act_parse(stored: bytes) -> OperatorAct:
+    """Return the act of a store's bytes."""
+    return act_in(operator_pb2.OperatorAct.FromString(stored))

@@ -1,0 +1,211 @@
+"""Operators' acts: what each changes, in the transaction that records it.
+
+An act counts when its operator's key stands in the agreement in force, with a second
+signature where the agreement's `two_for` says so. The ledger checks the signatures.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from coordinator.store import kept, outbox, record
+from governance import statements
+from governance.agreement.load import parse
+from governance.agreement.plan import plan
+from governance.identity.enrolment import Invitation
+from governance.ledger import store as ledger
+from protos.errors import PeerFault, Refused
+from protos.words import AgreementState, Digest, OperatorActed, Proposal, SiteName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from coordinator.foundation import Foundation
+    from governance.statements import Statement
+    from protos.words import OperatorAct
+
+_INVITED: Final = frozenset({"site", "operator", "auditor"})
+
+
+def take(
+    base: Foundation, connection: Connection, operator: str, act: OperatorAct, now: datetime
+) -> OperatorActed:
+    """Take an operator's act, or keep it until a second operator has signed it too.
+
+    Raises:
+        Refused: it is not this operator's, its key does not count, or what it asks cannot be.
+    """
+    statement = statements.read(act.envelope)
+    first = kept.waiting_act(connection, statement.digest)
+    # 1. The name comes from the certificate. Stops one operator acting as another.
+    if f"operator/{operator}" not in {statement.actor, *_signers(connection, statement)}:
+        raise Refused(f"{operator} sent an act of {statement.actor}", rule="not-yours")
+    # 2. Every signer's key stands in the agreement. Stops an operator whom no site agreed to.
+    _check_keys(connection, statement)
+    # 3. Two keys where the agreement says so. Stops one operator alone.
+    name = _name(statement)
+    if _needs_two(connection, name) and len(statement.signatures) < 2:
+        # Checked before it is kept, so that nothing forged waits for approval.
+        statements.check_signatures(statement, statement.signatures)
+        kept.keep_act(connection, statement.digest, act)
+        return OperatorActed(pending=True, seq=0)
+    if first is not None:
+        act = replace(first, envelope=act.envelope)
+        kept.forget_act(connection, statement.digest)
+    handler = _HANDLERS.get(name)
+    if handler is None:
+        raise Refused(f"this coordinator does not know the act {name}", rule="unknown-act")
+    result = handler(base, connection, statement, act)
+    seq = ledger.append(connection, statement, received_at=now, disclosures=act.disclosures)
+    return OperatorActed(pending=False, seq=seq, result=result)
+
+
+def _name(statement: Statement) -> str:
+    if statement.kind == "operator-acted":
+        return str(statement.body.get("act", ""))
+    return {"agreement-proposed": "propose", "revoked": "revoke"}.get(
+        statement.kind, statement.kind
+    )
+
+
+def _signers(connection: Connection, statement: Statement) -> set[str]:
+    return {
+        f"operator/{name}"
+        for name, key in record.operator_keys(connection).items()
+        if key in statement.signatures
+    }
+
+
+def _check_keys(connection: Connection, statement: Statement) -> None:
+    document = record.agreement_in_force(connection)
+    if document is None:
+        return
+    allowed = set(document.agreement.operators.keys.values())
+    for key in statement.signatures:
+        if key not in allowed:
+            raise Refused(
+                "the key of this operator does not stand in the agreement in force",
+                rule="operator-not-in-agreement",
+                todo="Propose an agreement that names it, and let the sites consent.",
+            )
+
+
+def _needs_two(connection: Connection, name: str) -> bool:
+    document = record.agreement_in_force(connection)
+    return document is not None and name in document.agreement.operators.two_for
+
+
+# --- what each act changes -----------------------------------------------------------------
+
+
+def _propose(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    document = parse(act.document)
+    agreement = document.agreement
+    if agreement.federation != base.chronicle.log.federation:
+        raise Refused(
+            f"the agreement is for {agreement.federation}, but this coordinator serves "
+            f"{base.chronicle.log.federation}",
+            rule="other-federation",
+        )
+    said = (statement.body.get("agreement"), statement.body.get("material"))
+    if said != (document.digest, document.material):
+        raise PeerFault("the signed digests are not those of the document", rule="digest")
+    _check_roster(connection, agreement.sites.roster, agreement.operators.keys)
+    plan(document, in_force=record.agreement_in_force(connection))
+    kept.keep_document(connection, document.digest, document.raw)
+    for site in agreement.sites.roster:
+        outbox.send(connection, SiteName(site), Proposal(document.raw))
+        outbox.send(connection, SiteName(site), AgreementState(document.digest, "proposed"))
+    return ""
+
+
+def _check_roster(
+    connection: Connection, roster: Mapping[str, Any], operators: Mapping[str, Any]
+) -> None:
+    enrolled = record.officer_keys(connection)
+    for site, keys in roster.items():
+        if site not in enrolled:
+            raise Refused(
+                f"{site} stands in the roster, but is not enrolled",
+                rule="roster-not-enrolled",
+                todo=f"Invite it first: concilium-coordinator invite site {site}",
+            )
+        if set(keys or ()) != set(enrolled[site]):
+            raise Refused(
+                f"the roster's officer key of {site} is not the one it enrolled with",
+                rule="roster-key",
+                todo="Write the enrolled keys in with propose --fill-roster.",
+            )
+    known = record.operator_keys(connection)
+    for name, key in operators.items():
+        if known.get(name) != key:
+            raise Refused(
+                f"the agreement's key of operator {name} is not the one enrolled",
+                rule="operator-key",
+                todo="Write the enrolled keys in with propose --fill-roster.",
+            )
+
+
+def _invite(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    body = statement.body
+    role, name = str(body.get("role")), str(body.get("name"))
+    if role not in _INVITED:
+        raise Refused(f"nobody is invited as {role}", rule="unknown-role")
+    if record.is_enrolled(connection, name):
+        raise Refused(
+            f"{name} is enrolled already",
+            rule="already-enrolled",
+            todo="Choose another name; lost keys are replaced with --replace.",
+        )
+    kept.invite(
+        connection,
+        Invitation(
+            name=name,
+            role=role,
+            secret_hash=Digest(str(body["secret"])),
+            expires=statements.parse_time(str(body["expires"])),
+        ),
+    )
+    return json.dumps(base.addresses)
+
+
+def _revoke(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    name = str(statement.body.get("name"))
+    if not record.is_enrolled(connection, name):
+        raise Refused(f"{name} is not enrolled", rule="not-enrolled")
+    return name
+
+
+def _pause(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    kept.set_note(connection, "paused", "an operator paused the federation")
+    return ""
+
+
+def _resume(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    kept.set_note(connection, "paused", "")
+    return ""
+
+
+_Act: TypeAlias = "Callable[[Foundation, Connection, Statement, OperatorAct], str]"
+_HANDLERS: Final[Mapping[str, _Act]] = {
+    "propose": _propose,
+    "invite": _invite,
+    "revoke": _revoke,
+    "pause": _pause,
+    "resume": _resume,
+}

@@ -1,0 +1,364 @@
+"""What each effect of a round does to the database, in the transaction of the event.
+
+`rounds` decides, this carries out. What cannot be part of a transaction (summing updates,
+deleting files) is returned as chores that the conductor does after the commit; a restart does
+them again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from coordinator import gate, heads
+from coordinator.rounds import (
+    OUT_CONSENT,
+    OUT_LATE,
+    REASONS,
+    Effect,
+    Event,
+    Next,
+    RoundView,
+    State,
+    advance,
+    after_abandonment,
+)
+from coordinator.store import kept, outbox, record, roundbook
+from coordinator.store.roundbook import Asked, Running
+from protos.words import Cancel, Task, TaskId, TaskKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from coordinator.foundation import Foundation
+    from governance.agreement.load import Document
+    from protos.words import BlobRef, Digest, SiteName
+
+
+@dataclass(slots=True)
+class Chores:
+    """What the conductor does after the commit; attempts are (round, attempt)."""
+
+    aggregate: bool = False
+    attempts_over: set[tuple[int, int]] = field(default_factory=set)
+    updates_withdrawn: set[tuple[SiteName, int, int]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One event on the round at work, inside one transaction."""
+
+    base: Foundation
+    connection: Connection
+    running: Running
+    document: Document
+    event: Event
+    now: datetime
+    verdict: gate.Verdict | None = None
+    chores: Chores = field(default_factory=Chores)
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """The round and the attempt."""
+        return self.running.round, self.running.attempt
+
+
+def view(connection: Connection, running: Running, document: Document) -> RoundView:
+    """Return what the policies look at."""
+    times = record.arrivals(connection, running.round, running.attempt)
+    inside = {s: times[s] for s, a in running.training.items() if a.state == "in"}
+    out = {
+        s: a.reason or a.state
+        for s, a in running.training.items()
+        if a.state in {"refused", "withdrawn", "cancelled"}
+    }
+    return RoundView(
+        asked=frozenset(running.training),
+        close_at_least=document.agreement.sites.close_at_least,
+        deadline=running.deadline,
+        close_early_after_s=document.agreement.round.stragglers,
+        arrived=inside,
+        out=out,
+    )
+
+
+def open_round(
+    base: Foundation,
+    connection: Connection,
+    document: Document,
+    *,
+    sites: Mapping[SiteName, int],
+    files: tuple[BlobRef, BlobRef | None],
+    now: datetime,
+) -> None:
+    """Open the next attempt: round-opened is in the ledger before any task leaves."""
+    round_, attempt, state = record.last_round(connection)
+    at = (round_ + 1, 1) if state in {"", "closed"} else (round_, attempt + 1)
+    deadline = now + timedelta(seconds=document.agreement.round.deadline)
+    roundbook.begin(connection, at, document.digest, files=files, times=(now, deadline))
+    base.chronicle.say(
+        connection,
+        "round-opened",
+        {
+            "agreement": document.digest,
+            "round": at[0],
+            "attempt": at[1],
+            "model": files[0].digest,
+            "state": files[1].digest if files[1] else "",
+            "sites": sorted(sites),
+            "deadline": base.timestamp(deadline),
+        },
+        now=now,
+    )
+    for site in sorted(sites):
+        task = TaskId(f"{base.federation}/{at[0]}/{at[1]}/train")
+        roundbook.ask(connection, Asked(site, task, TaskKind.TRAIN, "sent", ""), at)
+        outbox.send(
+            connection,
+            site,
+            Task(task, TaskKind.TRAIN, *at, document.digest, *files, deadline),
+        )
+
+
+def happen(
+    base: Foundation,
+    connection: Connection,
+    event: Event,
+    *,
+    now: datetime,
+    verdict: gate.Verdict | None = None,
+) -> Chores:
+    """Let an event happen to the round at work and carry out its effects; return the chores."""
+    running = roundbook.running(connection)
+    if running is None:
+        return Chores()
+    document = record.read_document(connection, running.agreement)
+    assert document is not None
+    step = advance(State(running.state), event)
+    turn = Turn(base, connection, running, document, event, now, verdict)
+    if step.state is not State(running.state):
+        roundbook.move(connection, step.state.value)
+    for effect in step.effects:
+        _EFFECTS[effect](turn)
+    if step.state in {State.COMMITTED, State.ABANDONED}:
+        roundbook.end(connection)
+    return turn.chores
+
+
+# --- leaving in a round --------------------------------------------------------------------
+
+
+def leave(connection: Connection, site: SiteName) -> Event | None:
+    """Take a site out of the round at work; return what that means for the round."""
+    running = roundbook.running(connection)
+    if running is None:
+        return None
+    for asked in (running.evaluating.get(site), running.training.get(site)):
+        if asked is not None and asked.state in {"sent", "accepted"}:
+            outbox.send(connection, site, Cancel(asked.task, OUT_CONSENT))
+            roundbook.mark(connection, asked, "withdrawn", OUT_CONSENT)
+    training = running.training.get(site)
+    if training is None:
+        return None
+    if training.state == "in":
+        roundbook.mark(connection, training, "withdrawn", OUT_CONSENT)
+        return Event.UPDATE_WITHDRAWN
+    return Event.SITE_OUT
+
+
+# --- effects -------------------------------------------------------------------------------
+
+
+def _nothing(turn: Turn) -> None:
+    """Do nothing: the upload path refuses, and tasks wait in the outbox until taken."""
+
+
+def _cancel(turn: Turn, asked: Asked, reason: str) -> None:
+    outbox.send(turn.connection, asked.site, Cancel(asked.task, reason))
+    roundbook.mark(turn.connection, asked, "cancelled", reason)
+
+
+def _cancel_late(turn: Turn) -> None:
+    for asked in turn.running.training.values():
+        if asked.state in {"sent", "accepted"}:
+            _cancel(turn, asked, OUT_LATE)
+
+
+def _cancel_tasks(turn: Turn) -> None:
+    for asked in (*turn.running.training.values(), *turn.running.evaluating.values()):
+        if asked.state in {"sent", "accepted"}:
+            _cancel(turn, asked, "round-over")
+
+
+def _aggregate(turn: Turn) -> None:
+    turn.chores.aggregate = True
+
+
+def _ask_figures(turn: Turn) -> None:
+    running, document = turn.running, turn.document
+    assert running.candidate is not None
+    deadline = turn.now + timedelta(seconds=document.agreement.round.deadline)
+    roundbook.move(turn.connection, State.EVALUATING.value, deadline=deadline)
+    if running.evaluating or not gate.figures_due(document.agreement, running.round):
+        return
+    members = record.declared_patients(turn.connection, document.digest, turn.now)
+    for site in sorted(members.keys() & turn.base.sessions.connected):
+        name = f"{turn.base.federation}/{running.round}/{running.attempt}/evaluate"
+        task = TaskId(f"{name}/{running.candidate.digest[:12]}")
+        asked = Asked(site, task, TaskKind.EVALUATE, "sent", "")
+        roundbook.ask(turn.connection, asked, turn.at)
+        outbox.send(
+            turn.connection,
+            site,
+            Task(
+                task,
+                TaskKind.EVALUATE,
+                *turn.at,
+                document.digest,
+                running.candidate,
+                None,
+                deadline,
+            ),
+        )
+
+
+def _commit(turn: Turn) -> None:
+    running = turn.running
+    assert running.candidate is not None
+    turn.base.chronicle.say(
+        turn.connection,
+        "round-closed",
+        {
+            **_place(turn),
+            "model_in": running.model.digest,
+            "model_out": running.candidate.digest,
+            "state_in": running.strategy_state.digest if running.strategy_state else "",
+            "state_out": running.candidate_state.digest if running.candidate_state else "",
+            **_who(turn),
+        },
+        now=turn.now,
+    )
+    kept.set_blob_note(turn.connection, "model", running.candidate)
+    kept.set_blob_note(turn.connection, "state", running.candidate_state)
+    _remember(turn)
+
+
+def _remember(turn: Turn) -> None:
+    """Keep what later candidates are compared with, and the figures that `stop` looks at."""
+    if turn.verdict is None or turn.verdict.candidate is None:
+        return
+    kept.set_note(turn.connection, "judged", f"{turn.at[0]} {turn.at[1]}")
+    history = json.loads(kept.note(turn.connection, "history") or "[]")
+    kept.set_note(turn.connection, "history", json.dumps([*history, turn.verdict.candidate]))
+
+
+def _record_rejection(turn: Turn) -> None:
+    if turn.running.candidate is None or turn.verdict is None:
+        return
+    turn.base.chronicle.say(
+        turn.connection,
+        "candidate-rejected",
+        {
+            **_place(turn),
+            "model": turn.running.candidate.digest,
+            "refusal": turn.verdict.rule,
+        },
+        now=turn.now,
+        disclosures=[turn.base.disclose("figures", turn.verdict.told())],
+    )
+
+
+def _record_abandonment(turn: Turn) -> None:
+    reason = REASONS[turn.event]
+    turn.base.chronicle.say(
+        turn.connection,
+        "round-abandoned",
+        {**_place(turn), "reason": reason.value, **_who(turn)},
+        now=turn.now,
+    )
+    refusals = record.gate_refusals_in_a_row(turn.connection)
+    after = after_abandonment(
+        reason,
+        attempt=turn.running.attempt,
+        attempts=turn.document.agreement.round.attempts,
+        gate_refusals=refusals,
+    )
+    if after is Next.PAUSE:
+        why = f"round {turn.running.round} was abandoned {turn.running.attempt} times"
+        if refusals >= 3:
+            why = "the gate refused three candidates in a row"
+        kept.set_note(turn.connection, "paused", f"{why}; the last reason: {reason.value}")
+
+
+def _discard_candidate(turn: Turn) -> None:
+    roundbook.candidate(turn.connection, None, None)
+    roundbook.forget_evaluations(turn.connection, turn.at)
+
+
+def _delete_updates(turn: Turn) -> None:
+    updates = record.updates(turn.connection, *turn.at)
+    if updates:
+        turn.base.chronicle.say(
+            turn.connection,
+            "updates-deleted",
+            {**_place(turn), "updates": sorted(updates.values())},
+            now=turn.now,
+        )
+    turn.chores.attempts_over.add(turn.at)
+
+
+def _delete_withdrawn(turn: Turn) -> None:
+    gone = {s for s, a in turn.running.training.items() if a.state == "withdrawn"}
+    updates = record.updates(turn.connection, *turn.at)
+    deleted = sorted(digest for site, digest in updates.items() if site in gone)
+    if deleted:
+        turn.base.chronicle.say(
+            turn.connection,
+            "updates-deleted",
+            {**_place(turn), "updates": deleted},
+            now=turn.now,
+        )
+    turn.chores.updates_withdrawn |= {(site, *turn.at) for site in gone}
+
+
+def _checkpoint(turn: Turn) -> None:
+    heads.publish(turn.base, turn.connection)
+
+
+_EFFECTS: Final[Mapping[Effect, Callable[[Turn], None]]] = {
+    Effect.SEND_TRAINING: _nothing,
+    Effect.REFUSE_UPDATE: _nothing,
+    Effect.DELETE_WITHDRAWN: _delete_withdrawn,
+    Effect.CANCEL_LATE: _cancel_late,
+    Effect.AGGREGATE: _aggregate,
+    Effect.ASK_FIGURES: _ask_figures,
+    Effect.CANCEL_TASKS: _cancel_tasks,
+    Effect.COMMIT: _commit,
+    Effect.RECORD_REJECTION: _record_rejection,
+    Effect.RECORD_ABANDONMENT: _record_abandonment,
+    Effect.DISCARD_CANDIDATE: _discard_candidate,
+    Effect.DELETE_UPDATES: _delete_updates,
+    Effect.CHECKPOINT: _checkpoint,
+}
+
+
+def _place(turn: Turn) -> dict[str, Digest | int]:
+    return {
+        "agreement": turn.running.agreement,
+        "round": turn.running.round,
+        "attempt": turn.running.attempt,
+    }
+
+
+def _who(turn: Turn) -> dict[str, object]:
+    now = roundbook.running(turn.connection)
+    training = now.training if now is not None else turn.running.training
+    return {
+        "sites_in": sorted(s for s, a in training.items() if a.state == "in"),
+        "sites_out": {s: a.reason or a.state for s, a in training.items() if a.state != "in"},
+    }

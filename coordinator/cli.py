@@ -1,0 +1,327 @@
+"""`concilium-coordinator`: the operator's program."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from governance import terminal
+from governance.terminal import Answer, Format
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coordinator.console import Console
+    from protos.words import OperatorActed
+
+app = typer.Typer(
+    name="concilium-coordinator",
+    help="Run a federation: write its agreement, ask the hospitals, watch the rounds.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Option("--folder", help="The coordinator's folder.")]
+IdentityFolder = Annotated[
+    Path | None,
+    typer.Option("--identity", help="Who acts; default: the one operator in the folder."),
+]
+Passphrase = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="A file that holds the passphrase.")
+]
+Form = Annotated[Format, typer.Option("--format", help="table, json or csv.")]
+HERE = Path()
+
+
+def main() -> None:
+    """Run the program."""
+    terminal.run(app)
+
+
+def now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+@app.command()
+def init(
+    federation: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits, -.")],
+    host: Annotated[str, typer.Option(help="The DNS name that hospitals dial.")],
+    folder: Folder = HERE,
+    operator: Annotated[str, typer.Option(help="The first operator's name.")] = "operator",
+    listen: Annotated[str, typer.Option(help="Address and port for sites.")] = "0.0.0.0:8443",
+    enrolment: Annotated[str, typer.Option(help="Address and port for newcomers.")] = (
+        "0.0.0.0:8444"
+    ),
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Make a federation's folder: authority, keys, coordinator.yaml, first operator.
+
+    Example: concilium-coordinator init heart-europe --host fed.example.org --folder fed
+    """
+    from coordinator import founding
+
+    secret = terminal.passphrase("for the root CA's key", file=passphrase_file, confirm=True)
+    root = founding.found(
+        folder,
+        founding.Outline(federation, host, listen, enrolment, operator),
+        passphrase=secret,
+        now=now(),
+    )
+    terminal.tell(f"Made the federation {federation} in {folder}. The root's fingerprint is")
+    terminal.tell(f"  {root}")
+    terminal.tell("Keep keys/root.key offline: it is needed again only for a new issuing CA.")
+    terminal.tell(f"Next: concilium-coordinator serve --folder {folder}")
+
+
+@app.command()
+def serve(folder: Folder = HERE) -> None:
+    """Run the long-lived coordinator until it is interrupted.
+
+    Example: concilium-coordinator serve --folder fed
+    """
+    from coordinator import service
+
+    service.serve(folder)
+
+
+@app.command()
+def enrol(
+    token: Annotated[str, typer.Argument(help="The one-time token of the invitation.")],
+    identity: Annotated[Path, typer.Option("--identity", help="The folder to make.")],
+) -> None:
+    """Enrol as a further operator: all keys are made here and never leave.
+
+    Example: concilium-coordinator enrol concilium1.… --identity me
+    """
+    from coordinator import console
+
+    console.enrol(token, identity, now=now())
+    terminal.tell(f"Enrolled. Act with: concilium-coordinator status --identity {identity}")
+
+
+@app.command()
+def invite(
+    role: Annotated[str, typer.Argument(help="site, operator or auditor")],
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens.")],
+    hours: Annotated[int, typer.Option(min=1, max=24 * 30, help="How long it holds.")] = 72,
+    folder: Folder = HERE,
+    identity: IdentityFolder = None,
+) -> None:
+    """Print a one-time token for a hospital, an operator or an auditor.
+
+    Example: concilium-coordinator invite site charite
+    """
+    with _console(folder, identity) as console:
+        token, acted = console.invite(role, name, hours=hours, now=now())
+    if not _pending(acted):
+        terminal.tell(f"Give this token to {name}; it works once, within {hours} hours:")
+        typer.echo(token)
+
+
+@app.command()
+def approve(
+    act: Annotated[str, typer.Argument(help="The act's digest, or how it begins.")],
+    folder: Folder = HERE,
+    identity: IdentityFolder = None,
+) -> None:
+    """Give the second signature to an act that waits for one.
+
+    Example: concilium-coordinator approve 3fa9 --identity rossi
+    """
+    with _console(folder, identity) as console:
+        acted = console.approve(act)
+    terminal.tell(f"Approved; it is entry {acted.seq} of the ledger.")
+
+
+@app.command()
+def revoke(
+    name: Annotated[str, typer.Argument(help="Who is barred, with all keys and certificates.")],
+    reason: Annotated[str, typer.Option(help="Kept as a disclosure beside the ledger.")],
+    folder: Folder = HERE,
+    identity: IdentityFolder = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Bar a name: certificates and keys end now, open sessions within a second.
+
+    Example: concilium-coordinator revoke charite --reason "keys stolen"
+    """
+    if not terminal.confirmed(f"Revoke {name} for good?", yes=yes):
+        return
+    with _console(folder, identity) as console:
+        acted = console.signed(
+            "revoked", {"name": name, "serials": []}, {"reason": reason}, now=now()
+        )
+    if not _pending(acted):
+        terminal.tell(f"{name} is revoked (entry {acted.seq}).")
+
+
+@app.command()
+def pause(
+    reason: Annotated[str, typer.Option(help="Kept as a disclosure beside the ledger.")] = "",
+    folder: Folder = HERE,
+    identity: IdentityFolder = None,
+) -> None:
+    """Open no further round until `resume`.
+
+    Example: concilium-coordinator pause --reason "ethics board meets"
+    """
+    _act(folder, identity, {"act": "pause"}, {"reason": reason})
+    terminal.tell("Paused: the round at work ends, no further one opens.")
+
+
+@app.command()
+def resume(folder: Folder = HERE, identity: IdentityFolder = None) -> None:
+    """Let rounds open again.
+
+    Example: concilium-coordinator resume
+    """
+    _act(folder, identity, {"act": "resume"}, {})
+    terminal.tell("Resumed.")
+
+
+@app.command()
+def plan(
+    agreement: Annotated[Path, typer.Argument(help="The agreement's YAML file.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Compare with this file instead of the one in force.")
+    ] = None,
+    folder: Folder = HERE,
+    identity: IdentityFolder = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Say in plain words what an agreement means, and what changes (exit 1 if anything does).
+
+    Example: concilium-coordinator plan agreement.yaml
+    """
+    from coordinator import planning
+
+    document = planning.in_force(folder, identity) if against is None else None
+    changed = planning.show(agreement, against=against, in_force=document, form=form)
+    raise typer.Exit(1 if changed else 0)
+
+
+@app.command()
+def propose(
+    agreement: Annotated[Path, typer.Argument(help="The agreement's YAML file.")],
+    fill_roster: Annotated[
+        bool, typer.Option("--fill-roster", help="Write the enrolled keys into the file.")
+    ] = False,
+    folder: Folder = HERE,
+    identity: IdentityFolder = None,
+) -> None:
+    """Ask the sites of an agreement for their consent.
+
+    Example: concilium-coordinator propose agreement.yaml --fill-roster
+    """
+    from coordinator import planning
+
+    with _console(folder, identity) as console:
+        document, acted = planning.propose(console, agreement, fill=fill_roster, now=now())
+    if not _pending(acted):
+        sites = ", ".join(document.agreement.sites.roster)
+        terminal.tell(f"Proposed {document.digest[:12]} (entry {acted.seq}) to {sites}.")
+
+
+@app.command()
+def status(
+    folder: Folder = HERE, identity: IdentityFolder = None, form: Form = Format.TABLE
+) -> None:
+    """Show what is going on, and who is waited for and why.
+
+    Example: concilium-coordinator status --format json
+    """
+    with _console(folder, identity) as console:
+        report = console.status()
+    rows = [
+        (
+            s.name,
+            "yes" if s.connected else "no",
+            s.consent,
+            s.doing,
+            s.steps_done,
+            s.waiting_for,
+        )
+        for s in report.sites
+    ]
+    facts = {
+        "federation": report.federation,
+        "state": report.state,
+        "agreement": report.agreement,
+        "proposed": report.proposed,
+        "round": report.round,
+        "attempt": report.attempt,
+        "round_state": report.round_state,
+        "rounds_committed": report.rounds_committed,
+        "rounds_planned": report.rounds_planned,
+        "ledger_size": report.ledger_size,
+        "pending": [{"digest": p.digest, "act": p.act, "by": p.by} for p in report.pending],
+    }
+    notes = [
+        f"waits for a second operator: {p.act} by {p.by}, approve {p.digest[:12]}"
+        for p in report.pending
+    ]
+    columns = ("site", "connected", "consent", "doing", "steps_done", "waiting_for")
+    terminal.say(Answer(columns, rows, title=report.state, notes=notes, facts=facts), form)
+
+
+@app.command(name="rotate-key")
+def rotate_key(
+    which: Annotated[str, typer.Argument(help="issuing")],
+    folder: Folder = HERE,
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Make a new issuing CA under the root; the coordinator uses it from its next start.
+
+    Example: concilium-coordinator rotate-key issuing
+    """
+    from coordinator import founding
+
+    secret = terminal.passphrase("of the root CA's key", file=passphrase_file)
+    founding.rotate(folder, which, passphrase=secret, now=now())
+    terminal.tell("Made a new issuing CA. Restart the coordinator to use it.")
+
+
+@app.command()
+def rehearse(
+    agreement: Annotated[Path, typer.Argument(help="The agreement's YAML file.")],
+    sites: Annotated[
+        Path | None,
+        typer.Option(help="One folder a site; default: sites/ beside the agreement."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where everything is left.")] = Path("build/demo"),
+    seed: Annotated[
+        int | None, typer.Option(help="Fixed noise (Unsafe): the same digest every time.")
+    ] = None,
+) -> None:
+    """Run the whole federation on this machine, as real processes over real TLS.
+
+    Example: concilium-coordinator rehearse configs/breast-cancer/agreement.yaml
+    """
+    from coordinator import rehearsal
+
+    raise typer.Exit(rehearsal.rehearse(agreement, sites=sites, out=out, seed=seed))
+
+
+def _console(folder: Path, identity: Path | None) -> Console:
+    from coordinator import console
+
+    return console.open_console(folder, identity)
+
+
+def _act(
+    folder: Path, identity: Path | None, body: Mapping[str, str], told: Mapping[str, str]
+) -> None:
+    with _console(folder, identity) as console:
+        _pending(console.signed("operator-acted", body, told, now=now()))
+
+
+def _pending(acted: OperatorActed) -> bool:
+    if acted.pending:
+        terminal.tell("It waits for a second operator: concilium-coordinator approve …")
+    return acted.pending

@@ -1,0 +1,307 @@
+"""The one task that owns rounds, tasks and connected sites.
+
+Whatever happens (a statement, an upload, an operator's act, the clock) is taken one at a time:
+it is written to the store with what follows from it, and only then becomes visible. After each,
+`_onward` does the next step that the state calls for, until there is none, so that a restart
+needs nothing but the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import structlog
+
+from coordinator import acts, campaign, intake, newcomers, onward, uploads
+from coordinator.reporting import report
+from coordinator.rounds import Event
+from coordinator.store import kept, outbox, roundbook
+from governance import statements
+from protos.errors import ConciliumError
+from protos.words import (
+    CertificateRequest,
+    CosignatureSent,
+    Goodbye,
+    StatementSent,
+    TaskAnswer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sqlalchemy import Connection
+
+    from coordinator.campaign import Chores
+    from coordinator.foundation import Foundation
+    from protos.words import (
+        Enrolled,
+        EnrolRequest,
+        FromSite,
+        Hello,
+        OperatorAct,
+        OperatorActed,
+        Receipt,
+        SiteName,
+        StatusReport,
+        ToSiteBody,
+        UploadHeader,
+        UploadOffset,
+        UploadRef,
+    )
+
+T = TypeVar("T")
+_log = structlog.get_logger("conductor")
+_LONGEST_WAIT_S: Final = 60.0
+
+
+class Conductor:
+    """Take what happens, one at a time."""
+
+    def __init__(self, base: Foundation) -> None:
+        self.base = base
+        self._queue: asyncio.Queue[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]]
+        self._queue = asyncio.Queue()
+        self._nudged = False
+        self.on_revoked: Callable[[str], Awaitable[None]] | None = None
+        self.on_invitation: Callable[[bool], Awaitable[None]] | None = None
+
+    async def run(self) -> None:
+        """Go on from the store, then take what happens, for ever."""
+        await self._restart()
+        while True:
+            wait_s = await self._onward()
+            try:
+                async with asyncio.timeout(wait_s):
+                    ask, future = await self._queue.get()
+            except TimeoutError:
+                continue
+            await self._answer(ask, future)
+
+    def nudge(self) -> None:
+        """Look again at what is to be done, soon."""
+        self._queue.put_nowait((_nothing, asyncio.get_running_loop().create_future()))
+
+    async def _answer(
+        self, ask: Callable[[], Awaitable[Any]], future: asyncio.Future[Any]
+    ) -> None:
+        try:
+            result = await ask()
+        except ConciliumError as problem:
+            if not future.cancelled():
+                future.set_exception(problem)
+            return
+        except Exception as bug:  # noqa: BLE001 - ours: logged, given to who asked, loop goes on
+            _log.exception("bug")
+            if not future.cancelled():
+                future.set_exception(bug)
+            return
+        self.base.sessions.wake()
+        if not future.cancelled():
+            future.set_result(result)
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        await self._queue.put((ask, future))
+        return await future
+
+    async def _write(self, change: Callable[[Connection], T]) -> T:
+        result = await self.base.store.write(change)
+        self.base.sessions.wake()
+        return result
+
+    # --- what sites ask ------------------------------------------------------------------
+
+    async def site_connected(self, site: SiteName, hello: Hello) -> None:
+        """Look whether a site that came can be given work."""
+
+        async def ask() -> None:
+            _log.info("hello", site=site, software=hello.software)
+
+        await self._ask(ask)
+
+    async def take(self, site: SiteName, message: FromSite) -> int:
+        """Take a numbered message once; return the last one taken."""
+
+        async def ask() -> int:
+            return await self._take(site, message)
+
+        return await self._ask(ask)
+
+    async def _take(self, site: SiteName, message: FromSite) -> int:
+        def change(connection: Connection) -> tuple[int, Chores | None]:
+            taken = outbox.taken(connection, site)
+            if message.seq <= taken:
+                return taken, None
+            event = self._heard(connection, site, message)
+            outbox.take(connection, site, message.seq)
+            chores = None
+            if event is not None:
+                chores = campaign.happen(self.base, connection, event, now=self.base.now())
+            return message.seq, chores
+
+        taken, chores = await self._write(change)
+        if chores is not None:
+            await onward.do(self.base, chores)
+        return taken
+
+    def _heard(self, connection: Connection, site: SiteName, message: FromSite) -> Event | None:
+        body = message.body
+        event: Event | None = None
+        answer: ToSiteBody | None = None
+        if isinstance(body, StatementSent):
+            answer, event = intake.take_statement(self.base, connection, site, body)
+        elif isinstance(body, TaskAnswer):
+            event = intake.take_answer(connection, site, body)
+        elif isinstance(body, CosignatureSent):
+            intake.take_cosignature(connection, site, body)
+        elif isinstance(body, CertificateRequest):
+            answer = self._renewed(connection, site, body)
+        if answer is not None:
+            outbox.send(connection, site, answer)
+        return event
+
+    def _renewed(
+        self, connection: Connection, site: SiteName, body: CertificateRequest
+    ) -> ToSiteBody | None:
+        try:
+            return newcomers.renew(self.base, connection, site, body)
+        except ConciliumError as problem:
+            _log.warning("renewal-refused", site=site, rule=problem.rule)
+            return None
+
+    # --- uploads -------------------------------------------------------------------------
+
+    async def upload_offset(self, site: SiteName, upload: UploadRef) -> UploadOffset:
+        """Say from which byte an upload goes on."""
+        return await asyncio.to_thread(self.base.spool.offset, site, upload)
+
+    async def upload_begins(self, site: SiteName, header: UploadHeader) -> uploads.Sink:
+        """Check an upload before a byte of it is taken, and open it for writing."""
+
+        async def ask() -> uploads.Sink:
+            await self.base.store.read(
+                lambda c: uploads.check_header(self.base, c, site, header)
+            )
+            return await asyncio.to_thread(uploads.open_, self.base, site, header)
+
+        return await self._ask(ask)
+
+    async def upload_ends(self, site: SiteName, header: UploadHeader) -> Receipt:
+        """Check an update that is whole, make it durable and enter it in the ledger."""
+        known = await self.base.store.read(lambda c: uploads.receipt_of(c, header))
+        if known is not None:
+            return known
+        path = await asyncio.to_thread(self.base.spool.finish, site, header.upload)
+        terms = await self.base.store.read(lambda c: uploads.terms_of(c, site))
+        fault = await asyncio.to_thread(uploads.fault_of, path, terms)
+
+        async def ask() -> Receipt:
+            receipt, chores = await self._write(
+                lambda c: uploads.enter(self.base, c, site, header, fault)
+            )
+            await onward.do(self.base, chores)
+            if fault is not None:
+                raise fault
+            return receipt
+
+        return await self._ask(ask)
+
+    # --- what operators and newcomers ask ------------------------------------------------
+
+    async def act(self, operator: str, act: OperatorAct) -> OperatorActed:
+        """Take an operator's act."""
+
+        async def ask() -> OperatorActed:
+            now = self.base.now()
+            acted = await self._write(lambda c: acts.take(self.base, c, operator, act, now))
+            if not acted.pending and statements.read(act.envelope).kind == "revoked":
+                await self._bar(acted.result)
+            await self._door()
+            return acted
+
+        return await self._ask(ask)
+
+    async def _bar(self, name: str) -> None:
+        self.base.bar(frozenset({name}))
+
+        def change(connection: Connection) -> Chores | None:
+            event = campaign.leave(connection, _site(name))
+            if event is None:
+                return None
+            return campaign.happen(self.base, connection, event, now=self.base.now())
+
+        chores = await self._write(change)
+        if chores is not None:
+            await onward.do(self.base, chores)
+        self.base.sessions.end(_site(name), Goodbye("revoked", f"{name} is revoked"))
+        if self.on_revoked is not None:
+            await self.on_revoked(name)
+
+    async def status(self, operator: str) -> StatusReport:
+        """Report where the federation stands."""
+
+        async def ask() -> StatusReport:
+            return await self.base.store.read(lambda c: report(self.base, c, operator))
+
+        return await self._ask(ask)
+
+    async def enrol(self, asked: EnrolRequest) -> Enrolled:
+        """Enrol a newcomer."""
+
+        async def ask() -> Enrolled:
+            return await self._write(lambda c: newcomers.enrol(self.base, c, asked))
+
+        return await self._ask(ask)
+
+    async def _door(self) -> None:
+        if self.on_invitation is None:
+            return
+        now = self.base.now()
+        end = await self.base.store.read(lambda c: kept.open_invitations_end(c, now))
+        await self.on_invitation(end is not None)
+
+    # --- onward --------------------------------------------------------------------------
+
+    async def _restart(self) -> None:
+        def change(connection: Connection) -> Chores:
+            running = roundbook.running(connection)
+            at = (running.round, running.attempt) if running else None
+            over = {a for a in self.base.spool.attempts() if a != at}
+            chores = campaign.happen(
+                self.base, connection, Event.RESTARTED, now=self.base.now()
+            )
+            chores.attempts_over |= over
+            chores.aggregate = False  # `_onward` sums whatever stands at aggregating
+            return chores
+
+        await onward.do(self.base, await self._write(change))
+        await self._door()
+
+    async def _onward(self) -> float:
+        """Do every step that is due; return for how long nothing will be, in seconds."""
+        try:
+            while await onward.step(self.base):
+                self.base.sessions.wake()
+            wait_s = await onward.wait_s(self.base)
+        except ConciliumError as problem:
+            _log.error("stuck", rule=problem.rule, what=str(problem))
+            return _LONGEST_WAIT_S
+        if record_door_due(self):
+            await self._door()
+        return min(wait_s, _LONGEST_WAIT_S)
+
+
+def record_door_due(conductor: Conductor) -> bool:
+    """Tell whether the enrolment door is to be looked after (it closes by time alone)."""
+    return conductor.on_invitation is not None
+
+
+async def _nothing() -> None:
+    """Do nothing; the loop looks again at what is due."""
+
+
+def _site(name: str) -> SiteName:
+    from protos.words import SiteName
+
+    return SiteName(name)

@@ -1,0 +1,200 @@
+"""The operator's gRPC client: one signed act at a time, and the status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from governance.identity.tls import pin_tls13
+
+pin_tls13()
+
+import grpc  # noqa: E402 - after the cipher list is set
+
+from governance import statements  # noqa: E402
+from governance.identity.enrolment import Token, mint, read_token, secret_hash  # noqa: E402
+from governance.identity.folder import Identity, finish, prepare  # noqa: E402
+from governance.ledger import remote  # noqa: E402
+from protos import codec  # noqa: E402
+from protos.concilium.v1 import operator_pb2, operator_pb2_grpc  # noqa: E402
+from protos.errors import PeerFault, Refused, Unavailable  # noqa: E402
+from protos.words import Digest, OperatorAct  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from protos.words import Disclosure, OperatorActed, StatusReport
+
+T = TypeVar("T")
+_DEADLINE_S: Final = 60.0
+
+
+class Console:
+    """A channel to the running coordinator in an operator's name; use it in a with block."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=identity.root_pem,
+            private_key=identity.tls_key_pem,
+            certificate_chain=identity.tls_chain_pem,
+        )
+        self._channel = grpc.secure_channel(
+            identity.coordinator, credentials, options=[("grpc.enable_http_proxy", 0)]
+        )
+        self._stub = operator_pb2_grpc.OperatorStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def status(self) -> StatusReport:
+        """Ask where the federation stands."""
+        answer = self._call(
+            lambda: self._stub.Status(operator_pb2.StatusRequest(), timeout=_DEADLINE_S)
+        )
+        return codec.status_in(answer)
+
+    def act(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        *,
+        now: datetime,
+        disclosures: Sequence[Disclosure] = (),
+        document: bytes = b"",
+    ) -> OperatorActed:
+        """Sign an act as the next of this operator's chain and send it."""
+        status = self.status()
+        key = self._identity.signing_key()
+        payload = statements.compose(
+            kind,
+            body,
+            actor=self._identity.actor,
+            key=key.key_id,
+            chain=statements.Chain(status.operator_counter, Digest(status.operator_previous)),
+            log=self._identity.log,
+            at=now,
+            disclosures=disclosures,
+        )
+        envelope = statements.sign(payload, [key])
+        return self._send(OperatorAct(envelope, tuple(disclosures), document))
+
+    def signed(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        told: Mapping[str, str],
+        *,
+        now: datetime,
+        document: bytes = b"",
+    ) -> OperatorActed:
+        """Act, with texts that the ledger only commits to."""
+        disclosures = [
+            statements.disclose(label, value, salt=secrets.token_bytes(32))
+            for label, value in told.items()
+            if value
+        ]
+        return self.act(kind, body, now=now, disclosures=disclosures, document=document)
+
+    def invite(
+        self, role: str, name: str, *, hours: int, now: datetime
+    ) -> tuple[str, OperatorActed]:
+        """Invite somebody; the token's secret is made here and only its hash is sent."""
+        secret, status = secrets.token_bytes(32), self.status()
+        body = {
+            "act": "invite",
+            "role": role,
+            "name": name,
+            "expires": statements.timestamp(now + timedelta(hours=hours)),
+            "secret": secret_hash(secret),
+        }
+        acted = self.act("operator-acted", body, now=now)
+        addresses = {"enrolment": "", "coordinator": ""}
+        if acted.result:
+            addresses |= json.loads(acted.result)
+        token = Token(
+            federation=status.federation,
+            role=role,
+            name=name,
+            root=status.root,
+            enrolment=addresses["enrolment"],
+            coordinator=addresses["coordinator"],
+            secret=secret,
+        )
+        return mint(token), acted
+
+    def approve(self, digest_prefix: str) -> OperatorActed:
+        """Add this operator's signature to an act that waits for it."""
+        waiting = [a for a in self.status().pending if a.digest.startswith(digest_prefix)]
+        if len(waiting) != 1:
+            raise Refused(
+                f"{len(waiting)} waiting acts begin with {digest_prefix}",
+                todo="See them with: concilium-coordinator status",
+            )
+        envelope = statements.countersign(waiting[0].envelope, self._identity.signing_key())
+        return self._send(OperatorAct(envelope))
+
+    def _send(self, act: OperatorAct) -> OperatorActed:
+        message = codec.act_out(act)
+        return codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
+
+    def _call(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except grpc.RpcError as problem:
+            raise _readable(problem, self._identity.coordinator) from None
+
+
+def open_console(folder: Path, identity: Path | None) -> Console:
+    """Open a console as the operator named, or as the one operator of a folder.
+
+    Raises:
+        Refused: there is none, or more than one.
+    """
+    if identity is None:
+        found = sorted((folder / "operators").glob("*/federation.json"))
+        if len(found) != 1:
+            what = "no operator" if not found else "more than one operator"
+            raise Refused(
+                f"{what} is enrolled in {folder / 'operators'}",
+                todo="Say who acts with --identity DIR.",
+                rule="who-acts",
+            )
+        identity = found[0].parent
+    return Console(Identity.load(identity))
+
+
+def enrol(token: str, place: Path, *, now: datetime) -> Identity:
+    """Enrol an operator: make its keys in a folder and have them certified."""
+    read = read_token(token)
+    if read.role != "operator":
+        raise Refused(
+            f"this token is for a {read.role}",
+            todo=f"A {read.role} enrols with its own program: concilium-"
+            f"{'ledger' if read.role == 'auditor' else 'site'} enrol",
+            rule="token-for-another",
+        )
+    asked = prepare(place, read, now=now)
+    return finish(place, asyncio.run(remote.enrol(read, asked)), now=now)
+
+
+def _readable(problem: grpc.RpcError, where: str) -> Exception:
+    code, details = problem.code(), problem.details() or ""
+    rule, _, sentence = details.partition(": ")
+    what, _, todo = sentence.partition("\n")
+    if code in {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.PERMISSION_DENIED}:
+        return Refused(what or details, todo=todo, rule=rule)
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return PeerFault(what or details, todo=todo, rule=rule)
+    return Unavailable(
+        f"the coordinator at {where} cannot be reached ({code.name.lower()})",
+        todo="Start it with: concilium-coordinator serve",
+    )

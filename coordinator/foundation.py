@@ -1,0 +1,142 @@
+"""What every part of a running coordinator stands on: its folder, keys, store and clock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from coordinator.chronicle import Chronicle
+from coordinator.sessions import Sessions
+from coordinator.spool import Spool
+from coordinator.store import record
+from coordinator.store.writer import Store
+from governance import statements
+from governance.identity.authority import Authority
+from governance.identity.certificate import authenticate
+from governance.identity.revocation import Revocations
+from governance.settings import load_coordinator
+from governance.tensors import path_of
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from governance.identity.certificate import Peer
+    from governance.settings import CoordinatorSettings
+    from protos.words import Digest, Disclosure
+
+HEARTBEAT_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class Foundation:
+    """One coordinator's ground; `revocations` follows the ledger."""
+
+    folder: Path
+    settings: CoordinatorSettings
+    authority: Authority
+    chronicle: Chronicle
+    store: Store
+    spool: Spool
+    sessions: Sessions = field(default_factory=Sessions)
+    revocations: Revocations = field(default_factory=Revocations)
+    heartbeat_s: float = HEARTBEAT_S
+
+    @classmethod
+    def open(cls, folder: Path) -> Foundation:
+        """Open a coordinator's folder as `init` made it.
+
+        Raises:
+            Refused: it is not one, or a file of it is wrong.
+            Unavailable: its database cannot be opened.
+        """
+        settings = load_coordinator(folder / "coordinator.yaml")
+        authority = Authority.load(folder)
+        (folder / "state" / "models").mkdir(parents=True, exist_ok=True)
+        _hold(folder / "state" / "coordinator.pid")
+        store = Store.open(settings.database)
+        chronicle = Chronicle(authority.log, authority.ledger_key(), authority.issuing_key)
+        quota = settings.spool.quota_per_site
+        base = cls(
+            folder=folder,
+            settings=settings,
+            authority=authority,
+            chronicle=chronicle,
+            store=store,
+            spool=Spool(settings.spool.folder, quota_bytes=quota),
+        )
+        base.bar(store.write_now(record.revoked))
+        return base
+
+    @property
+    def federation(self) -> str:
+        """The federation's name."""
+        return self.chronicle.log.federation
+
+    @property
+    def models(self) -> Path:
+        """Where models and strategy states lie, by digest."""
+        return self.folder / "state" / "models"
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where newcomers enrol and members dial; enrolment is empty when it is by file."""
+        port = self.settings.listen.rsplit(":", 1)[1]
+        enrolment = self.settings.enrolment.listen if self.settings.enrolment else ""
+        host = self.settings.host
+        return {
+            "coordinator": f"{host}:{port}",
+            "enrolment": f"{host}:{enrolment.rsplit(':', 1)[1]}" if enrolment else "",
+        }
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+    def timestamp(self, moment: datetime) -> str:
+        """Return a time as statements write it."""
+        return statements.timestamp(moment)
+
+    def model_path(self, digest: Digest) -> Path:
+        """Return where a model or strategy state lies."""
+        return path_of(self.models, digest)
+
+    def disclose(self, label: str, value: str) -> Disclosure:
+        """Return a value with a fresh salt, to be committed to."""
+        return statements.disclose(label, value, salt=secrets.token_bytes(32))
+
+    def identify(self, certificate: bytes) -> Peer:
+        """Return who a client certificate names, or raise Refused; asked at every RPC."""
+        return authenticate(
+            certificate,
+            federation=self.federation,
+            revocations=self.revocations,
+            now=self.now(),
+        )
+
+    def bar(self, names: frozenset[str]) -> None:
+        """Bar revoked names from now on."""
+        for name in names:
+            self.revocations = self.revocations.revoke(name, (), ())
+
+
+def _hold(path: Path) -> None:
+    """Hold the folder for this process alone; the lock ends with the process."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(handle, 20).decode(errors="replace").strip() or "?"
+        os.close(handle)
+        raise Refused(
+            f"another coordinator (process {holder}) runs on this folder",
+            where=str(path.parent.parent),
+            todo="Stop it first, or work with it: concilium-coordinator status",
+            rule="store-in-use",
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())

@@ -1,0 +1,172 @@
+"""`init`: a federation's folder, with its authority, keys, settings and first operator."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from coordinator import newcomers
+from coordinator.foundation import Foundation
+from coordinator.store import kept
+from governance import statements
+from governance.identity import certificate
+from governance.identity import folder as identities
+from governance.identity.authority import create
+from governance.identity.enrolment import Token, enrolled_body, invitation_of
+from governance.identity.names import COORDINATOR
+from governance.ledger import store as ledger
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from protos.words import Digest, Enrolled
+
+_SETTINGS: Final = """\
+# The coordinator's own file. Relative paths are from this file's folder.
+coordinator: 1
+federation: {federation}
+host: {host}                    # the DNS name in the certificate: what hospitals dial
+listen: {listen}
+enrolment: {{listen: {enrolment}}}       # only open while an invitation is
+database: sqlite:///{folder}/state/coordinator.db # state and ledger are one database
+spool: {{folder: state/spool, quota_per_site: 4GiB}}
+keep: {{models: all, updates: until-final}}
+limits: {{sessions_per_site: 1, message: 4MiB, session_messages_per_second: 50}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a federation begins with; addresses are `host:port`."""
+
+    federation: str
+    host: str
+    listen: str
+    enrolment: str
+    operator: str
+
+
+def found(folder: Path, outline: Outline, *, passphrase: bytes, now: datetime) -> Digest:
+    """Make a federation's folder; return the fingerprint of its root.
+
+    Raises:
+        Refused: there is one already, or a name is none.
+    """
+    if (folder / "coordinator.yaml").exists():
+        raise Refused(
+            "there is a federation here already",
+            where=str(folder),
+            todo="Choose another folder, or run it: concilium-coordinator serve",
+            rule="already-founded",
+        )
+    authority = create(
+        folder,
+        federation=outline.federation,
+        host=outline.host,
+        passphrase=passphrase,
+        now=now,
+    )
+    settings = _SETTINGS.format(
+        federation=outline.federation,
+        host=outline.host,
+        listen=outline.listen,
+        enrolment=outline.enrolment,
+        folder=folder.resolve(),
+    )
+    (folder / "coordinator.yaml").write_text(settings, encoding="utf-8")
+    base = Foundation.open(folder)
+    base.store.write_now(lambda c: _begin_log(base, c, now))
+    _first_operator(base, outline.operator, now)
+    base.store.close_now()
+    return authority.root_fingerprint
+
+
+def rotate(folder: Path, which: str, *, passphrase: bytes, now: datetime) -> None:
+    """Make a new issuing CA under the root.
+
+    Raises:
+        Refused: the passphrase is wrong, or there is no such key.
+    """
+    if which != "issuing":
+        raise Refused(f"there is no key called {which}", todo="Say: rotate-key issuing")
+    base = Foundation.open(folder)
+    old = base.authority
+    new = old.renew_issuing(passphrase, now=now)
+    body = {
+        "name": COORDINATOR,
+        "usage": "authority",
+        "old": old.issuing_key.key_id,
+        "new": new.issuing_key.key_id,
+        "issuing": certificate.to_pem([new.issuing]).decode(),
+    }
+
+    def change(connection: Connection) -> None:
+        payload = statements.compose(
+            "key-rotated",
+            body,
+            actor="authority",
+            key=old.issuing_key.key_id,
+            chain=ledger.chain_of(connection, old.issuing_key.key_id),
+            log=old.log,
+            at=now,
+        )
+        envelope = statements.sign(payload, [old.issuing_key, new.issuing_key])
+        ledger.append(connection, statements.read(envelope), received_at=now)
+
+    base.store.write_now(change)
+    base.store.close_now()
+
+
+def _begin_log(base: Foundation, connection: Connection, now: datetime) -> None:
+    """Write the first entry: the coordinator, its root and its issuing authority."""
+    authority, key = base.authority, base.chronicle.key
+    own = certificate.read_chain(authority.coordinator_tls()[1])[0]
+    public = own.public_key()
+    assert certificate.is_p256(public)
+    body = {
+        **enrolled_body(
+            COORDINATOR, COORDINATOR, key=key.key_id, officers=(), tls=public, needed=0
+        ),
+        "issuing": certificate.to_pem([authority.issuing]).decode(),
+        "origin_root": authority.root_pem.decode(),
+    }
+    payload = statements.compose(
+        "enrolled",
+        body,
+        actor="coordinator",
+        key=key.key_id,
+        chain=statements.Chain.START,
+        log=authority.log,
+        at=now,
+    )
+    envelope = statements.sign(payload, [key, authority.issuing_key])
+    ledger.append(connection, statements.read(envelope), received_at=now)
+    base.chronicle.certify(connection, authority.coordinator_certificate().body, now=now)
+
+
+def _first_operator(base: Foundation, name: str, now: datetime) -> None:
+    """Enrol the first operator on this machine, by the same rules as anybody."""
+    addresses = base.addresses
+    token = Token(
+        federation=base.federation,
+        role="operator",
+        name=name,
+        root=base.chronicle.log.root,
+        enrolment=addresses["enrolment"],
+        coordinator=addresses["coordinator"],
+        secret=secrets.token_bytes(32),
+    )
+    place = base.folder / "operators" / name
+    asked = identities.prepare(place, token, now=now)
+
+    def change(connection: Connection) -> Enrolled:
+        kept.invite(connection, invitation_of(token, expires=now + timedelta(hours=1)))
+        return newcomers.enrol(base, connection, asked)
+
+    identities.finish(place, base.store.write_now(change), now=now)

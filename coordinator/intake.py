@@ -1,0 +1,139 @@
+"""What a site says, and what it changes: one place where its statements enter the ledger.
+
+Every statement is answered with a receipt. A refusal is one too: it names the rule, and the
+session goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import structlog
+
+from coordinator import campaign
+from coordinator.rounds import Event
+from coordinator.store import roundbook
+from governance import statements
+from governance.ledger import store as ledger
+from governance.ledger.kinds import KINDS, Carrier
+from protos.errors import PeerFault, Refused
+from protos.words import Digest, StatementReceipt, TaskAnswer, TaskId, TaskKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Connection
+
+    from coordinator.foundation import Foundation
+    from governance.statements import Statement
+    from protos.errors import ConciliumError
+    from protos.words import CosignatureSent, SiteName, StatementSent
+
+_log = structlog.get_logger("intake")
+
+
+def take_statement(
+    base: Foundation, connection: Connection, site: SiteName, sent: StatementSent
+) -> tuple[StatementReceipt, Event | None]:
+    """Append a site's statement; return the receipt, and what it means for the round."""
+    try:
+        statement = statements.read(sent.envelope)
+    except PeerFault as problem:
+        unread = Digest(hashlib.sha256(sent.envelope).hexdigest())
+        return _refusal(unread, problem), None
+    point = connection.begin_nested()
+    try:
+        seq = _append(base, connection, site, statement, sent)
+        follow = _FOLLOWS.get(statement.kind)
+        event = follow(connection, site, statement) if follow is not None else None
+    except (Refused, PeerFault) as problem:
+        point.rollback()
+        return _refusal(statement.digest, problem), None
+    point.commit()
+    return StatementReceipt(statement.digest, accepted=True, seq=seq), event
+
+
+def _refusal(statement: Digest, problem: ConciliumError) -> StatementReceipt:
+    sentence = f"{problem.what} {problem.todo}".strip()
+    return StatementReceipt(statement, accepted=False, rule=problem.rule, sentence=sentence)
+
+
+def _append(
+    base: Foundation,
+    connection: Connection,
+    site: SiteName,
+    statement: Statement,
+    sent: StatementSent,
+) -> int:
+    # 1. The name comes from the certificate. Stops one hospital speaking for another.
+    if statement.actor != f"site/{site}":
+        raise Refused(f"{site} sent a statement of {statement.actor}", rule="not-yours")
+    # 2. The kind travels by session. Stops a contribution without its update.
+    kind = KINDS.get(statement.kind)
+    if kind is None or kind.carried_by is not Carrier.SESSION:
+        raise Refused(f"a {statement.kind} does not come by session", rule="wrong-way")
+    # 3. It speaks of a task that this site was given. Stops invented rounds.
+    if statement.kind in _OF_A_TASK:
+        _check_task(connection, site, statement)
+    return ledger.append(
+        connection, statement, received_at=base.now(), disclosures=sent.disclosures
+    )
+
+
+def _check_task(connection: Connection, site: SiteName, statement: Statement) -> None:
+    round_, attempt = int(statement.body["round"]), int(statement.body["attempt"])
+    if roundbook.task_of(connection, site, round_, attempt) is None:
+        raise Refused(
+            f"{site} was given no task in round {round_}, attempt {attempt}",
+            rule="no-such-task",
+        )
+
+
+def _evaluated(connection: Connection, site: SiteName, statement: Statement) -> Event | None:
+    running = roundbook.running(connection)
+    if running is None or running.candidate is None:
+        return None
+    asked = running.evaluating.get(site)
+    if asked is not None and statement.body["model"] == running.candidate.digest:
+        roundbook.mark(connection, asked, "in")
+    return None
+
+
+def _refused(connection: Connection, site: SiteName, statement: Statement) -> Event | None:
+    task, rule = TaskId(str(statement.body["task"])), str(statement.body["refusal"])
+    return take_answer(connection, site, TaskAnswer(task, accepted=False, rule=rule))
+
+
+def _left(connection: Connection, site: SiteName, _: Statement) -> Event | None:
+    return campaign.leave(connection, site)
+
+
+_Follow: TypeAlias = "Callable[[Connection, SiteName, Statement], Event | None]"
+_OF_A_TASK: Final = frozenset({"budget-reserved", "evaluation-made", "task-refused"})
+_FOLLOWS: Final[Mapping[str, _Follow]] = {
+    "evaluation-made": _evaluated,
+    "task-refused": _refused,
+    "consent-withdrawn": _left,
+    "consent-suspended": _left,
+}
+
+
+def take_cosignature(connection: Connection, site: SiteName, sent: CosignatureSent) -> None:
+    """Keep a site's cosignature, or log why it is none; a session does not end over it."""
+    try:
+        ledger.add_cosignature(connection, sent.size, sent.line, site)
+    except (Refused, PeerFault) as problem:
+        _log.warning("cosignature-refused", site=site, rule=problem.rule)
+
+
+def take_answer(connection: Connection, site: SiteName, answer: TaskAnswer) -> Event | None:
+    """Note whether a site took its task, or could not do it."""
+    asked = roundbook.find(connection, site, answer.task)
+    if asked is None or asked.state not in {"sent", "accepted"}:
+        return None
+    if answer.accepted:
+        roundbook.mark(connection, asked, "accepted")
+        return None
+    roundbook.mark(connection, asked, "refused", answer.rule or "refused")
+    return Event.SITE_OUT if asked.kind is TaskKind.TRAIN else None

@@ -1,0 +1,69 @@
+"""Enrolment and renewal: who may become a member, and what the ledger says of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordinator.store import kept, record
+from governance import statements
+from governance.identity.enrolment import check_enrolment, secret_hash
+from governance.identity.renewal import check_request
+from governance.ledger import store as ledger
+from governance.ledger.checkpoint import log_key
+from protos.errors import Refused
+from protos.words import CertificateIssued, Enrolled
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from coordinator.foundation import Foundation
+    from protos.words import CertificateRequest, EnrolRequest, SiteName
+
+
+def enrol(base: Foundation, connection: Connection, asked: EnrolRequest) -> Enrolled:
+    """Enrol a newcomer for its token; entry, certificate and the token's use are one.
+
+    Raises:
+        Refused: the token is unknown, used, expired, or for another name or role.
+        PeerFault: the request's parts do not belong together.
+    """
+    now = base.now()
+    hashed = secret_hash(asked.secret)
+    statement = check_enrolment(
+        asked, invitation=kept.invitation(connection, hashed), log=base.chronicle.log, now=now
+    )
+    name, role = str(statement.body["name"]), str(statement.body["role"])
+    known = record.statement_seq(connection, statement.digest) is not None
+    # The name is new, or this is the same request again. Stops a second hospital of one name.
+    if not known and record.is_enrolled(connection, name):
+        raise Refused(f"{name} is enrolled already", rule="already-enrolled")
+    issued = base.authority.issue(asked.csr, name=name, role=role, now=now)
+    if not known:
+        envelope = statements.countersign(statement.envelope, base.authority.issuing_key)
+        ledger.append(connection, statements.read(envelope), received_at=now)
+    base.chronicle.certify(connection, issued.body, now=now)
+    kept.use_invitation(connection, hashed, statement.digest)
+    return Enrolled(issued.pem_chain, base.authority.root_pem, vkey(base))
+
+
+def renew(
+    base: Foundation, connection: Connection, site: SiteName, request: CertificateRequest
+) -> CertificateIssued:
+    """Issue a site's next certificate over its session; raise Refused when it is not due."""
+    now = base.now()
+    session = base.sessions.of(site)
+    if session is None:
+        raise Refused("a certificate is renewed over a live session", rule="no-session")
+    agent = record.agent_keys(connection)[site]
+    officers = record.officer_keys(connection)[site]
+    check_request(
+        request, peer=session.peer, log=base.chronicle.log, keys=(agent, officers), now=now
+    )
+    issued = base.authority.renew(request.csr, session.peer, now=now)
+    base.chronicle.certify(connection, issued.body, now=now)
+    return CertificateIssued(issued.pem_chain)
+
+
+def vkey(base: Foundation) -> str:
+    """Return the log's verifier key."""
+    return log_key(base.chronicle.log.origin, base.chronicle.key.key_id).text

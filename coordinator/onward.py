@@ -1,0 +1,319 @@
+"""The next step that the state calls for: agreements, opening, closing, judging, completing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import structlog
+
+from coordinator import aggregate, campaign, gate, heads
+from coordinator.rounds import Event, State, due, may_judge, next_wakeup
+from coordinator.store import kept, outbox, record, roundbook
+from governance.agreement.schedule import may_open, next_opening, stop_reached
+from governance.figures import from_json
+from governance.tensors import write
+from protos.errors import Corrupt, PeerFault, Refused
+from protos.words import AgreementState, FinalModel, SiteName
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from coordinator.campaign import Chores
+    from coordinator.foundation import Foundation
+    from coordinator.store.roundbook import Running
+    from governance.agreement.load import Document
+    from protos.words import BlobRef
+
+_log = structlog.get_logger("conductor")
+_IDLE_S: Final = 60.0
+_Updates: TypeAlias = "tuple[dict[SiteName, Path], dict[SiteName, int]]"
+
+
+async def step(base: Foundation) -> bool:
+    """Do the next step that is due; say whether there was one."""
+    running, document = await base.store.read(_at_work)
+    if running is None:
+        if await base.store.write(lambda c: _settle(base, c)):
+            return True
+        return await _open(base)
+    assert document is not None
+    if running.state == State.AGGREGATING.value:
+        await _aggregate(base, running, document)
+        return True
+    if running.state == State.EVALUATING.value:
+        return await _judge(base, running, document)
+    return await _collect(base)
+
+
+async def do(base: Foundation, chores: Chores) -> None:
+    """Do what could not be part of a transaction; summing is a step of its own."""
+    for round_, attempt in chores.attempts_over:
+        await asyncio.to_thread(base.spool.delete_attempt, round_, attempt)
+    for site, round_, attempt in chores.updates_withdrawn:
+        await asyncio.to_thread(base.spool.delete, site, round_, attempt)
+
+
+async def wait_s(base: Foundation) -> float:
+    """Return for how long nothing is due by the clock alone, in seconds."""
+
+    def question(connection: Connection) -> datetime | None:
+        now = base.now()
+        running, document = _at_work(connection)
+        if running is None:
+            force = record.agreement_in_force(connection)
+            if force is None:
+                return kept.open_invitations_end(connection, now)
+            terms = force.agreement
+            opening = next_opening(terms.schedule.window, now, terms.round.deadline)
+            return opening if opening is not None and opening > now else None
+        if running.state == State.EVALUATING.value:
+            return running.deadline
+        assert document is not None
+        return next_wakeup(campaign.view(connection, running, document), now)
+
+    moment = await base.store.read(question)
+    if moment is None:
+        return _IDLE_S
+    return max(0.0, (moment - base.now()).total_seconds())
+
+
+def _at_work(connection: Connection) -> tuple[Running | None, Document | None]:
+    running = roundbook.running(connection)
+    if running is None:
+        return None, None
+    return running, record.read_document(connection, running.agreement)
+
+
+# --- agreements ----------------------------------------------------------------------------
+
+
+def _settle(base: Foundation, connection: Connection) -> bool:
+    """Put a proposed agreement in force once enough sites have consented to it."""
+    proposed = record.agreement_proposed(connection)
+    if proposed is None:
+        return False
+    members = record.declared_patients(connection, proposed.digest, base.now())
+    if len(members) < proposed.agreement.sites.ready_at_least:
+        return False
+    now, former = base.now(), record.agreement_in_force(connection)
+    _say(base, connection, "agreement-in-force", proposed, sorted(members))
+    if former is not None:
+        _say(base, connection, "agreement-superseded", former, [])
+    for site in proposed.agreement.sites.roster:
+        if former is not None:
+            state = AgreementState(former.digest, "superseded")
+            outbox.send(connection, SiteName(site), state)
+        outbox.send(connection, SiteName(site), AgreementState(proposed.digest, "in-force"))
+    heads.publish(base, connection)
+    _log.info("agreement-in-force", agreement=proposed.digest[:12], at=base.timestamp(now))
+    return True
+
+
+def _say(
+    base: Foundation,
+    connection: Connection,
+    kind: str,
+    document: Document,
+    sites: list[SiteName],
+) -> None:
+    base.chronicle.say(
+        connection,
+        kind,
+        {
+            "agreement": document.digest,
+            "material": document.material,
+            "rests_on": record.seqs_of_consents(connection, document.digest),
+            "sites": sites,
+        },
+        now=base.now(),
+    )
+
+
+# --- opening and completing ----------------------------------------------------------------
+
+
+async def _open(base: Foundation) -> bool:
+    ready = await base.store.read(lambda c: _ready(base, c))
+    if ready is None:
+        return False
+    document, members = ready
+    if await base.store.read(lambda c: _is_complete(c, document)):
+        await base.store.write(lambda c: _complete(base, c, document))
+        return True
+    if not members:
+        return False
+    files = await base.store.read(_global_model)
+    if files is None:
+        files = await asyncio.to_thread(_first_model, base, document)
+        await base.store.write(lambda c: _keep_model(c, files))
+
+    def change(connection: Connection) -> None:
+        campaign.open_round(
+            base, connection, document, sites=members, files=files, now=base.now()
+        )
+
+    await base.store.write(change)
+    return True
+
+
+def _ready(
+    base: Foundation, connection: Connection
+) -> tuple[Document, dict[SiteName, int]] | None:
+    """Return the agreement in force and the sites to open a round with, {} for too few."""
+    document = record.agreement_in_force(connection)
+    if document is None or kept.note(connection, "paused"):
+        return None
+    terms, now = document.agreement, base.now()
+    if not terms.valid.from_ <= now < terms.valid.until:
+        return None
+    barred = record.revoked(connection)
+    members = {
+        site: patients
+        for site, patients in record.declared_patients(connection, document.digest, now).items()
+        if site in base.sessions.connected and site not in barred
+    }
+    enough = len(members) >= terms.sites.ready_at_least
+    if not enough or not may_open(terms.schedule.window, now, terms.round.deadline):
+        members = {}
+    return document, members
+
+
+def _global_model(connection: Connection) -> tuple[BlobRef, BlobRef | None] | None:
+    model = kept.blob_note(connection, "model")
+    return (model, kept.blob_note(connection, "state")) if model else None
+
+
+def _keep_model(connection: Connection, files: tuple[BlobRef, BlobRef | None]) -> None:
+    kept.set_blob_note(connection, "model", files[0])
+    kept.set_blob_note(connection, "state", files[1])
+
+
+def _first_model(base: Foundation, document: Document) -> tuple[BlobRef, BlobRef | None]:
+    """Make the first weights; a strategy's state is nothing before its first round."""
+    from governance.models import initial_state
+
+    return write(initial_state(document.agreement), base.models), None
+
+
+def _is_complete(connection: Connection, document: Document) -> bool:
+    schedule = document.agreement.schedule
+    if record.rounds_committed(connection) >= schedule.rounds:
+        return True
+    history = json.loads(kept.note(connection, "history") or "[]")
+    return stop_reached(schedule.stop, history)
+
+
+def _complete(base: Foundation, connection: Connection, document: Document) -> None:
+    members = record.declared_patients(connection, document.digest, base.now())
+    model = kept.blob_note(connection, "model")
+    _say(base, connection, "agreement-complete", document, sorted(members))
+    for site in sorted(members):
+        outbox.send(connection, site, AgreementState(document.digest, "complete"))
+        if model is not None:
+            outbox.send(connection, site, FinalModel(document.digest, model))
+    heads.publish(base, connection)
+    _log.info("agreement-complete", agreement=document.digest[:12])
+
+
+# --- a round at work -----------------------------------------------------------------------
+
+
+async def _happen(base: Foundation, event: Event, verdict: gate.Verdict | None = None) -> None:
+    chores = await base.store.write(
+        lambda c: campaign.happen(base, c, event, now=base.now(), verdict=verdict)
+    )
+    await do(base, chores)
+
+
+async def _collect(base: Foundation) -> bool:
+    def question(connection: Connection) -> Event | None:
+        running, document = _at_work(connection)
+        if running is None or document is None:
+            return None
+        view = campaign.view(connection, running, document)
+        return due(State(running.state), view, base.now())
+
+    event = await base.store.read(question)
+    if event is not None:
+        await _happen(base, event)
+    return event is not None
+
+
+async def _aggregate(base: Foundation, running: Running, document: Document) -> None:
+    try:
+        inside = await base.store.read(lambda c: _inside(base, c, running))
+        made = await asyncio.to_thread(_sum, base, running, document, inside)
+    except (Refused, PeerFault) as problem:
+        _log.warning("candidate-refused", rule=problem.rule)
+        verdict = gate.Verdict(accepted=False, rule=problem.rule)
+        await _happen(base, Event.REJECTED, verdict)
+        return
+    except Corrupt as problem:
+        _log.error("spool-corrupt", what=str(problem))
+        await _happen(base, Event.INTEGRITY)
+        return
+
+    def change(connection: Connection) -> Chores:
+        roundbook.candidate(connection, made.model, made.state)
+        return campaign.happen(base, connection, Event.CANDIDATE_MADE, now=base.now())
+
+    await do(base, await base.store.write(change))
+
+
+def _inside(base: Foundation, connection: Connection, running: Running) -> _Updates:
+    """Return the files of the updates that are in, and every site's declared patients."""
+    files = {
+        site: base.spool.whole(site, running.round, running.attempt)
+        for site, asked in running.training.items()
+        if asked.state == "in"
+    }
+    return files, record.declared_ever(connection, running.agreement)
+
+
+def _sum(
+    base: Foundation, running: Running, document: Document, inside: _Updates
+) -> aggregate.Candidate:
+    state, terms = running.strategy_state, document.agreement
+    files, declared = inside
+    weighting = terms.aggregation.weighting
+    return aggregate.aggregate(
+        terms.strategy,
+        base.model_path(running.model.digest),
+        base.model_path(state.digest) if state else None,
+        files,
+        {site: aggregate.weight(weighting, declared[site]) for site in files},
+        roster_size=len(terms.sites.roster),
+        out=base.models,
+    )
+
+
+async def _judge(base: Foundation, running: Running, document: Document) -> bool:
+    asked = frozenset(running.evaluating)
+    answered = frozenset(
+        s for s, a in running.evaluating.items() if a.state not in {"sent", "accepted"}
+    )
+    if not may_judge(asked, answered, deadline=running.deadline, now=base.now()):
+        return False
+
+    def question(connection: Connection) -> tuple[dict[SiteName, str], dict[SiteName, str]]:
+        new = record.figures(connection, running.round, running.attempt)
+        judged = kept.note(connection, "judged")
+        old = record.figures(connection, *map(int, judged.split())) if judged else {}
+        return new, old
+
+    new, old = await base.store.read(question)
+    verdict = gate.judge(
+        {site: from_json(text) for site, text in new.items()},
+        {site: from_json(text) for site, text in old.items()} or None,
+        document.agreement.quality.accept_if,
+    )
+    _log.info(
+        "candidate-judged", round=running.round, rule=verdict.rule, accepted=verdict.accepted
+    )
+    await _happen(base, Event.ACCEPTED if verdict.accepted else Event.REJECTED, verdict)
+    return True

@@ -1,0 +1,84 @@
+"""`plan` and `propose`: what an agreement means, and asking the sites for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from governance import terminal
+from governance.agreement.load import Document, load, parse
+from governance.agreement.plan import plan
+from governance.agreement.roster import fill_roster
+from governance.terminal import Answer, Format
+from protos.errors import ConciliumError, Refused
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from coordinator.console import Console
+    from protos.words import OperatorActed
+
+
+def in_force(folder: Path, identity: Path | None) -> Document | None:
+    """Ask the running coordinator for the agreement in force; None when none can be asked."""
+    if identity is None and not (folder / "operators").is_dir():
+        return None
+    from coordinator.console import open_console
+
+    try:
+        with open_console(folder, identity) as console:
+            raw = console.status().document
+    except ConciliumError as problem:
+        terminal.tell(f"Not compared with the agreement in force: {problem.what}.")
+        return None
+    return parse(raw) if raw else None
+
+
+def show(
+    agreement: Path, *, against: Path | None, in_force: Document | None, form: Format
+) -> bool:
+    """Print what an agreement means; say whether it differs from the one it is held against."""
+    former = load(against) if against is not None else in_force
+    meaning = plan(load(agreement), in_force=former)
+    if form is Format.TABLE:
+        terminal.say(Answer((), (), title=meaning.text()), form)
+        return bool(meaning.changes)
+    rows = [(c.path, c.old, c.new, c.klass) for c in meaning.changes]
+    facts = {
+        "epsilon": meaning.epsilon,
+        "epsilon_per_round": meaning.epsilon_per_round,
+        "spare_rounds": meaning.spare_rounds,
+        "unsafe": sorted(meaning.unsafe),
+        "warnings": list(meaning.warnings),
+        "text": meaning.text(),
+    }
+    terminal.say(Answer(("path", "old", "new", "class"), rows, facts=facts), form)
+    return bool(meaning.changes)
+
+
+def propose(
+    console: Console, path: Path, *, fill: bool, now: datetime
+) -> tuple[Document, OperatorActed]:
+    """Propose an agreement to the sites of its roster."""
+    status = console.status()
+    if fill:
+        sites = {row.name: row.keys for row in status.enrolled if row.role == "site"}
+        operators = {r.name: r.keys[0] for r in status.enrolled if r.role == "operator"}
+        path.write_text(fill_roster(path, sites, operators), encoding="utf-8")
+    document = load(path)
+    if document.agreement.is_draft:
+        raise Refused(
+            "the roster has names without keys",
+            where=str(path),
+            todo="Write the enrolled keys in: concilium-coordinator propose … --fill-roster",
+            rule="draft",
+        )
+    former = parse(status.document) if status.document else None
+    meaning = plan(document, in_force=former)
+    body = {
+        "agreement": document.digest,
+        "material": document.material,
+        "changes": {change.path: change.klass for change in meaning.changes},
+    }
+    acted = console.signed("agreement-proposed", body, {}, now=now, document=document.raw)
+    return document, acted

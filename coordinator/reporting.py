@@ -1,0 +1,131 @@
+"""Where the federation stands, for an operator's eyes: who is waited for, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordinator.store import kept, record, roundbook
+from governance import statements
+from governance.ledger import store as ledger
+from protos.words import PendingAct, RosterKey, SiteName, SiteStatus, StatusReport
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from coordinator.foundation import Foundation
+    from coordinator.store.roundbook import Running
+    from governance.agreement.load import Document
+
+
+def report(base: Foundation, connection: Connection, operator: str) -> StatusReport:
+    """Return the status as this operator's program is shown it."""
+    force, proposed = (
+        record.agreement_in_force(connection),
+        record.agreement_proposed(connection),
+    )
+    running = roundbook.running(connection)
+    planned = force.agreement.schedule.rounds if force else 0
+    committed = record.rounds_committed(connection)
+    chain = ledger.chain_of(connection, record.operator_keys(connection)[operator])
+    last = record.last_round(connection)
+    return StatusReport(
+        federation=base.federation,
+        state=_state(connection, force, proposed, running),
+        agreement=force.digest if force else "",
+        proposed=proposed.digest if proposed else "",
+        round=last[0],
+        attempt=last[1],
+        round_state=running.state if running else last[2],
+        sites=_sites(base, connection, proposed or force or _last(connection), running),
+        enrolled=tuple(RosterKey(*row) for row in record.enrolled(connection)),
+        pending=_pending(connection),
+        operator_counter=chain.counter,
+        operator_previous=chain.previous,
+        ledger_size=ledger.head(connection).size,
+        root=base.chronicle.log.root,
+        rounds_committed=committed,
+        rounds_planned=planned,
+        document=force.raw if force else b"",
+    )
+
+
+def _last(connection: Connection) -> Document | None:
+    digests = record.agreement_digests(connection, "complete")
+    return record.read_document(connection, digests[-1]) if digests else None
+
+
+def _state(
+    connection: Connection,
+    force: Document | None,
+    proposed: Document | None,
+    running: Running | None,
+) -> str:
+    paused = kept.note(connection, "paused")
+    if paused:
+        return f"paused: {paused}"
+    if running is not None:
+        return f"round {running.round}, attempt {running.attempt}: {running.state}"
+    if force is not None:
+        return "waits until enough sites are ready"
+    if proposed is not None:
+        return "waits for the sites' consent"
+    if record.agreement_digests(connection, "complete"):
+        return "the agreement is complete"
+    return "no agreement is proposed"
+
+
+def _sites(
+    base: Foundation,
+    connection: Connection,
+    document: Document | None,
+    running: Running | None,
+) -> tuple[SiteStatus, ...]:
+    consents = record.consent_states(connection, document.digest) if document else {}
+    barred = record.revoked(connection)
+    return tuple(
+        _site(base, SiteName(name), consents, running, revoked=name in barred)
+        for name in sorted(record.officer_keys(connection))
+    )
+
+
+def _site(
+    base: Foundation,
+    name: SiteName,
+    consents: dict[str, str] | object,
+    running: Running | None,
+    *,
+    revoked: bool,
+) -> SiteStatus:
+    session = base.sessions.of(name)
+    consent = consents.get(name, "not given") if isinstance(consents, dict) else ""
+    asked = None
+    if running is not None:
+        asked = running.evaluating.get(name) or running.training.get(name)
+    doing = f"{asked.kind.value}: {asked.state}" if asked else "idle"
+    return SiteStatus(
+        name=name,
+        connected=session is not None,
+        consent="revoked" if revoked else consent,
+        doing=doing,
+        waiting_for=_waiting_for(connected=session is not None, consent=consent, doing=doing),
+        steps_done=session.steps_done if session else 0,
+    )
+
+
+def _waiting_for(*, connected: bool, consent: str, doing: str) -> str:
+    if not connected:
+        return "its agent to connect: concilium-site run"
+    if consent != "in-force":
+        return "its officer: concilium-site review, then consent"
+    if doing.endswith((": sent", ": accepted")):
+        return "its task to end"
+    return ""
+
+
+def _pending(connection: Connection) -> tuple[PendingAct, ...]:
+    acts = []
+    for act in kept.waiting_acts(connection):
+        statement = statements.read(act.envelope)
+        what = str(statement.body.get("act", statement.kind))
+        acts.append(PendingAct(statement.digest, what, statement.actor, act.envelope))
+    return tuple(acts)

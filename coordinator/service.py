@@ -1,0 +1,126 @@
+"""The gRPC edge: one listener for members, another for newcomers, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Final
+
+from governance.identity.tls import pin_tls13
+
+pin_tls13()
+
+import grpc  # noqa: E402 - after the cipher list is set
+import structlog  # noqa: E402
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # noqa: E402
+
+from coordinator import service_desk, service_federation, starting  # noqa: E402
+from coordinator.conductor import Conductor  # noqa: E402
+from coordinator.foundation import Foundation  # noqa: E402
+from coordinator.service_enrolment import Door  # noqa: E402
+from coordinator.service_guard import Guard  # noqa: E402
+from protos.errors import Unavailable  # noqa: E402
+from protos.words import Goodbye  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = structlog.get_logger("service")
+_OPTIONS: Final = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    ("grpc.max_send_message_length", 4 * 1024 * 1024),
+]
+
+
+def serve(folder: Path) -> None:
+    """Serve a coordinator's folder until SIGINT or SIGTERM."""
+    starting.log_to_stderr()
+    base = Foundation.open(folder)
+    base.store.write_now(lambda c: starting.say_started(base, c))
+    asyncio.run(_serve(base))
+
+
+async def _serve(base: Foundation) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, stop.set)
+    conductor = Conductor(base)
+    server, guard = make_server(conductor)
+    credentials = _server_only_credentials(base)
+    door = Door(conductor, _enrolment(base), credentials)
+    conductor.on_revoked = guard.end_calls_of
+    conductor.on_invitation = door.set_open
+    await server.start()
+    _log.info("serving", federation=base.federation, listen=base.settings.listen)
+    work = asyncio.create_task(conductor.run())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    _log.info("stopping")
+    base.sessions.end_all(Goodbye("draining", "the coordinator stops; it will be back"))
+    await door.set_open(False)
+    await server.stop(0.5)
+    work.cancel()
+    results = await asyncio.gather(work, return_exceptions=True)
+    stopping.cancel()
+    await base.store.close()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+def make_server(conductor: Conductor) -> tuple[grpc.aio.Server, Guard]:
+    """Return the members' server, bound but not started, with every handler guarded.
+
+    Raises:
+        Unavailable: the port is taken.
+    """
+    base = conductor.base
+    server = grpc.aio.server(options=_OPTIONS)
+    guard = Guard(server, base.identify)
+    service_federation.register(conductor, guard)
+    service_desk.register(conductor, guard)
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, guard)
+    healthy._server_status[""] = health_pb2.HealthCheckResponse.SERVING  # noqa: SLF001
+    _bind(server, base.settings.listen, _mutual_credentials(base))
+    return server, guard
+
+
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> None:
+    try:
+        server.add_secure_port(listen, credentials)
+    except RuntimeError:
+        raise Unavailable(
+            f"the port {listen} is taken by another program",
+            todo="Free it, or name another under `listen` in coordinator.yaml.",
+            rule="port-in-use",
+        ) from None
+
+
+def _enrolment(base: Foundation) -> str | None:
+    return base.settings.enrolment.listen if base.settings.enrolment else None
+
+
+def _mutual_credentials(base: Foundation) -> grpc.ServerCredentials:
+    """Client certificates are required, and checked against the root alone."""
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        key, chain = base.authority.coordinator_tls()
+        return grpc.ssl_server_certificate_configuration(
+            [(key, chain)], root_certificates=base.authority.root_pem
+        )
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), configuration, require_client_authentication=True
+    )
+
+
+def _server_only_credentials(base: Foundation) -> grpc.ServerCredentials:
+    key, chain = base.authority.coordinator_tls()
+    return grpc.ssl_server_credentials([(key, chain)])

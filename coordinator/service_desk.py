@@ -1,0 +1,85 @@
+"""The operators' and auditors' side of the coordinator: acts, status, and the log to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from coordinator.service_guard import caller
+from governance.ledger import store as ledger
+from protos import codec
+from protos.concilium.v1 import audit_pb2, audit_pb2_grpc, operator_pb2, operator_pb2_grpc
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from coordinator.conductor import Conductor
+    from protos.words import EntryRecord
+
+_BATCH: Final = 200
+
+
+class OperatorService(operator_pb2_grpc.OperatorServicer):
+    """Take operators' signed acts and tell where the federation stands."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def Act(
+        self, request: operator_pb2.OperatorAct, context: Any
+    ) -> operator_pb2.OperatorActed:
+        """Take one act, or keep it until a second operator approves."""
+        act = codec.act_in(request)
+        return codec.acted_out(await self._conductor.act(caller().name, act))
+
+    async def Status(
+        self, request: operator_pb2.StatusRequest, context: Any
+    ) -> operator_pb2.StatusReport:
+        """Report where the federation stands."""
+        return codec.status_out(await self._conductor.status(caller().name))
+
+
+class AuditService(audit_pb2_grpc.AuditServicer):
+    """Show the log: entries, the latest checkpoint, proofs; read-only."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._store = conductor.base.store
+
+    async def Entries(self, request: audit_pb2.EntriesRequest, context: Any) -> None:
+        """Send entries in order, in batches."""
+        wanted = codec.entries_request_in(request)
+        for since in range(wanted.since, wanted.until, _BATCH):
+            until = min(since + _BATCH, wanted.until)
+
+            def question(c: Connection, a: int = since, b: int = until) -> list[EntryRecord]:
+                return list(ledger.entries(c, a, b))
+
+            records = await self._store.read(question)
+            if not records:
+                return
+            await context.write(codec.entry_batch_out(tuple(records)))
+
+    async def Checkpoint(
+        self, request: audit_pb2.CheckpointRequest, context: Any
+    ) -> audit_pb2.CheckpointNote:
+        """Send the latest checkpoint with every cosignature known."""
+        note = await self._store.read(ledger.latest_checkpoint)
+        if note is None:
+            raise Refused("the log has no checkpoint yet", rule="no-checkpoint")
+        return codec.note_out(note)
+
+    async def Consistency(
+        self, request: audit_pb2.ConsistencyRequest, context: Any
+    ) -> audit_pb2.ConsistencyProof:
+        """Send the proof that a later tree extends an earlier one."""
+        wanted = codec.consistency_request_in(request)
+        hashes = await self._store.read(
+            lambda c: ledger.consistency(c, wanted.from_size, wanted.to_size)
+        )
+        return codec.proof_out(tuple(hashes))
+
+
+def register(conductor: Conductor, server: Any) -> None:
+    """Add both services to a (guarded) server."""
+    operator_pb2_grpc.add_OperatorServicer_to_server(OperatorService(conductor), server)
+    audit_pb2_grpc.add_AuditServicer_to_server(AuditService(conductor), server)

@@ -1,0 +1,80 @@
+"""The door for newcomers: a listener of its own, open only while an invitation is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+
+from governance.identity.clock import check_clock
+from protos import codec
+from protos.concilium.v1 import enrolment_pb2, enrolment_pb2_grpc
+from protos.errors import ConciliumError, Unavailable
+
+if TYPE_CHECKING:
+    from coordinator.conductor import Conductor
+
+_log = structlog.get_logger("enrolment")
+
+
+class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
+    """Hand a newcomer its certificate for a one-time token and proof of its keys."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def Enrol(
+        self, request: enrolment_pb2.EnrolRequest, context: Any
+    ) -> enrolment_pb2.Enrolled:
+        """Enrol, or refuse with one sentence."""
+        try:
+            asked = codec.enrol_request_in(request)
+            check_clock(self._conductor.base.now(), asked.clock)
+            return codec.enrolled_out(await self._conductor.enrol(asked))
+        except ConciliumError as problem:
+            _log.warning("enrolment-refused", rule=problem.rule)
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, f"{problem.rule}: {problem.what}"
+            )
+            raise
+
+
+class Door:
+    """Open and close the enrolment listener as invitations come and go."""
+
+    def __init__(
+        self, conductor: Conductor, listen: str | None, credentials: grpc.ServerCredentials
+    ) -> None:
+        self._conductor = conductor
+        self._listen = listen
+        self._credentials = credentials
+        self._server: grpc.aio.Server | None = None
+
+    async def set_open(self, open_: bool, /) -> None:  # noqa: FBT001 - the one thing it sets
+        """Listen, or stop listening; does nothing when enrolment is by file alone."""
+        if self._listen is None or open_ == (self._server is not None):
+            return
+        if open_:
+            await self._open(self._listen)
+        elif self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(1.0)
+            _log.info("enrolment-closed")
+
+    async def _open(self, listen: str) -> None:
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
+            EnrolmentService(self._conductor), server
+        )
+        try:
+            server.add_secure_port(listen, self._credentials)
+        except RuntimeError:
+            raise Unavailable(
+                f"the enrolment port {listen} is taken by another program",
+                todo="Free it, or name another under enrolment.listen in coordinator.yaml.",
+                rule="port-in-use",
+            ) from None
+        await server.start()
+        self._server = server
+        _log.info("enrolment-open", listen=listen)

@@ -1,0 +1,195 @@
+"""The sites' side of the coordinator: sessions, downloads and uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from coordinator.service_guard import caller
+from coordinator.store import outbox
+from governance.identity.clock import check_clock
+from protos import codec
+from protos.concilium.v1 import federation_pb2 as pb
+from protos.concilium.v1 import federation_pb2_grpc
+from protos.errors import PeerFault, Refused
+from protos.words import (
+    Digest,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    SiteName,
+    ToSite,
+    UploadHeader,
+    Welcome,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from coordinator import sessions
+    from coordinator.conductor import Conductor
+    from protos.words import FromSite
+
+_log = structlog.get_logger("federation")
+_MESSAGE_LIMIT = 4 * 1024 * 1024
+
+
+class FederationService(federation_pb2_grpc.FederationServicer):
+    """Speak with the sites; every decision is the conductor's."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+        self._base = conductor.base
+
+    # --- the session ---------------------------------------------------------------------
+
+    async def Session(self, requests: AsyncIterator[pb.FromSite], context: Any) -> None:
+        """Serve one site's long-lived stream until it ends."""
+        peer = caller()
+        site = SiteName(peer.name)
+        first = await anext(aiter(requests), None)
+        if first is None:
+            return
+        hello = codec.from_site_in(first)
+        goodbye = self._welcome_or_not(hello)
+        if goodbye is not None:
+            await context.write(codec.to_site_out(ToSite(goodbye)))
+            return
+        session = self._base.sessions.open(site, peer)
+        _log.info("site-connected", site=site)
+        try:
+            await self._begin(session, hello, context)
+            reader = asyncio.create_task(self._read(session, requests))
+            try:
+                await self._write(session, context, reader)
+            finally:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+        finally:
+            self._base.sessions.close(session)
+            _log.info("site-gone", site=site)
+            self._conductor.nudge()
+
+    def _welcome_or_not(self, message: FromSite) -> Goodbye | None:
+        hello = message.body
+        if not isinstance(hello, Hello):
+            raise PeerFault("the first message is not a hello", rule="hello-first")
+        if not hello.protocol_lowest <= codec.PROTOCOL <= hello.protocol_highest:
+            newer = hello.protocol_lowest > codec.PROTOCOL
+            who = "the coordinator" if newer else "this site"
+            return Goodbye(
+                "protocol-version", f"no common protocol version; {who} must upgrade"
+            )
+        try:
+            check_clock(self._base.now(), hello.clock)
+        except Refused as problem:
+            return Goodbye(problem.rule, str(problem))
+        return None
+
+    async def _begin(self, session: sessions.Session, message: FromSite, context: Any) -> None:
+        def known(connection: Any) -> int:
+            outbox.acknowledged(connection, session.site, message.ack)
+            return outbox.taken(connection, session.site)
+
+        taken = await self._base.store.write(known)
+        session.written = message.ack
+        welcome = Welcome(
+            codec.PROTOCOL, self._base.heartbeat_s, _MESSAGE_LIMIT, self._base.now()
+        )
+        await context.write(codec.to_site_out(ToSite(welcome, ack=taken)))
+        hello = message.body
+        assert isinstance(hello, Hello)
+        await self._conductor.site_connected(session.site, hello)
+        session.woken.set()
+
+    async def _read(
+        self, session: sessions.Session, requests: AsyncIterator[pb.FromSite]
+    ) -> None:
+        acknowledged = session.written
+        async for request in requests:
+            message = codec.from_site_in(request)
+            if message.ack > acknowledged:
+                acknowledged = message.ack
+                site, upto = session.site, message.ack
+                await self._base.store.write(partial(outbox.acknowledged, site=site, seq=upto))
+            if isinstance(message.body, Heartbeat):
+                session.heard(message.body)
+            elif message.seq:
+                taken = await self._conductor.take(session.site, message)
+                session.push(ToSite(Heartbeat(), ack=taken))
+
+    async def _write(
+        self, session: sessions.Session, context: Any, reader: asyncio.Task[None]
+    ) -> None:
+        while not reader.done():
+            woken = asyncio.create_task(session.woken.wait())
+            await asyncio.wait(
+                {woken, reader},
+                timeout=self._base.heartbeat_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not woken.done():
+                woken.cancel()
+                session.push(ToSite(Heartbeat()))
+            session.woken.clear()
+            await self._flush(session, context)
+            if session.ended is not None:
+                await context.write(codec.to_site_out(ToSite(session.ended)))
+                return
+        if not reader.cancelled():
+            reader.result()
+
+    async def _flush(self, session: sessions.Session, context: Any) -> None:
+        while session.unnumbered:
+            await context.write(codec.to_site_out(session.unnumbered.popleft()))
+        site, after = session.site, session.written
+        waiting = await self._base.store.read(lambda c: outbox.unsent(c, site, after))
+        for seq, message in waiting:
+            await context.write(pb.ToSite.FromString(message))
+            session.written = seq
+
+    # --- transfers -----------------------------------------------------------------------
+
+    async def Download(self, request: pb.DownloadRequest, context: Any) -> None:
+        """Send a model or a strategy state, by digest, from an offset on."""
+        wanted = codec.download_in(request)
+        path = self._base.model_path(Digest(wanted.digest))
+        if not path.exists():
+            raise Refused("there is no model of this digest", rule="unknown-model")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            for offset in range(wanted.offset, size, codec.CHUNK_BYTES):
+                data = os.pread(file.fileno(), codec.CHUNK_BYTES, offset)
+                await context.write(codec.chunk_out(data))
+
+    async def UploadStatus(self, request: pb.UploadRef, context: Any) -> pb.UploadOffset:
+        """Say from which byte an upload goes on."""
+        upload = codec.upload_ref_in(request)
+        offset = await self._conductor.upload_offset(SiteName(caller().name), upload)
+        return codec.upload_offset_out(offset)
+
+    async def Upload(self, requests: AsyncIterator[pb.UploadPart], context: Any) -> pb.Receipt:
+        """Take an update: header, then its bytes from the offset on."""
+        site = SiteName(caller().name)
+        parts = aiter(requests)
+        first = await anext(parts, None)
+        header = codec.upload_part_in(first) if first is not None else None
+        if not isinstance(header, UploadHeader):
+            raise PeerFault("an upload begins with its header", rule="header-first")
+        slot = await self._conductor.upload_begins(site, header)
+        with slot as writing:
+            async for part in parts:
+                chunk = codec.upload_part_in(part)
+                if isinstance(chunk, UploadHeader):
+                    raise PeerFault("an upload has one header", rule="header-first")
+                await asyncio.to_thread(writing.write, chunk)
+        return codec.receipt_out(await self._conductor.upload_ends(site, header))
+
+
+def register(conductor: Conductor, server: Any) -> None:
+    """Add the service to a (guarded) server."""
+    federation_pb2_grpc.add_FederationServicer_to_server(FederationService(conductor), server)

@@ -1,0 +1,93 @@
+"""Which sites are connected, and what waits to be written to each.
+
+Numbered messages lie in the database's outbox; a session remembers how far it has written them
+and is woken when there may be more. What is not numbered (heartbeats) passes through a queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from protos.words import Goodbye, Heartbeat, ToSite
+
+if TYPE_CHECKING:
+    from governance.identity.certificate import Peer
+    from protos.words import SiteName, TaskId
+
+
+@dataclass(slots=True)
+class Session:
+    """One site's live stream. `written` is the highest seq written to this stream."""
+
+    site: SiteName
+    peer: Peer
+    written: int = 0
+    unnumbered: deque[ToSite] = field(default_factory=deque)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: Goodbye | None = None
+    task: TaskId | str = ""
+    steps_done: int = 0
+
+    def push(self, message: ToSite) -> None:
+        """Queue a message that is not replayed."""
+        self.unnumbered.append(message)
+        self.woken.set()
+
+    def end(self, goodbye: Goodbye) -> None:
+        """Ask the stream to say goodbye and close."""
+        if self.ended is None:
+            self.ended = goodbye
+            self.woken.set()
+
+    def heard(self, beat: Heartbeat) -> None:
+        """Note a site's progress."""
+        self.task, self.steps_done = beat.task, beat.steps_done
+
+
+class Sessions:
+    """The live streams by site; a second session of a site replaces the first."""
+
+    def __init__(self) -> None:
+        self._live: dict[SiteName, Session] = {}
+
+    def open(self, site: SiteName, peer: Peer) -> Session:
+        """Begin a site's session."""
+        former = self._live.get(site)
+        if former is not None:
+            former.end(Goodbye("session-replaced", f"a newer session of {site} took over"))
+        session = Session(site, peer)
+        self._live[site] = session
+        return session
+
+    def close(self, session: Session) -> None:
+        """Forget a session, unless a newer one has taken its place."""
+        if self._live.get(session.site) is session:
+            del self._live[session.site]
+
+    def of(self, site: SiteName) -> Session | None:
+        """Return a site's live session."""
+        return self._live.get(site)
+
+    @property
+    def connected(self) -> frozenset[SiteName]:
+        """The sites that can be given a task now."""
+        return frozenset(self._live)
+
+    def wake(self) -> None:
+        """Tell every stream that there may be something in its outbox."""
+        for session in self._live.values():
+            session.woken.set()
+
+    def end(self, site: SiteName, goodbye: Goodbye) -> None:
+        """End a site's session, if it has one."""
+        session = self._live.get(site)
+        if session is not None:
+            session.end(goodbye)
+
+    def end_all(self, goodbye: Goodbye) -> None:
+        """End every session."""
+        for session in list(self._live.values()):
+            session.end(goodbye)

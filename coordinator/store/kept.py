@@ -1,0 +1,134 @@
+"""What the coordinator keeps beside the ledger: documents, invitations, waiting acts, notes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+
+from coordinator.store.schema import documents, invitations, notes, pending_acts
+from governance.identity.enrolment import Invitation
+from governance.statements import parse_time, timestamp
+from protos import codec
+from protos.words import BlobRef, Digest
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from protos.words import OperatorAct
+
+
+def keep_document(connection: Connection, digest: Digest, raw: bytes) -> None:
+    """Keep an agreement's document under its digest."""
+    if document(connection, digest) is None:
+        connection.execute(insert(documents).values(digest=digest, raw=raw))
+
+
+def document(connection: Connection, digest: str) -> bytes | None:
+    """Return an agreement's document."""
+    raw: bytes | None = connection.execute(
+        select(documents.c.raw).where(documents.c.digest == digest)
+    ).scalar()
+    return raw
+
+
+def note(connection: Connection, name: str) -> str:
+    """Return a named value, empty when there is none."""
+    value = connection.execute(select(notes.c.value).where(notes.c.name == name)).scalar()
+    return str(value or "")
+
+
+def set_note(connection: Connection, name: str, value: str) -> None:
+    """Keep a named value."""
+    connection.execute(delete(notes).where(notes.c.name == name))
+    connection.execute(insert(notes).values(name=name, value=value))
+
+
+def blob_note(connection: Connection, name: str) -> BlobRef | None:
+    """Return a named file, `digest size`."""
+    value = note(connection, name)
+    if not value:
+        return None
+    digest, size = value.split()
+    return BlobRef(Digest(digest), int(size))
+
+
+def set_blob_note(connection: Connection, name: str, blob: BlobRef | None) -> None:
+    """Keep a named file."""
+    set_note(connection, name, f"{blob.digest} {blob.size}" if blob else "")
+
+
+def keep_act(connection: Connection, digest: Digest, act: OperatorAct) -> None:
+    """Keep an act until a second operator signs it."""
+    if waiting_act(connection, digest) is None:
+        connection.execute(
+            insert(pending_acts).values(digest=digest, message=codec.act_bytes(act))
+        )
+
+
+def waiting_act(connection: Connection, digest: Digest) -> OperatorAct | None:
+    """Return an act that waits for its second signature."""
+    message = connection.execute(
+        select(pending_acts.c.message).where(pending_acts.c.digest == digest)
+    ).scalar()
+    return codec.act_parse(message) if message is not None else None
+
+
+def waiting_acts(connection: Connection) -> list[OperatorAct]:
+    """Return every act that waits for its second signature."""
+    messages = connection.execute(select(pending_acts.c.message)).scalars()
+    return [codec.act_parse(message) for message in messages]
+
+
+def forget_act(connection: Connection, digest: Digest) -> None:
+    """Forget an act that is done."""
+    connection.execute(delete(pending_acts).where(pending_acts.c.digest == digest))
+
+
+def invite(connection: Connection, invitation: Invitation) -> None:
+    """Keep an invitation; only the hash of its secret is known here."""
+    connection.execute(
+        insert(invitations).values(
+            secret_hash=invitation.secret_hash,
+            role=invitation.role,
+            name=invitation.name,
+            expires=timestamp(invitation.expires),
+        )
+    )
+
+
+def invitation(connection: Connection, secret_hash: str) -> Invitation | None:
+    """Return the invitation of a secret."""
+    row = connection.execute(
+        select(invitations).where(invitations.c.secret_hash == secret_hash)
+    ).first()
+    if row is None:
+        return None
+    return Invitation(
+        name=row.name,
+        role=row.role,
+        secret_hash=row.secret_hash,
+        expires=parse_time(row.expires),
+        used_by=row.used_by,
+    )
+
+
+def use_invitation(connection: Connection, secret_hash: str, statement: Digest) -> None:
+    """Mark an invitation as used by a statement; it works for no other."""
+    connection.execute(
+        update(invitations)
+        .where(invitations.c.secret_hash == secret_hash)
+        .values(used_by=statement)
+    )
+
+
+def open_invitations_end(connection: Connection, now: datetime) -> datetime | None:
+    """Return when the last open invitation expires, None when none is open."""
+    ends = connection.execute(
+        select(invitations.c.expires).where(
+            invitations.c.used_by.is_(None), invitations.c.expires > timestamp(now)
+        )
+    ).scalars()
+    return max((parse_time(end) for end in ends), default=None)

@@ -1,0 +1,260 @@
+"""What the record says now: questions that the coordinator asks of its ledger's projections."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import func, select
+
+from coordinator.store import kept
+from governance.agreement.load import parse
+from governance.ledger import store as ledger
+from governance.ledger.schema import (
+    agreements,
+    consents,
+    contributions,
+    cosignatures,
+    disclosures,
+    entries,
+    evaluations,
+    keys,
+    revocations,
+    rounds,
+)
+from governance.statements import parse_time
+from protos.words import Digest, KeyId, SiteName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from governance.agreement.load import Document
+
+_parse: Final = lru_cache(maxsize=32)(parse)
+
+
+def operator_keys(connection: Connection) -> dict[str, KeyId]:
+    """Return every operator's key that counts now."""
+    return {name: held[0] for name, held in _keys(connection, "operator").items()}
+
+
+def officer_keys(connection: Connection) -> dict[str, tuple[KeyId, ...]]:
+    """Return every enrolled site's officer keys."""
+    return _keys(connection, "officer")
+
+
+def enrolled(connection: Connection) -> list[tuple[str, str, tuple[KeyId, ...]]]:
+    """Return (name, role, keys) of everybody enrolled: officer keys of a site, else the own."""
+    rows = connection.execute(
+        select(keys.c.name, keys.c.role, keys.c.key_id)
+        .where(keys.c.until_seq.is_(None), keys.c.usage.in_(("officer", "operator", "auditor")))
+        .order_by(keys.c.name, keys.c.from_seq)
+    )
+    held: dict[tuple[str, str], tuple[KeyId, ...]] = {}
+    for row in rows:
+        named = (row.name, row.role)
+        held[named] = (*held.get(named, ()), KeyId(row.key_id))
+    return [(name, role, ids) for (name, role), ids in held.items()]
+
+
+def agent_keys(connection: Connection) -> dict[str, KeyId]:
+    """Return every enrolled site's agent key."""
+    return {name: held[-1] for name, held in _keys(connection, "agent").items()}
+
+
+def _keys(connection: Connection, usage: str) -> dict[str, tuple[KeyId, ...]]:
+    rows = connection.execute(
+        select(keys.c.name, keys.c.key_id)
+        .where(keys.c.usage == usage, keys.c.until_seq.is_(None))
+        .order_by(keys.c.from_seq)
+    )
+    held: dict[str, tuple[KeyId, ...]] = {}
+    for row in rows:
+        held[row.name] = (*held.get(row.name, ()), KeyId(row.key_id))
+    return held
+
+
+def is_enrolled(connection: Connection, name: str) -> bool:
+    """Say whether a name has any key."""
+    return (
+        connection.execute(select(keys.c.name).where(keys.c.name == name)).first() is not None
+    )
+
+
+def revoked(connection: Connection) -> frozenset[str]:
+    """Return every revoked name."""
+    return frozenset(connection.execute(select(revocations.c.name)).scalars())
+
+
+def agreement_digests(connection: Connection, state: str) -> list[str]:
+    """Return the agreements in a state, oldest first."""
+    return list(
+        connection.execute(
+            select(agreements.c.digest)
+            .where(agreements.c.state == state)
+            .order_by(agreements.c.proposed_seq)
+        ).scalars()
+    )
+
+
+def read_document(connection: Connection, digest: str) -> Document | None:
+    """Return an agreement that this coordinator keeps."""
+    raw = kept.document(connection, digest)
+    return _parse(raw) if raw is not None else None
+
+
+def agreement_in_force(connection: Connection) -> Document | None:
+    """Return the agreement in force, if there is one."""
+    digests = agreement_digests(connection, "in-force")
+    return read_document(connection, digests[-1]) if digests else None
+
+
+def agreement_proposed(connection: Connection) -> Document | None:
+    """Return the latest proposed agreement, if there is one."""
+    digests = agreement_digests(connection, "proposed")
+    return read_document(connection, digests[-1]) if digests else None
+
+
+def declared_patients(
+    connection: Connection, agreement: str, now: datetime
+) -> dict[SiteName, int]:
+    """Return, for every site whose consent is in force now, its declared patients."""
+    return {
+        SiteName(row.site): int(row.declared_patients)
+        for row in ledger.consents_in_force(connection, agreement, now)
+    }
+
+
+def declared_ever(connection: Connection, agreement: str) -> dict[SiteName, int]:
+    """Return every site's declared patients, whatever became of its consent since."""
+    rows = connection.execute(
+        select(consents.c.site, consents.c.declared_patients).where(
+            consents.c.agreement == agreement
+        )
+    )
+    return {SiteName(row.site): int(row.declared_patients) for row in rows}
+
+
+def consent_states(connection: Connection, agreement: str) -> Mapping[str, str]:
+    """Return every site's consent state for an agreement."""
+    rows = connection.execute(
+        select(consents.c.site, consents.c.state).where(consents.c.agreement == agreement)
+    )
+    return {row.site: row.state for row in rows}
+
+
+def last_round(connection: Connection) -> tuple[int, int, str]:
+    """Return (round, attempt, state) of the last round that was opened, (0, 0, '') for none."""
+    row = connection.execute(
+        select(rounds.c.round, rounds.c.attempt, rounds.c.state)
+        .order_by(rounds.c.round.desc(), rounds.c.attempt.desc())
+        .limit(1)
+    ).first()
+    return (int(row.round), int(row.attempt), row.state) if row else (0, 0, "")
+
+
+def rounds_committed(connection: Connection) -> int:
+    """Return how many rounds are closed."""
+    count = connection.execute(
+        select(func.count()).select_from(rounds).where(rounds.c.state == "closed")
+    ).scalar()
+    return int(count or 0)
+
+
+def recent_ends(connection: Connection, count: int) -> list[tuple[str, str]]:
+    """Return (state, reason) of the last ended attempts, newest first."""
+    rows = connection.execute(
+        select(rounds.c.state, rounds.c.reason)
+        .where(rounds.c.state != "open")
+        .order_by(rounds.c.ended_seq.desc())
+        .limit(count)
+    )
+    return [(row.state, row.reason or "") for row in rows]
+
+
+def figures(connection: Connection, round_: int, attempt: int) -> dict[SiteName, str]:
+    """Return the figures (JSON) that sites disclosed on an attempt's candidate."""
+    rows = connection.execute(
+        select(evaluations.c.site, disclosures.c.value)
+        .join(disclosures, disclosures.c.seq == evaluations.c.seq)
+        .where(
+            evaluations.c.round == round_,
+            evaluations.c.attempt == attempt,
+            disclosures.c.label == "figures",
+        )
+    )
+    return {SiteName(row.site): row.value for row in rows}
+
+
+def seqs_of_consents(connection: Connection, agreement: str) -> list[int]:
+    """Return the seqs of the consents that an agreement rests on."""
+    rows = connection.execute(
+        select(consents.c.given_seq)
+        .where(consents.c.agreement == agreement, consents.c.state == "in-force")
+        .order_by(consents.c.given_seq)
+    )
+    return [int(seq) for seq in rows.scalars()]
+
+
+def sites_of(names: str | None) -> list[str]:
+    """Return the sites of a projection's JSON list."""
+    return list(json.loads(names)) if names else []
+
+
+def entry_count(connection: Connection) -> int:
+    """Return the size of the log."""
+    return int(connection.execute(select(func.count()).select_from(entries)).scalar() or 0)
+
+
+def arrivals(connection: Connection, round_: int, attempt: int) -> dict[SiteName, datetime]:
+    """Return when each contribution of an attempt was taken."""
+    rows = connection.execute(
+        select(entries.c.site, entries.c.received_at).where(
+            entries.c.kind == "contribution-made",
+            entries.c.round == round_,
+            entries.c.attempt == attempt,
+        )
+    )
+    return {SiteName(row.site): parse_time(row.received_at) for row in rows}
+
+
+def updates(connection: Connection, round_: int, attempt: int) -> dict[SiteName, Digest]:
+    """Return the update of each contribution of an attempt."""
+    rows = connection.execute(
+        select(contributions.c.site, contributions.c.update_digest).where(
+            contributions.c.round == round_,
+            contributions.c.attempt == attempt,
+            contributions.c.state == "made",
+        )
+    )
+    return {SiteName(row.site): Digest(row.update_digest) for row in rows}
+
+
+def gate_refusals_in_a_row(connection: Connection) -> int:
+    """Return how many attempts ended at the gate since the last one that did not."""
+    count = 0
+    for state, reason in recent_ends(connection, 3):
+        if state != "abandoned" or reason != "gate":
+            break
+        count += 1
+    return count
+
+
+def cosigned_size(connection: Connection, site: str) -> int:
+    """Return the size of the last checkpoint that a site cosigned, 0 for none."""
+    size = connection.execute(
+        select(func.max(cosignatures.c.size)).where(cosignatures.c.site == site)
+    ).scalar()
+    return int(size or 0)
+
+
+def statement_seq(connection: Connection, digest: str) -> int | None:
+    """Return where a statement stands in the log, if it does."""
+    seq: int | None = connection.execute(
+        select(entries.c.seq).where(entries.c.statement == digest)
+    ).scalar()
+    return seq

@@ -1,0 +1,194 @@
+"""The round at work, as the database knows it: what a restart goes on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+
+from coordinator.store.schema import running as table
+from coordinator.store.schema import tasks
+from governance.statements import parse_time, timestamp
+from protos.words import BlobRef, Digest, SiteName, TaskId, TaskKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One site's task: state is sent, accepted, refused, in, or withdrawn; reason a rule."""
+
+    site: SiteName
+    task: TaskId
+    kind: TaskKind
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The round at work; `state` is a state of coordinator.rounds by its value."""
+
+    round: int
+    attempt: int
+    agreement: Digest
+    state: str
+    model: BlobRef
+    strategy_state: BlobRef | None
+    candidate: BlobRef | None
+    candidate_state: BlobRef | None
+    opened_at: datetime
+    deadline: datetime
+    training: Mapping[SiteName, Asked]
+    evaluating: Mapping[SiteName, Asked]
+
+
+def running(connection: Connection) -> Running | None:
+    """Return the round at work, if one is."""
+    row = connection.execute(select(table)).first()
+    if row is None:
+        return None
+    asked = _asked(connection, row.round, row.attempt)
+    return Running(
+        round=row.round,
+        attempt=row.attempt,
+        agreement=Digest(row.agreement),
+        state=row.state,
+        model=BlobRef(Digest(row.model), row.model_size),
+        strategy_state=_blob(row.strategy_state, row.strategy_state_size),
+        candidate=_blob(row.candidate, row.candidate_size),
+        candidate_state=_blob(row.candidate_state, row.candidate_state_size),
+        opened_at=parse_time(row.opened_at),
+        deadline=parse_time(row.deadline),
+        training={a.site: a for a in asked if a.kind is TaskKind.TRAIN},
+        evaluating={a.site: a for a in asked if a.kind is TaskKind.EVALUATE},
+    )
+
+
+def _blob(digest: str, size: int) -> BlobRef | None:
+    return BlobRef(Digest(digest), size) if digest else None
+
+
+def _asked(connection: Connection, round_: int, attempt: int) -> list[Asked]:
+    rows = connection.execute(
+        select(tasks)
+        .where(tasks.c.round == round_, tasks.c.attempt == attempt)
+        .order_by(tasks.c.site)
+    )
+    return [_of_row(row) for row in rows]
+
+
+def _of_row(row: Row[tuple[object, ...]]) -> Asked:
+    return Asked(
+        SiteName(row.site), TaskId(row.task), TaskKind(row.kind), row.state, row.reason
+    )
+
+
+def begin(
+    connection: Connection,
+    at: tuple[int, int],
+    agreement: Digest,
+    *,
+    files: tuple[BlobRef, BlobRef | None],
+    times: tuple[datetime, datetime],
+) -> None:
+    """Write down a round that opens: place, model and state, opening and deadline."""
+    model, state = files
+    connection.execute(
+        insert(table).values(
+            one=1,
+            round=at[0],
+            attempt=at[1],
+            agreement=agreement,
+            state="training",
+            model=model.digest,
+            model_size=model.size,
+            strategy_state=state.digest if state else "",
+            strategy_state_size=state.size if state else 0,
+            opened_at=timestamp(times[0]),
+            deadline=timestamp(times[1]),
+        )
+    )
+
+
+def ask(connection: Connection, asked: Asked, at: tuple[int, int]) -> None:
+    """Write down a task that is sent."""
+    connection.execute(
+        insert(tasks).values(
+            task=asked.task,
+            site=asked.site,
+            kind=asked.kind.value,
+            round=at[0],
+            attempt=at[1],
+            state=asked.state,
+            reason=asked.reason,
+        )
+    )
+
+
+def move(connection: Connection, state: str, *, deadline: datetime | None = None) -> None:
+    """Note the round's state, and a new deadline with it."""
+    values: dict[str, object] = {"state": state}
+    if deadline is not None:
+        values["deadline"] = timestamp(deadline)
+    connection.execute(update(table).values(values))
+
+
+def candidate(connection: Connection, model: BlobRef | None, state: BlobRef | None) -> None:
+    """Note the candidate that aggregation made, or that there is none any more."""
+    connection.execute(
+        update(table).values(
+            candidate=model.digest if model else "",
+            candidate_size=model.size if model else 0,
+            candidate_state=state.digest if state else "",
+            candidate_state_size=state.size if state else 0,
+        )
+    )
+
+
+def forget_evaluations(connection: Connection, at: tuple[int, int]) -> None:
+    """Forget the evaluations that were asked for a candidate that is no more."""
+    connection.execute(
+        delete(tasks).where(
+            tasks.c.round == at[0],
+            tasks.c.attempt == at[1],
+            tasks.c.kind == TaskKind.EVALUATE.value,
+        )
+    )
+
+
+def end(connection: Connection) -> None:
+    """Forget the round at work: it is closed or abandoned."""
+    connection.execute(delete(table))
+
+
+def task_of(connection: Connection, site: SiteName, round_: int, attempt: int) -> Asked | None:
+    """Return a task that a site was given in an attempt."""
+    row = connection.execute(
+        select(tasks).where(
+            tasks.c.site == site, tasks.c.round == round_, tasks.c.attempt == attempt
+        )
+    ).first()
+    return _of_row(row) if row is not None else None
+
+
+def mark(connection: Connection, asked: Asked, state: str, reason: str = "") -> None:
+    """Note what became of a task."""
+    connection.execute(
+        update(tasks)
+        .where(tasks.c.task == asked.task, tasks.c.site == asked.site)
+        .values(state=state, reason=reason)
+    )
+
+
+def find(connection: Connection, site: SiteName, task: TaskId) -> Asked | None:
+    """Return a site's task by its id."""
+    row = connection.execute(
+        select(tasks).where(tasks.c.task == task, tasks.c.site == site)
+    ).first()
+    return _of_row(row) if row is not None else None

@@ -1,0 +1,125 @@
+"""One writer over the coordinator's database.
+
+Writes queue up while one is being committed, and go down together (group commit); each has a
+savepoint of its own, so that one that is refused takes nothing else with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import OperationalError
+
+from coordinator.store.schema import metadata
+from governance.ledger import store as ledger
+from protos.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+
+
+class Store:
+    """One writer over one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._waiting: deque[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = deque()
+        self._draining: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Open the database at a SQLAlchemy URL, making what is missing."""
+        engine = ledger.open_engine(url)
+        try:
+            ledger.create(engine)
+            metadata.create_all(engine)
+        except OperationalError as problem:
+            raise Unavailable(f"the database {url} cannot be opened: {problem.orig}") from None
+        return cls(engine)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for readers."""
+        return self._engine
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Run a change in the next transaction and return its result once it is durable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((change, future))
+        if self._draining is None or self._draining.done():
+            self._draining = loop.create_task(self._drain())
+        return await future
+
+    def write_now(self, change: Callable[[Connection], T]) -> T:
+        """Run a change before any event loop runs."""
+        with self._engine.begin() as connection:
+            return change(connection)
+
+    async def read(self, question: Callable[[Connection], T]) -> T:
+        """Ask a question, after every change that was asked for before it."""
+        return await self.write(question)
+
+    def close_now(self) -> None:
+        """Close without an event loop."""
+        self._writer.shutdown()
+        self._engine.dispose()
+
+    async def close(self) -> None:
+        """Finish what is waiting and close."""
+        if self._draining is not None:
+            await self._draining
+        self.close_now()
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            outcomes = await loop.run_in_executor(
+                self._writer, self._commit, [change for change, _ in batch]
+            )
+            for (_, future), (result, error) in zip(batch, outcomes, strict=True):
+                if future.cancelled():
+                    continue
+                if error is not None:
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+
+    def _commit(
+        self, changes: list[Callable[[Connection], Any]]
+    ) -> list[tuple[Any, BaseException | None]]:
+        outcomes: list[tuple[Any, BaseException | None]] = []
+        try:
+            with self._engine.begin() as connection:
+                outcomes.extend(_try(connection, change) for change in changes)
+        except OperationalError as problem:
+            lost = Unavailable(
+                f"the database could not be written: {problem.orig}",
+                todo="See whether the disk is full or read-only; nothing was changed.",
+            )
+            return [(None, lost)] * len(changes)
+        return outcomes
+
+
+def _try(
+    connection: Connection, change: Callable[[Connection], Any]
+) -> tuple[Any, BaseException | None]:
+    point = connection.begin_nested()
+    try:
+        result = change(connection)
+    except OperationalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - handed to whoever asked for the change
+        point.rollback()
+        return None, error
+    point.commit()
+    return result, None

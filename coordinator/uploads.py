@@ -1,0 +1,181 @@
+"""Updates as they come in: what is checked before a byte is taken, and before one is used."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol, Self
+
+from coordinator import aggregate, campaign
+from coordinator.rounds import Event, State
+from coordinator.store import record, roundbook
+from governance import statements
+from governance.ledger import store as ledger
+from governance.models import parameter_shapes
+from protos.errors import PeerFault, Refused
+from protos.words import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from coordinator.campaign import Chores
+    from coordinator.foundation import Foundation
+    from coordinator.store.roundbook import Asked, Running
+    from governance.agreement.schema import Agreement
+    from governance.statements import Statement
+    from protos.words import SiteName, UploadHeader
+
+_OPEN = frozenset({State.TRAINING.value, State.COLLECTING.value})
+
+
+def check_header(
+    base: Foundation, connection: Connection, site: SiteName, header: UploadHeader
+) -> tuple[Statement, Running, Asked]:
+    """Check a contribution before a byte of it is used; raise Refused naming the first rule.
+
+    Returns the statement, the round and the site's task.
+    """
+    statement = statements.read(header.statement)
+    running, upload, body = roundbook.running(connection), header.upload, statement.body
+    # 1. Identity: the name comes from the certificate. Stops one hospital speaking for another.
+    if statement.kind != "contribution-made" or statement.actor != f"site/{site}":
+        raise Refused(f"{site} sent a contribution of {statement.actor}", rule="not-yours")
+    # 2. The round is at work and still collects. Stops a late update from changing a sum.
+    if running is None or (running.round, running.attempt) != (upload.round, upload.attempt):
+        raise Refused(f"round {upload.round}.{upload.attempt} is over", rule="round-over")
+    if running.state not in _OPEN:
+        raise Refused(f"round {upload.round} collects no more", rule="round-over")
+    # 3. The site was asked, and is not out. Stops an update that nobody waits for.
+    asked = running.training.get(site)
+    if asked is None or asked.state not in {"sent", "accepted", "in"}:
+        raise Refused(f"{site} is not in round {upload.round}", rule="not-asked")
+    # 4. Consent: in force now. Stops a withdrawal racing an upload.
+    if site not in record.declared_patients(connection, running.agreement, base.now()):
+        raise Refused(f"the consent of {site} is not in force", rule="consent-not-in-force")
+    # 5. Statement and transfer say the same. Stops one update under another's statement.
+    said = (body["round"], body["attempt"], body["update"], body["size"])
+    if said != (upload.round, upload.attempt, upload.digest, upload.size):
+        raise PeerFault("statement and upload speak of different updates", rule="digest")
+    # 6. It was trained from this round's model. Stops an old update sent again.
+    if (body["agreement"], body["base"]) != (running.agreement, running.model.digest):
+        raise Refused("the update was not trained from this round's model", rule="base")
+    return statement, running, asked
+
+
+def open_(base: Foundation, site: SiteName, header: UploadHeader) -> Sink:
+    """Open a transfer for writing; one that is whole already takes nothing more."""
+    upload = header.upload
+    if base.spool.offset(site, upload).complete:
+        return _Whole()
+    return base.spool.begin(site, upload, header.offset)
+
+
+class Sink(Protocol):
+    """Where the bytes of an upload go."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Whole:
+    """A transfer that is complete: there is nothing to write."""
+
+    def write(self, _: bytes) -> None:
+        """Refuse bytes beyond the end."""
+        raise PeerFault("the upload was complete", rule="upload-long")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def receipt_of(connection: Connection, header: UploadHeader) -> Receipt | None:
+    """Return the receipt of a contribution that is in the ledger already."""
+    seq = record.statement_seq(connection, statements.read(header.statement).digest)
+    return Receipt(header.upload.digest, seq) if seq is not None else None
+
+
+def terms_of(connection: Connection, site: SiteName) -> tuple[Agreement, int] | None:
+    """Return the agreement of the round at work, and what a site declared under it."""
+    running = roundbook.running(connection)
+    if running is None:
+        return None
+    document = record.read_document(connection, running.agreement)
+    assert document is not None
+    declared = record.declared_ever(connection, running.agreement)
+    return document.agreement, declared.get(site, 0)
+
+
+def fault_of(path: Path, terms: tuple[Agreement, int] | None) -> Refused | None:
+    """Return what is wrong with an update's shape or numbers, None when nothing is."""
+    if terms is None:
+        return Refused("the round is over", rule="round-over")
+    agreement, declared = terms
+    shapes = parameter_shapes(agreement)
+    try:
+        aggregate.check_update(
+            path,
+            shapes,
+            strategy=agreement.strategy,
+            norm_limits=_norm_limits(agreement, declared, shapes),
+        )
+    except Refused as problem:
+        return problem
+    except PeerFault as problem:
+        return Refused(problem.what, rule=problem.rule)
+    return None
+
+
+def _norm_limits(
+    agreement: Agreement, declared: int, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, float] | None:
+    rate = agreement.round.local.sampling_rate
+    if agreement.privacy is None or rate is None:
+        return None
+    return aggregate.norm_limits(
+        agreement,
+        expected_batch=rate * declared,
+        parameters=sum(math.prod(shape) for shape in shapes.values()),
+    )
+
+
+def enter(
+    base: Foundation,
+    connection: Connection,
+    site: SiteName,
+    header: UploadHeader,
+    fault: Refused | None,
+) -> tuple[Receipt, Chores]:
+    """Enter a contribution, or its refusal, in the ledger, with what follows for the round."""
+    statement, running, asked = check_header(base, connection, site, header)
+    now = base.now()
+    if fault is not None:
+        seq = base.chronicle.say(
+            connection,
+            "contribution-refused",
+            {
+                "agreement": running.agreement,
+                "round": running.round,
+                "attempt": running.attempt,
+                "site": site,
+                "update": header.upload.digest,
+                "refusal": fault.rule,
+            },
+            now=now,
+        )
+        roundbook.mark(connection, asked, "refused", fault.rule)
+        chores = campaign.happen(base, connection, Event.SITE_OUT, now=now)
+        chores.updates_withdrawn.add((site, running.round, running.attempt))
+        return Receipt(header.upload.digest, seq), chores
+    seq = ledger.append(connection, statement, received_at=now)
+    roundbook.mark(connection, asked, "in")
+    chores = campaign.happen(base, connection, Event.UPDATE_IN, now=now)
+    return Receipt(header.upload.digest, seq), chores
