@@ -178,9 +178,11 @@ def _state(
     strategy: Strategy, state: Path | None, x: Mapping[str, Floats]
 ) -> dict[str, Floats]:
     """Return c by name, as it is before the first round when there is no file."""
-    start = initial_state(strategy, x) or {}
-    c = start if state is None else load(state)
-    if {name: t.shape for name, t in c.items()} != {name: t.shape for name, t in start.items()}:
+    if state is None:
+        return initial_state(strategy, x) or {}
+    c = load(state)
+    shapes = {f"{STATE_PART}/{name}": tensor.shape for name, tensor in x.items()}
+    if {name: tensor.shape for name, tensor in c.items()} != shapes:
         raise Corrupt("the strategy's state does not fit the model", where=str(state))
     return c
 
