@@ -89,6 +89,10 @@ def _percent(share: float) -> str:
     return f"{decimal_text(float(f'{share * 100:.4g}'))} %"
 
 
+def _metric(name: str) -> str:
+    return name.upper() if name in {"auc", "rmse"} else name
+
+
 def upward(value: float, places: int = 2) -> str:
     """Return a number rounded up, as ε is always shown."""
     scale = 10**places
@@ -123,7 +127,9 @@ def _parties(agreement: Agreement) -> Iterator[str]:
     )
     operator = agreement.coordinator
     yield f"{operator.operator} runs the coordinator, under the law of {operator.hosted_in}."
-    yield f"Operators are {_listed(sorted(agreement.operators.keys))}."
+    operators = sorted(agreement.operators.keys)
+    are = "Operators are" if len(operators) > 1 else "The operator is"
+    yield f"{are} {_listed(operators)}."
     if agreement.operators.two_for:
         yield f"Two of them must sign to {_listed(agreement.operators.two_for)}."
 
@@ -164,7 +170,7 @@ def _feature(feature: Feature) -> str:
     if feature.range is None:
         return f"{feature.name} ({' or '.join(feature.values[:6])})"
     low, high = feature.range
-    unit = f" {feature.unit}" if feature.unit else ""
+    unit = f" {feature.unit}" if feature.unit not in {None, "1"} else ""
     return f"{feature.name} ({decimal_text(low)} to {decimal_text(high)}{unit})"
 
 
@@ -274,14 +280,14 @@ def _privacy(agreement: Agreement, cost: Cost) -> Iterator[str]:
         yield "No ε can be stated."
         return
     yield (
-        f"ε = {upward(cost.epsilon)} at δ = {decimal_text(privacy.delta)} for each patient, over all "
-        f"{_count(agreement.schedule.rounds, 'round')}, at every hospital alike; one round "
+        f"ε = {upward(cost.epsilon)} at δ = {decimal_text(privacy.delta)} for each patient, over "
+        f"all {_count(agreement.schedule.rounds, 'round')}, at every hospital alike; one round "
         f"alone is {upward(cost.per_round)}."
     )
     yield (
         "That means: whatever is published, taking part changes the odds of any conclusion "
-        f"about a patient by at most a factor of e^ε = {_factor(cost.epsilon)}, but for a chance of "
-        "δ; smaller is safer."
+        f"about a patient by at most a factor of e^ε = {_factor(cost.epsilon)}, but for a "
+        "chance of δ; smaller is safer."
     )
     if privacy.target is not None:
         yield (
@@ -308,8 +314,8 @@ def _quality(agreement: Agreement) -> Iterator[str]:
         yield "Every model whose numbers are finite is accepted."
         return
     yield (
-        f"A new model replaces the last one if its {gate.metric} on the patients held back, all "
-        f"hospitals together, is at most {decimal_text(gate.not_worse_than)} worse."
+        f"A new model replaces the last one if its {_metric(gate.metric)} on the patients held "
+        f"back, all hospitals together, is at most {decimal_text(gate.not_worse_than)} worse."
     )
     error = gate_error(agreement, gate.metric)
     share = f", {error.with_outcome:,} of them with the outcome" if error.with_outcome else ""
@@ -371,11 +377,10 @@ def _stops(agreement: Agreement) -> str:
     assert stop is not None
     ends = []
     if stop.reached is not None:
-        ends.append(f"{stop.metric} reaches {decimal_text(stop.reached)}")
+        ends.append(f"{_metric(stop.metric)} reaches {decimal_text(stop.reached)}")
     if stop.patience is not None:
-        ends.append(
-            f"{_count(stop.patience, 'evaluation')} in a row bring no better {stop.metric}"
-        )
+        evaluations = _count(stop.patience, "evaluation")
+        ends.append(f"{evaluations} in a row bring no better {_metric(stop.metric)}")
     return " or ".join(ends)
 
 

@@ -13,6 +13,7 @@ from governance.agreement import classes, meaning, refusals
 from governance.agreement.classes import Change, Klass
 from governance.agreement.cost import NOTHING, cost_of
 from governance.agreement.meaning import Part
+from governance.agreement.roster import fill_roster, require_keys
 from governance.agreement.schema import unsafe_terms
 from protos.errors import Refused
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from protos.words import Digest
 
-__all__ = ["Change", "Klass", "Part", "Plan", "plan", "require_keys"]
+__all__ = ["Change", "Klass", "Part", "Plan", "fill_roster", "plan", "require_keys"]
 
 WIDTH: Final = 96
 _ASKS: Final = {
@@ -131,24 +132,6 @@ def plan(document: Document, *, in_force: Document | None = None) -> Plan:
     )
 
 
-def require_keys(document: Document) -> None:
-    """Refuse a draft: nobody can consent to a roster of names alone.
-
-    Raises:
-        Refused: a hospital or an operator has no key.
-    """
-    agreement = document.agreement
-    missing = [name for name, keys in sorted(agreement.sites.roster.items()) if not keys]
-    missing += [name for name, key in sorted(agreement.operators.keys.items()) if not key]
-    if missing:
-        raise Refused(
-            f"the agreement is a draft: there is no key for {', '.join(missing)}",
-            where=document.place("sites.roster"),
-            todo="Once they are enrolled, `propose --fill-roster` writes their keys in.",
-            rule="draft-roster",
-        )
-
-
 def change_lines(changes: tuple[Change, ...]) -> list[str]:
     """Return the differences in words, the strongest class first."""
     if not changes:
@@ -181,7 +164,7 @@ def _warnings(document: Document, cost: Cost) -> Iterator[str]:
             "--fill-roster` will write the keys of those enrolled."
         )
     if cost.epsilon is not None and cost.spare_rounds == 0:
-        yield "the budget bears no lost round: a failure after training ends the schedule early."
+        yield "the budget bears no lost round: one failure ends the schedule early."
     rate = agreement.round.local.sampling_rate
     if rate is not None and rate * agreement.data.minimum_patients < 1:
         yield (
