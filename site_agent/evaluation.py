@@ -1,0 +1,67 @@
+"""What a model is worth on the patients who never train: one score for each of them.
+
+A patient's score is the mean over its records. A probability when the target is binary, else a
+value in the target's unit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from governance import figures
+from governance.agreement.load import parse
+from governance.agreement.schema import UNSAFE_MINIMUM
+from site_agent.ready import ready
+from site_agent.training import module, read_model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from governance.agreement.schema import Agreement
+    from governance.figures import Figures
+    from site_agent.data.cohort import PatientSet
+    from site_agent.jobs import EvaluateJob
+
+    Floats = NDArray[np.float64]
+
+
+def evaluate(job: EvaluateJob) -> Figures:
+    """Return a model's figures on the held-out patients of a cohort.
+
+    Raises:
+        Refused: The cohort can't be read or breaks the contract.
+        PeerFault: The model is not what the agreement describes.
+    """
+    torch.set_num_threads(job.threads)
+    document = parse(job.document.read_bytes())
+    agreement = document.agreement
+    cohort = ready(job.cohort, document)
+    scores, labels = predictions(agreement, cohort.held_out, read_model(job.model, agreement))
+    minimum = UNSAFE_MINIMUM if agreement.privacy is None else agreement.privacy.metrics.minimum
+    return figures.figures_of(scores, labels, kind=agreement.data.target.kind, minimum=minimum)
+
+
+def predictions(
+    agreement: Agreement, part: PatientSet, state: Mapping[str, Tensor]
+) -> tuple[Floats, Floats]:
+    """Return each patient's score and what was so, in the order of `part`."""
+    model = module(agreement, state).eval()
+    with torch.no_grad():
+        outputs = model(torch.from_numpy(np.ascontiguousarray(part.features)))[:, 0].double()
+    target = agreement.data.target
+    if target.kind == "binary":
+        return _each(torch.sigmoid(outputs).numpy(), part), _each(part.target, part).round()
+    mean, std = (target.reference.mean, target.reference.std) if target.reference else (0, 1)
+    return _each(outputs.numpy(), part) * std + mean, _each(part.target, part) * std + mean
+
+
+def _each(values: NDArray[np.floating], part: PatientSet) -> Floats:
+    """Return the mean over each patient's records."""
+    total = np.bincount(part.patient, weights=values, minlength=part.patients)
+    return total / np.bincount(part.patient, minlength=part.patients)

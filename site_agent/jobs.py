@@ -1,0 +1,154 @@
+"""What an agent asks its worker for, and what comes back, as values that fit into JSON.
+
+Known to both ends of the pipe; needs neither torch nor the hospital's data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from protos.words import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from governance.settings import CohortSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """Train one update.
+
+    Args:
+        document: The agreement's canonical bytes.
+        cohort: What `cohort_spec` returns.
+        model: The global model x, safetensors.
+        state: The strategy's state from the coordinator (`c/…`), or none.
+        control: This site's own control variate c_i (`c/…`), or none yet.
+        out: The one folder that is written.
+        declared_patients: Those of the consent, in tens; L = q × this.
+        noise_seed: None, but where the agreement fixes the noise (Unsafe).
+        threads: At most so many.
+    """
+
+    document: Path
+    cohort: Mapping[str, Any]
+    model: Path
+    state: Path | None
+    control: Path | None
+    out: Path
+    declared_patients: int
+    noise_seed: int | None
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "document": str(self.document),
+            "cohort": dict(self.cohort),
+            "model": str(self.model),
+            "state": _text(self.state),
+            "control": _text(self.control),
+            "out": str(self.out),
+            "declared_patients": self.declared_patients,
+            "noise_seed": self.noise_seed,
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returns."""
+        paths = {name: Path(said[name]) for name in ("document", "model", "out")}
+        may = {name: _path(said[name]) for name in ("state", "control")}
+        return cls(**{**said, **paths, **may})
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateJob:
+    """Score a model on the held-out patients; the fields are `TrainJob`'s."""
+
+    document: Path
+    cohort: Mapping[str, Any]
+    model: Path
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "document": str(self.document),
+            "cohort": dict(self.cohort),
+            "model": str(self.model),
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returns."""
+        return cls(**{**said, **{name: Path(said[name]) for name in ("document", "model")}})
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """An update on disk; size in bytes.
+
+    `control` is the new c_i, which is the site's only when a closed round names the update.
+    """
+
+    update: Path
+    digest: Digest
+    size: int
+    steps: int
+    control: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "update": str(self.update),
+            "digest": self.digest,
+            "size": self.size,
+            "steps": self.steps,
+            "control": _text(self.control),
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returns."""
+        return cls(
+            **{
+                **said,
+                "update": Path(said["update"]),
+                "digest": Digest(said["digest"]),
+                "control": _path(said["control"]),
+            }
+        )
+
+
+def cohort_spec(
+    settings: CohortSettings, *, secret: Path, opt_outs: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return all that a worker must know in order to read a cohort.
+
+    Args:
+        settings: The cohort's part of site.yaml, its paths absolute.
+        secret: The file of 32 bytes that decides who is held out.
+        opt_outs: Identifiers as the source writes them.
+    """
+    said = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"settings": said, "secret": str(secret), "opt_outs": sorted(opt_outs)}
+
+
+def settings_of(spec: Mapping[str, Any]) -> CohortSettings:
+    """Return the settings in a cohort's specification."""
+    from governance.settings import CohortSettings
+
+    return CohortSettings.model_validate(spec["settings"])
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

@@ -1,0 +1,198 @@
+"""The parent's side of the training worker: one warm child, started again when it is gone.
+
+A long step, a crash or a kill of the child never stops the agent's heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from governance import figures
+from protos import errors
+from protos.errors import ConciliumError, PeerFault, Unavailable
+from site_agent import pipe
+from site_agent.jobs import EvaluateJob, Trained, TrainJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from governance.figures import Figures
+
+__all__ = ["EvaluateJob", "TrainJob", "Trained", "Worker", "worker_digest"]
+
+_KINDS: Final = {
+    kind.__name__: kind for kind in (errors.Refused, PeerFault, Unavailable, errors.Corrupt)
+}
+_ENVIRONMENT: Final = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES",
+)  # fmt: skip
+"""What a worker may know of its parent's environment: no passphrase."""
+
+_SOURCES: Final = (
+    "governance/figures.py",
+    "governance/models/*.py",
+    "governance/privacy/*.py",
+    "governance/tensors.py",
+    "site_agent/data/*.py",
+    "site_agent/dpsgd.py",
+    "site_agent/evaluation.py",
+    "site_agent/jobs.py",
+    "site_agent/pipe.py",
+    "site_agent/ready.py",
+    "site_agent/strategies/*.py",
+    "site_agent/training.py",
+    "site_agent/worker_main.py",
+)
+
+
+class Worker:
+    """One child process that trains and evaluates, one job at a time."""
+
+    def __init__(self, *, threads: int) -> None:
+        """Prepare a worker that uses at most so many threads."""
+        self._threads = threads
+        self._child: asyncio.subprocess.Process | None = None
+        self._given_up = False
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the child unless it runs, and wait until it is warm."""
+        async with self._turn:
+            await self._running()
+
+    async def train(self, job: TrainJob, progress: Callable[[int], None]) -> Trained:
+        """Train one update.
+
+        Args:
+            job: What to train; nothing is written outside its folder.
+            progress: Told the steps done, at most ten times a second.
+
+        Raises:
+            Refused, PeerFault, Corrupt: As `training.train` says.
+            Unavailable: `worker-gone`: the child was killed or crashed; or a disk is full.
+        """
+        return Trained.from_json(await self._call("train", job.to_json(), progress))
+
+    async def evaluate(self, job: EvaluateJob) -> Figures:
+        """Return a model's figures on the held-out patients; raises as `train` does."""
+        said = await self._call("evaluate", job.to_json(), lambda _: None)
+        return figures.from_json(said["figures"])
+
+    def cancel(self) -> None:
+        """Kill the child; the job at work, if any, ends as `worker-gone`."""
+        self._given_up = True
+        if self._child is not None and self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+
+    async def stop(self) -> None:
+        """Kill the child and wait for its end."""
+        self.cancel()
+        if self._child is not None:
+            await self._child.wait()
+
+    async def _call(
+        self, kind: str, job: dict[str, Any], progress: Callable[[int], None]
+    ) -> dict[str, Any]:
+        async with self._turn:
+            child = await self._running()
+            try:
+                await _tell(child, {"kind": kind, "job": job})
+                done, refused = await _answer(child, progress)
+            except BaseException:
+                self.cancel()  # else its answer would be taken for the next job's
+                raise
+        if refused is not None:
+            raise _error(refused)
+        return done
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        """Return the child, started anew when it is gone; raises Unavailable when it can't."""
+        if self._child is not None:
+            if self._child.returncode is None and not self._given_up:
+                return self._child
+            await self._child.wait()
+        self._given_up = False
+        self._child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "site_agent.worker_main", str(os.getpid())),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._environment(),
+        )
+        try:
+            await _heard(self._child)
+            if self._given_up:  # while it started
+                raise _gone()
+        except BaseException:
+            self.cancel()
+            raise
+        return self._child
+
+    def _environment(self) -> dict[str, str]:
+        known = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        return known | {
+            name: str(self._threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        }
+
+
+async def _tell(child: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
+    assert child.stdin is not None
+    try:
+        child.stdin.write(pipe.pack(message))
+        await child.stdin.drain()
+    except ConnectionError:
+        raise _gone() from None
+
+
+async def _answer(
+    child: asyncio.subprocess.Process, progress: Callable[[int], None]
+) -> tuple[dict[str, Any], dict[str, str] | None]:
+    """Return what a job made, or what it was refused with; tell its steps meanwhile."""
+    while True:
+        match await _heard(child):
+            case {"steps": int(steps)}:
+                progress(steps)
+            case {"done": dict(done)}:
+                return done, None
+            case {"refused": dict(told)}:
+                return {}, told
+            case _:
+                raise PeerFault("the worker said what is no answer", rule="bad-worker-message")
+
+
+async def _heard(child: asyncio.subprocess.Process) -> dict[str, Any]:
+    assert child.stdout is not None
+    try:
+        head = await child.stdout.readexactly(pipe.LENGTH_BYTES)
+        return pipe.unpack(await child.stdout.readexactly(pipe.length_of(head)))
+    except asyncio.IncompleteReadError:
+        raise _gone() from None
+
+
+def _error(told: dict[str, str]) -> ConciliumError:
+    kind = _KINDS.get(told["kind"], ConciliumError)
+    return kind(told["what"], where=told["where"], todo=told["todo"], rule=told["rule"])
+
+
+def _gone() -> Unavailable:
+    return Unavailable(
+        "the training worker is gone: it was killed, or it crashed and said why on its log",
+        todo="The next task starts it again.",
+        rule="worker-gone",
+    )
+
+
+def worker_digest() -> str:
+    """Return the SHA-256 over the sources that a worker runs, by name and content."""
+    root = Path(__file__).resolve().parent.parent
+    whole = hashlib.sha256()
+    for path in sorted({path for pattern in _SOURCES for path in root.glob(pattern)}):
+        name = path.relative_to(root).as_posix()
+        whole.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()

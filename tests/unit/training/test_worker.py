@@ -1,0 +1,160 @@
+"""The worker is warm, ends with its parent, and its death is nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protos.errors import Refused, Unavailable
+from site_agent import pipe
+from site_agent.evaluation import evaluate
+from site_agent.training import train
+from site_agent.worker import Worker, worker_digest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+async def worker():
+    made = Worker(threads=1)
+    yield made
+    await made.stop()
+
+
+def nothing(steps):
+    pass
+
+
+async def test_worker_trains_as_the_process_itself_would(hospital, worker):
+    h = hospital()
+    told = []
+    made = await worker.train(h.job(), told.append)
+    assert made == train(h.job(), nothing)
+    assert told == sorted(told)
+    assert set(told) <= {1, 2, 3, 4, 5}
+    again = worker._child.pid
+    assert await worker.evaluate(h.evaluation()) == evaluate(h.evaluation())
+    assert worker._child.pid == again  # warm: the same child
+
+
+async def test_refusal_crosses_with_its_rule_and_the_child_goes_on(hospital, worker):
+    bad, good = hospital("bad", data__minimum_patients=5000), hospital("good")
+    with pytest.raises(Refused) as error:
+        await worker.train(bad.job(), nothing)
+    assert error.value.rule == "data-contract"
+    assert error.value.todo
+    assert (await worker.train(good.job(), nothing)).steps == 5
+
+
+async def test_killed_child_is_unavailable_and_the_next_call_starts_another(hospital, worker):
+    long = hospital("long", round__local={"steps": 1_000_000, "sampling_rate": 0.25})
+    begun = asyncio.Event()
+    training = asyncio.create_task(worker.train(long.job(), lambda _: begun.set()))
+    await begun.wait()
+    first = worker._child.pid
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(Unavailable) as error:
+        await training
+    assert error.value.rule == "worker-gone"
+    assert (await worker.train(hospital("short").job(), nothing)).steps == 5
+    assert worker._child.pid != first
+
+
+async def test_cancel_ends_a_long_task_at_once(hospital, worker):
+    long = hospital(round__local={"steps": 1_000_000, "sampling_rate": 0.25})
+    begun = asyncio.Event()
+    training = asyncio.create_task(worker.train(long.job(), lambda _: begun.set()))
+    await begun.wait()
+    async with asyncio.timeout(2):
+        worker.cancel()
+        with pytest.raises(Unavailable):
+            await training
+
+
+async def test_cancelled_call_leaves_no_answer_behind(hospital, worker):
+    long = hospital("long", round__local={"steps": 1_000_000, "sampling_rate": 0.25})
+    begun = asyncio.Event()
+    training = asyncio.create_task(worker.train(long.job(), lambda _: begun.set()))
+    await begun.wait()
+    training.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await training
+    assert (await worker.train(hospital("short").job(), nothing)).steps == 5
+
+
+async def test_worker_knows_no_secret_of_its_parents_environment(worker, monkeypatch):
+    monkeypatch.setenv("CONCILIUM_PASSPHRASE", "do not tell")
+    await worker.start()
+    assert b"do not tell" not in _environment(worker._child.pid)
+
+
+def _environment(pid):
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_worker_dies_with_its_parent():
+    script = (
+        "import asyncio, os\n"
+        "from site_agent.worker import Worker\n"
+        "async def main():\n"
+        "    worker = Worker(threads=1)\n"
+        "    await worker.start()\n"
+        "    print(worker._child.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    child = int(ran.stdout)
+    assert ran.returncode == -signal.SIGKILL
+    # `run` returned when the pipes closed, and the child held one of them until it died.
+    assert not Path(f"/proc/{child}").exists() or "Z" in _state(child)
+
+
+def _state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def test_worker_digest_covers_what_the_worker_runs():
+    script = (
+        "import sys\n"
+        "import site_agent.worker_main, site_agent.training, site_agent.evaluation\n"
+        "for module in list(sys.modules.values()):\n"
+        "    print(getattr(module, '__file__', None) or '')\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    from site_agent import worker
+
+    covered = {p for pattern in worker._SOURCES for p in ROOT.glob(pattern)}
+    loaded = {Path(line) for line in out.splitlines() if line}
+    ours = {p for p in loaded if p.is_relative_to(ROOT / "site_agent")}
+    assert ours - covered <= {ROOT / "site_agent/__init__.py"}
+    assert len(worker_digest()) == 64
+    assert worker_digest() == worker_digest()
+
+
+def test_parents_side_needs_no_torch():
+    script = "import sys, site_agent.worker; print('torch' in sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert out.strip() == "False"
+
+
+def test_messages_of_the_pipe_are_bounded():
+    packed = pipe.pack({"steps": 3})
+    assert pipe.length_of(packed[:4]) == len(packed) - 4
+    assert pipe.unpack(packed[4:]) == {"steps": 3}
+    with pytest.raises(pipe.PeerFault):
+        pipe.length_of(b"\xff" * 4)
+    with pytest.raises(pipe.PeerFault):
+        pipe.unpack(b"[1]")
