@@ -87,7 +87,7 @@ def shown_count(count: int, of: int) -> int | str:
 def shown_share(count: int, of: int) -> str:
     """Return a count's share in per cent, as coarse as the count is shown."""
     shown = shown_count(count, of)
-    if not of:
+    if of < LEAST_COUNT:
         return ""
     if isinstance(shown, int):
         return f"{100 * count / of:.1f} %"

@@ -78,11 +78,11 @@ def read(
     patients: list[NDArray[np.int64]] = []
     parts: list[list[NDArray[np.float64]]] = [[] for _ in fields]
     wanted = [cohort.patient_id, *(mapping.column for mapping in mappings)]
+    gone = {name.strip() for name in opt_outs}
     source = cohort.source
     for own, *columns in csv.read(source.csv, encoding=source.encoding, columns=wanted):
         numbers = _numbered(own, ids)
-        excluded = [ids[name] for name in opt_outs if name in ids]
-        kept = ~np.isin(numbers, excluded)
+        kept = ~np.isin(numbers, [ids[name] for name in gone & ids.keys()])
         patients.append(numbers[kept])
         for part, column, mean in zip(parts, columns, meanings, strict=True):
             part.append(mean(column)[kept])

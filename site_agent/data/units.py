@@ -35,6 +35,7 @@ FACTORS: Final = (
 """Each is tried as it stands and the other way round."""
 
 _MOST: Final = 0.95
+_FEW: Final = 0.5
 _FEWEST_RECORDS: Final = 20
 _FAR_STDS: Final = 3.0
 _NEAR_STDS: Final = 1.0
@@ -55,16 +56,18 @@ def mending_scale(
     if feature.range is None or len(present) < _FEWEST_RECORDS:
         return None
     middle = float(np.median(present))
-    if _inside(present, feature) > 1 - _MOST and _distance(middle, feature) <= _FAR_STDS:
+    if _inside(present, feature) < _FEW:
+        tried: tuple[float, ...] = FACTORS
+    elif _distance(middle, feature) > _FAR_STDS:
+        tried = _POWERS_OF_TEN  # most are in range: any other factor may fit by chance
+    else:
         return None
-    both_ways = [*FACTORS, *(1 / factor for factor in FACTORS)]
-    fitting = {
-        factor: _distance(middle * factor, feature)
-        + _RARER * (factor not in _POWERS_OF_TEN and 1 / factor not in _POWERS_OF_TEN)
-        for factor in both_ways
-        if _inside(present * factor, feature) >= _MOST
-        and _distance(middle * factor, feature) <= _NEAR_STDS
-    }
+    fitting: dict[float, float] = {}
+    for factor in tried:
+        for mending in (factor, 1 / factor):
+            far = _distance(middle * mending, feature)
+            if far <= _NEAR_STDS and _inside(present * mending, feature) >= _MOST:
+                fitting[mending] = far + _RARER * (factor not in _POWERS_OF_TEN)
     return float(f"{scale * min(fitting, key=fitting.__getitem__):.4g}") if fitting else None
 
 
