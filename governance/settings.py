@@ -149,7 +149,7 @@ class Cap(Section):
     delta: OpenShare
 
 
-class Policy(Section):
+class SitePolicy(Section):
     """What this hospital permits; each rule is asked before each task."""
 
     cap: Cap
@@ -194,7 +194,7 @@ class SiteSettings(Section):
     officer_key: FilePath | None = None
     federations: Annotated[tuple[FederationSettings, ...], Listed] = ()
     cohorts: dict[Name, CohortSettings] = Field(default_factory=dict)
-    policy: Policy
+    policy: SitePolicy
     metrics: Listen | None = None
     resources: Resources = Resources()
     notify: SiteNotify | None = None
@@ -263,6 +263,11 @@ def load_coordinator(path: Path) -> CoordinatorSettings:
         Refused: with every error of the file, each with its place.
     """
     return validated(CoordinatorSettings, read(path), context={FOLDER: path.resolve().parent})
+
+
+def cohort_of(settings: SiteSettings, federation: FederationSettings) -> CohortSettings:
+    """Return the cohort that a federation trains on; `load_site` saw to it that it is there."""
+    return settings.cohorts[federation.cohort]
 
 
 def _site_problems(site: SiteSettings) -> Iterator[Problem]:

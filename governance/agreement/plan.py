@@ -13,7 +13,7 @@ from governance.agreement import classes, meaning, refusals
 from governance.agreement.classes import Change, Klass
 from governance.agreement.cost import NOTHING, cost_of
 from governance.agreement.meaning import Part
-from governance.agreement.roster import fill_roster, require_keys
+from governance.agreement.phrases import count
 from governance.agreement.schema import unsafe_terms
 from protos.errors import Refused
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from protos.words import Digest
 
-__all__ = ["Change", "Klass", "Part", "Plan", "fill_roster", "plan", "require_keys"]
+__all__ = ["Change", "Klass", "Part", "Plan", "plan"]
 
 WIDTH: Final = 96
 _ASKS: Final = {
@@ -136,7 +136,7 @@ def change_lines(changes: tuple[Change, ...]) -> list[str]:
     """Return the differences in words, the strongest class first."""
     if not changes:
         return ["Nothing changes against the agreement in force."]
-    lines = [f"{len(changes)} changes against the agreement in force:"]
+    lines = [f"{count(len(changes), 'change')} against the agreement in force:"]
     for klass in Klass:
         of_class = [change for change in changes if change.klass is klass]
         if of_class:

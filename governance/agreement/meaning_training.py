@@ -1,0 +1,194 @@
+"""Training, privacy and what leaves a hospital, in plain words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from governance.agreement.gate_error import HELD_OUT, gate_error
+from governance.agreement.phrases import count, listed, metric, percent, upward
+from governance.models import catalogue
+from governance.privacy.releases import decimal_text, expected_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from governance.agreement.cost import Cost
+    from governance.agreement.schema import Agreement
+
+_PAPERS: Final = {
+    "fedavg": "McMahan et al. 2017",
+    "fedprox": "Li et al. 2020",
+    "scaffold": "Karimireddy et al. 2020",
+}
+
+
+def training_said(agreement: Agreement) -> Iterator[str]:
+    """Say which model is trained, how, and how each hospital weighs."""
+    model, local = agreement.model, agreement.round.local
+    layers = f" with hidden layers of {listed(map(str, model.hidden))}" if model.hidden else ""
+    yield (
+        f"The model is {model.name}{layers}: {count(agreement.input_width, 'input')}, "
+        f"{count(parameters(agreement), 'parameter')}. It is installed at each hospital; no "
+        "program code travels."
+    )
+    strategy, optimizer = agreement.strategy, agreement.optimizer
+    yield (
+        f"Up to {count(agreement.schedule.rounds, 'round')} of {strategy.name} "
+        f"({_PAPERS.get(strategy.name, 'not built yet')}), with {optimizer.name} at rate "
+        f"{decimal_text(optimizer.rate)}."
+    )
+    if local.sampling_rate is not None:
+        batch = expected_batch(local.sampling_rate, agreement.data.minimum_patients)
+        yield (
+            f"In a round each hospital takes {count(local.steps or 0, 'step')}; into a step "
+            f"each of its patients comes with a chance of {percent(local.sampling_rate)} "
+            f"(about {decimal_text(float(batch))} of {agreement.data.minimum_patients:,})."
+        )
+    else:
+        work = count(local.steps, "step") if local.steps else count(local.epochs or 0, "epoch")
+        yield f"In a round each hospital takes {work} in batches of {local.batch} patients."
+    weight = (
+        "by the number of patients that it declared"
+        if agreement.aggregation.weighting == "declared"
+        else "the same"
+    )
+    yield f"In the average each hospital weighs {weight}."
+
+
+def parameters(agreement: Agreement) -> int:
+    """Return how many numbers the model has."""
+    shapes = catalogue.parameter_shapes(agreement).values()
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def leaves_said(agreement: Agreement) -> Iterator[str]:
+    """Say every kind of thing that leaves a hospital, and that nothing else does."""
+    vectors = 2 if agreement.strategy.name == "scaffold" else 1
+    size = 4 * vectors * parameters(agreement) / 1024
+    unit, shown = ("MiB", size / 1024) if size >= 1024 else ("KiB", size)
+    noised = agreement.privacy is not None and agreement.sigma > 0
+    guard = (
+        "every patient's part in it clipped and noise added before it leaves"
+        if noised
+        else "without noise"
+    )
+    yield (
+        f"Each round: one update of the model (about {shown:.3g} {unit}), {guard}; after a "
+        "round that failed, perhaps once more."
+    )
+    privacy = agreement.privacy
+    minimum = privacy.metrics.minimum if privacy is not None else None
+    withheld = f", withheld for a class with fewer than {minimum}" if minimum else ""
+    yield (
+        "After a round: figures of quality on the patients that the hospital holds back "
+        f"(counts by score, never a single score){withheld}."
+    )
+    yield "Once: the number of its patients, rounded to tens, as its officer declares it."
+    yield (
+        "For the record: signed statements of what it consented to, did and refused, kept in a "
+        "ledger of which every hospital has a copy."
+    )
+    yield (
+        "Nothing else: no record, no patient's name, no statistic of the data, no losses or "
+        "gradients of training."
+    )
+
+
+def visible_said(agreement: Agreement) -> Iterator[str]:
+    """Say who can read what leaves."""
+    if agreement.aggregation.secure:
+        yield "Nobody sees a single hospital's update: only the sum of all is ever opened."
+    else:
+        yield (
+            "The coordinator can read each hospital's update (masks are off) and deletes it "
+            "when the round is final; other hospitals never see it."
+        )
+    if agreement.quality.visible_to == "own-site":
+        yield (
+            "A hospital's own figures of quality are seen by that hospital and by the "
+            "coordinator, which pools them; the others see the pool."
+        )
+    else:
+        yield "A hospital's own figures of quality are seen by all members."
+    yield "The declared number of patients and every new global model are seen by all members."
+    readers = {"members": "members and auditors", "auditors": "auditors"}
+    yield (
+        "Names of officers, reasons and figures stand outside the ledger's entries and are "
+        f"read by {readers[agreement.disclosures.visible_to]}."
+    )
+    speaks = {
+        "names": "names the hospitals",
+        "number": "tells only how many hospitals took part",
+    }
+    yield f"A released model's card {speaks[agreement.release.sites]}."
+
+
+def privacy_said(agreement: Agreement, cost: Cost) -> Iterator[str]:
+    """Say what ε is, what it means and what the budget bears."""
+    privacy = agreement.privacy
+    if privacy is None or cost.epsilon is None or cost.per_round is None:
+        yield "No ε can be stated."
+        return
+    yield (
+        f"ε = {upward(cost.epsilon)} at δ = {decimal_text(privacy.delta)} for each patient, "
+        f"over all {count(agreement.schedule.rounds, 'round')}, at every hospital alike; one "
+        f"round alone is {upward(cost.per_round)}."
+    )
+    yield (
+        "That means: whatever is published, taking part changes the odds of any conclusion "
+        f"about a patient by at most a factor of e^ε = {_factor(cost.epsilon)}, but for a "
+        "chance of δ; smaller is safer."
+    )
+    if privacy.target is not None:
+        yield (
+            f"The noise multiplier {decimal_text(cost.sigma)} is computed from the target "
+            f"ε = {decimal_text(privacy.target.epsilon)}."
+        )
+    yield (
+        f"The budget is ε = {decimal_text(privacy.budget.epsilon)} for the whole agreement; it "
+        f"bears {count(cost.spare_rounds, 'lost round')} that must be trained anew. Nothing "
+        "spent is ever given back. A hospital may set a lower cap in its own file and then "
+        "stops earlier."
+    )
+    if privacy.metrics.exact is not None:
+        yield "Held-out patients' figures are exact and not covered by ε."
+
+
+def _factor(epsilon: float) -> str:
+    return f"{math.exp(epsilon):,.0f}" if epsilon > 3 else f"{math.exp(epsilon):.1f}"
+
+
+def quality_said(agreement: Agreement) -> Iterator[str]:
+    """Say what a new model must pass, and how far chance moves the figure."""
+    gate = agreement.quality.accept_if
+    if gate is None:
+        yield "Every model whose numbers are finite is accepted."
+        return
+    yield (
+        f"A new model replaces the last one if its {metric(gate.metric)} on the patients held "
+        f"back, all hospitals together, is at most {decimal_text(gate.not_worse_than)} worse."
+    )
+    error = gate_error(agreement, gate.metric)
+    share = f", {error.with_outcome:,} of them with the outcome" if error.with_outcome else ""
+    yield (
+        f"By chance that figure moves by {error.standard_error:.3f} (its standard error on "
+        f"{error.patients:,} patients{share}, if {agreement.sites.close_at_least} hospitals at "
+        f"the minimum hold back {percent(HELD_OUT)} each)."
+    )
+    if error.at_worst > 1.2 * error.standard_error:
+        yield (
+            "If every hospital were at the end of the range where the outcome says least, it "
+            f"would be {error.at_worst:.3f}."
+        )
+    every = _evaluated_every(agreement)
+    if every > 1:
+        yield f"That is asked every {every} rounds; between, a model need only be finite."
+
+
+def _evaluated_every(agreement: Agreement) -> int:
+    metrics = agreement.privacy.metrics if agreement.privacy is not None else None
+    if metrics is None:
+        return 1
+    chosen = metrics.exact or metrics.noised
+    return chosen.every if chosen else 1
