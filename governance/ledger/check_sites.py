@@ -1,0 +1,91 @@
+"""State rules of what a hospital's agent says; each check names the attack it stops.
+
+A contribution that breaks a rule is a fault unless the coordinator refused it, in the log,
+before its round ended: that is what refusing is for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from governance.ledger import spending
+from governance.ledger.replay import Contributed, Fault
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from governance.ledger.entry import Entry
+    from governance.ledger.replay import Attempt, State
+
+
+def budget_reserved(state: State, entry: Entry) -> None:
+    """Add a reservation to what its cohort has spent."""
+    site = entry.actor_name
+    reserved = spending.read(entry.seq, entry.body)
+    # 1. One reservation pays for one training. Stops paying once and training twice.
+    if (site, reserved.task) in state.tasks:
+        raise Refused(f"{site} reserved twice for one task", rule="reserved-twice")
+    state.tasks.add((site, reserved.task))
+    state.reserved.setdefault((site, reserved.round), []).append(reserved)
+    releases = state.spending.take(site, reserved).releases
+    # 2. The site's own figure is no lower than ours. Stops understating what was spent.
+    if spending.exceeds(releases, reserved.delta, reserved.stated):
+        raise Refused(
+            f"{site} states less ε than its reservations come to", rule="epsilon-understated"
+        )
+    # 3. It is within the cap that the officer signed. Stops spending what nobody granted.
+    agreement = str(entry.body["agreement"])
+    terms = state.standing.check_permitted(site, agreement, entry.received_at).terms
+    if terms is not None and spending.exceeds(releases, terms.delta, terms.cap):
+        raise Refused(f"{site} spends more ε than its consent allows", rule="budget-exceeded")
+
+
+def contribution_made(state: State, entry: Entry) -> None:
+    """Add a contribution to its attempt."""
+    site, body = entry.actor_name, entry.body
+    attempt = state.attempt(body)
+    fault = None
+    try:
+        _check_contribution(state, attempt, entry)
+    except Refused as broken:
+        fault = Fault(entry.seq, broken.rule, f"the contribution of {site}: {broken.what}")
+    update = str(body["update"])
+    attempt.contributions[site] = Contributed(entry.seq, update, fault)
+    state.updates.setdefault((site, attempt.round), set()).add(update)
+
+
+def evaluation_made(state: State, entry: Entry) -> None:
+    """Check that the site was asked: stops figures of a hospital that took no part."""
+    if entry.actor_name not in state.attempt(entry.body).sites:
+        raise Refused(f"{entry.actor_name} was not asked in this round", rule="not-asked")
+
+
+def _check_contribution(state: State, attempt: Attempt, entry: Entry) -> None:
+    site = entry.actor_name
+    # 1. The round is open and asked this site. Stops slipping an update in.
+    if attempt.end != "open" or site not in attempt.sites:
+        raise Refused("this round did not ask for it", rule="not-asked")
+    # 2. Consent in force at this moment for these very terms. Stops using a hospital's patients
+    #    before it agreed, after it withdrew, or under other terms.
+    state.standing.check_permitted(site, attempt.agreement, entry.received_at)
+    # 3. It starts from the round's model. Stops an update that fits another model.
+    if entry.body["base"] != attempt.model:
+        raise Refused("it starts from another model than its round", rule="other-base")
+    # 4. It was paid for before. Stops a release of patients' data that nobody counted.
+    _check_paid(state, site, attempt, entry.body)
+
+
+def _check_paid(state: State, site: str, attempt: Attempt, body: Mapping[str, Any]) -> None:
+    """Check the reservation; a retry may send an update again that was paid for once."""
+    here = (site, attempt.round)
+    sent = state.updates.get(here, set())
+    paid = [one for one in state.reserved.get(here, []) if one.attempt <= attempt.attempt]
+    is_new = str(body["update"]) not in sent
+    if not paid or (is_new and len(sent) >= len(paid)):
+        raise Refused("no budget was reserved for it", rule="no-reservation")
+    if int(body["steps"]) > max(one.release.steps for one in paid):
+        raise Refused("it took more steps than were reserved", rule="no-reservation")
+    least = paid[-1].stated if is_new else min(one.stated for one in paid)
+    if float(body["epsilon"]) + spending.TOLERANCE < least:
+        raise Refused("it states less ε than was reserved", rule="epsilon-understated")

@@ -1,0 +1,100 @@
+"""The state of a federation as the entries alone tell it: what the state rules look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from governance.ledger.spending import Spending
+from governance.ledger.standing import Standing
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from governance.ledger.spending import Reserved
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a log: where, by which rule, and in one sentence what it means."""
+
+    seq: int
+    rule: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contributed:
+    """A contribution as its site stated it; `fault` is what is wrong with it if it counts."""
+
+    seq: int
+    update: str
+    fault: Fault | None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt of a round; `end` is `open`, `closed` or `abandoned`."""
+
+    round: int
+    attempt: int
+    agreement: str
+    model: str
+    state: str
+    sites: frozenset[str]
+    contributions: dict[str, Contributed] = field(default_factory=dict)
+    end: str = "open"
+
+    @property
+    def fault(self) -> Fault | None:
+        """The first contribution that should have been refused and was not."""
+        given = (one.fault for one in self.contributions.values())
+        faults = [fault for fault in given if fault is not None]
+        return min(faults, key=lambda fault: fault.seq, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The model and the strategy's state that an agreement has come to."""
+
+    model: str
+    state: str
+
+
+@dataclass(slots=True)
+class State:
+    """What follows from the entries taken so far.
+
+    `reserved` and `updates` go by (site, round), `tasks` are (site, task).
+    """
+
+    standing: Standing = field(default_factory=Standing)
+    spending: Spending = field(default_factory=Spending)
+    attempts: dict[tuple[int, int], Attempt] = field(default_factory=dict)
+    last: Attempt | None = None
+    committed: dict[str, Committed] = field(default_factory=dict)
+    reserved: dict[tuple[str, int], list[Reserved]] = field(default_factory=dict)
+    updates: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    tasks: set[tuple[str, str]] = field(default_factory=set)
+
+    def attempt(self, body: Mapping[str, Any]) -> Attempt:
+        """Return the attempt that an entry speaks of, or raise Refused."""
+        here = (int(body["round"]), int(body["attempt"]))
+        attempt = self.attempts.get(here)
+        if attempt is None or attempt.agreement != body["agreement"]:
+            raise Refused(
+                f"there is no round {here[0]}, attempt {here[1]} under this agreement",
+                rule="no-round",
+            )
+        return attempt
+
+    def running(self, body: Mapping[str, Any]) -> Attempt:
+        """Return the attempt that an entry speaks of, still open, or raise Refused."""
+        attempt = self.attempt(body)
+        if attempt.end != "open":
+            raise Refused(
+                f"round {attempt.round}, attempt {attempt.attempt} had ended",
+                rule="round-ended",
+            )
+        return attempt

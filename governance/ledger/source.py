@@ -1,0 +1,312 @@
+"""Where a log is read from: a database by its URL, or the folder of an export.
+
+Both give the same things, so that one verifier and one set of questions serve both. Nothing is
+ever written, and all of it is read as of one moment.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
+
+from sqlalchemy import create_engine, event, inspect, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from governance.ledger import note
+from governance.ledger.schema import (
+    PROJECTIONS,
+    checkpoints,
+    cosignatures,
+    disclosures,
+    entries,
+    nodes,
+)
+from protos.errors import Refused
+from protos.words import Disclosure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine, Table
+
+ENTRIES: Final = "entries.jsonl"
+DISCLOSURES: Final = "disclosures.jsonl"
+CHECKPOINT: Final = "checkpoint"
+CHECKPOINTS: Final = "checkpoints"
+KEYS: Final = "keys.json"
+VKEY: Final = "ledger.vkey"
+ROOT: Final = "root.pem"
+README: Final = "README.md"
+
+_LINE_LIMIT_BYTES: Final = 256 * 1024
+_STREAM_ROWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HeldEntry:
+    """An entry as it lies there; `stored` are the columns said to follow from it, if kept."""
+
+    seq: int
+    received_at: str
+    envelope: bytes
+    stored: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCheckpoint:
+    """A checkpoint as it lies there; `lines` are (site, signature line) of its witnesses."""
+
+    note: str
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+class Source(Protocol):
+    """What a log is verified from; nothing in it is believed."""
+
+    def entries(self, since: int = 0) -> Iterator[HeldEntry]:
+        """Return the entries in order, from a seq on."""
+        ...
+
+    def disclosures(self) -> Iterator[tuple[int, Disclosure]]:
+        """Return the values that are still disclosed, with the seq that commits to each."""
+        ...
+
+    def checkpoints(self) -> list[HeldCheckpoint]:
+        """Return every checkpoint there is, in the order of its place."""
+        ...
+
+    def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        """Return the rows of each table that is said to follow from the entries."""
+        ...
+
+
+class Database:
+    """A ledger's database; `connection` holds one read transaction over all that is asked."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def entries(self, since: int = 0) -> Iterator[HeldEntry]:
+        """Return the entries in order, from a seq on."""
+        wanted = select(entries).where(entries.c.seq >= since).order_by(entries.c.seq)
+        for row in self.connection.execute(wanted, execution_options=_STREAM):
+            held = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+            yield HeldEntry(
+                held.pop("seq"), held.pop("received_at"), bytes(held.pop("envelope")), held
+            )
+
+    def disclosures(self) -> Iterator[tuple[int, Disclosure]]:
+        """Return the values that are still disclosed, with the seq that commits to each."""
+        wanted = select(disclosures).order_by(disclosures.c.seq, disclosures.c.label)
+        for row in self.connection.execute(wanted, execution_options=_STREAM):
+            yield row.seq, Disclosure(row.label, bytes(row.salt), row.value)
+
+    def checkpoints(self) -> list[HeldCheckpoint]:
+        """Return every checkpoint there is, by its column `size`."""
+        lines: dict[int, list[tuple[str, str]]] = {}
+        for row in self.connection.execute(
+            select(cosignatures).order_by(cosignatures.c.size, cosignatures.c.site)
+        ):
+            lines.setdefault(row.size, []).append((row.site, row.line))
+        rows = self.connection.execute(select(checkpoints).order_by(checkpoints.c.size))
+        return [HeldCheckpoint(row.note, tuple(lines.get(row.size, ()))) for row in rows]
+
+    def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        """Return the rows of every projection, and of the tree's nodes."""
+        return {table.name: rows_of(self.connection, table) for table in (*PROJECTIONS, nodes)}
+
+
+class Export:
+    """A folder that `export` wrote.
+
+    Raises:
+        Refused: it is not there, or holds no entries.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / ENTRIES).is_file():
+            raise Refused(
+                f"there is no {ENTRIES} in it",
+                where=str(folder),
+                todo="Name the folder that `concilium-ledger export` wrote.",
+                rule="no-ledger",
+            )
+
+    def entries(self, since: int = 0) -> Iterator[HeldEntry]:
+        """Return the entries in the order of the file, from a seq on."""
+        for where, held in _lines(self.folder / ENTRIES):
+            match held:
+                case {"seq": int(seq), "received_at": str(received), "envelope": str(text)}:
+                    if seq >= since:
+                        yield HeldEntry(seq, received, text.encode(errors="surrogatepass"))
+                case _:
+                    raise _unreadable(where, "seq, received_at and envelope")
+
+    def disclosures(self) -> Iterator[tuple[int, Disclosure]]:
+        """Return the values that were exported, with the seq that commits to each."""
+        path = self.folder / DISCLOSURES
+        if not path.exists():
+            return
+        for where, held in _lines(path):
+            match held:
+                case {"seq": int(seq), "label": str(label), "salt": str(salt), "value": str(v)}:
+                    yield seq, Disclosure(label, _salt(salt, where), v)
+                case _:
+                    raise _unreadable(where, "seq, label, salt and value")
+
+    def checkpoints(self) -> list[HeldCheckpoint]:
+        """Return the older checkpoints and the last one."""
+        older = self.folder / CHECKPOINTS
+        paths = sorted(older.iterdir()) if older.is_dir() else []
+        paths += [path for path in (self.folder / CHECKPOINT,) if path.is_file()]
+        return [_held(path.read_text("utf-8", "replace")) for path in paths]
+
+    def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
+        """Return the keys, the one table that is in an export."""
+        path = self.folder / KEYS
+        if not path.exists():
+            return {}
+        try:
+            rows = json.loads(path.read_bytes())
+        except ValueError:
+            raise _unreadable(str(path), "a list of keys") from None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise _unreadable(str(path), "a list of keys")
+        return {"keys": rows}
+
+
+def open_database(url: str) -> Engine:
+    """Return an engine that only reads: a SQLAlchemy URL, or the path of an SQLite file.
+
+    Raises:
+        Refused: there is no such database, or no ledger in it.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            found = inspect(connection).has_table(entries.name)
+    except DBAPIError as problem:
+        raise _no_ledger(url, f"it cannot be opened: {problem.orig}") from None
+    if not found:
+        raise _no_ledger(url, "it holds no ledger")
+    return engine
+
+
+def rows_of(connection: Connection, table: Table) -> list[dict[str, object]]:
+    """Return every row of a table, ordered by its primary key."""
+    wanted = select(table).order_by(*table.primary_key.columns)
+    return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def split_witnesses(text: str) -> HeldCheckpoint:
+    """Return a note with its witnesses' lines apart; unread where it is no note."""
+    parsed = note.parse(text)
+    origin = parsed.text.split("\n", 1)[0]
+    prefix = f"{origin}/site/"
+    own = tuple(item for item in parsed.signatures if not item.name.startswith(prefix))
+    lines = tuple(
+        (item.name.removeprefix(prefix), item.line)
+        for item in parsed.signatures
+        if item.name.startswith(prefix)
+    )
+    return HeldCheckpoint(note.Note(parsed.text, own).signed, lines)
+
+
+_STREAM: Final = {"yield_per": _STREAM_ROWS}
+
+
+def _engine(url: str) -> Engine:
+    if "://" not in url:
+        url = f"sqlite:///{url}"
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(url, parsed.database or "")
+        return create_engine(
+            parsed, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10}
+        )
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as problem:
+        raise _no_ledger(url, f"it is no URL of a database known here: {problem}") from None
+
+
+def _sqlite(url: str, database: str) -> Engine:
+    path = Path(database)
+    if not path.is_file():
+        raise _no_ledger(url, f"there is no file {path}")
+    readable = URL.create(
+        "sqlite",
+        database=f"file:{quote(str(path.absolute()))}",
+        query={"mode": "ro", "uri": "true"},
+    )
+    engine = create_engine(readable)
+
+    @event.listens_for(engine, "connect")
+    def _leave_transactions_to_us(connection: Any, _record: object) -> None:  # noqa: ANN401
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _hold_one_moment(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            where = f"{path}:{number}"
+            try:
+                held = json.loads(line) if len(line) <= _LINE_LIMIT_BYTES else None
+            except (ValueError, RecursionError):
+                held = None
+            if not isinstance(held, dict):
+                raise _unreadable(where, "a JSON object")
+            yield where, held
+
+
+def _held(text: str) -> HeldCheckpoint:
+    """Read what lies in a file; what is no note is left for the verifier to name."""
+    from protos.errors import PeerFault
+
+    try:
+        return split_witnesses(text)
+    except PeerFault:
+        return HeldCheckpoint(text)
+
+
+def _salt(text: str, where: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise _unreadable(where, "a salt in hexadecimal") from None
+
+
+def _unreadable(where: str, wanted: str) -> Refused:
+    return Refused(
+        f"this is not {wanted}",
+        where=where,
+        todo="The export is damaged: fetch it again.",
+        rule="bad-export",
+    )
+
+
+def _no_ledger(url: str, why: str) -> Refused:
+    return Refused(
+        f"no ledger can be read from {_shown(url)}: {why}",
+        todo="Name a database with --url (sqlite:///state/coordinator.db) or an export's "
+        "folder with --export.",
+        rule="no-ledger",
+    )
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its password."""
+    try:
+        return make_url(url).render_as_string()
+    except ArgumentError:
+        return url.rsplit("@", maxsplit=1)[-1]

@@ -1,0 +1,87 @@
+"""What every cohort has spent, recomputed from the reservations that its site had recorded.
+
+A site states ε with each reservation and contribution; here it is computed anew from what the
+entries say was released. A federation's log knows only its own releases: a site that trains in
+several states more than is computed here, and never less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from governance.privacy.releases import Release, merged, of_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOLERANCE: Final = 1e-3
+"""By how much two machines' numerics may differ on ε, and a stated figure be lower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A reservation, and ε as its site stated it for all of the cohort so far."""
+
+    seq: int
+    task: str
+    round: int
+    attempt: int
+    cohort: str
+    release: Release
+    delta: float
+    stated: float
+
+
+@dataclass(slots=True)
+class Cohort:
+    """What was ever reserved from one cohort, as few releases as it comes to."""
+
+    releases: tuple[Release, ...] = ()
+    reservations: int = 0
+    last: Reserved | None = None
+
+
+@dataclass(slots=True)
+class Spending:
+    """Cohorts by (site, cohort); cohorts of two sites never share patients."""
+
+    cohorts: dict[tuple[str, str], Cohort] = field(default_factory=dict)
+
+    def take(self, site: str, reserved: Reserved) -> Cohort:
+        """Add a reservation and return its cohort."""
+        cohort = self.cohorts.setdefault((site, reserved.cohort), Cohort())
+        cohort.releases = merged([*cohort.releases, reserved.release])
+        cohort.reservations += 1
+        cohort.last = reserved
+        return cohort
+
+
+def read(seq: int, body: Mapping[str, Any]) -> Reserved:
+    """Read a reservation from the body of `budget-reserved`.
+
+    Raises:
+        PeerFault: it is no release of Poisson-sampled patients.
+    """
+    return Reserved(
+        seq=seq,
+        task=str(body["task"]),
+        round=int(body["round"]),
+        attempt=int(body["attempt"]),
+        cohort=str(body["cohort"]),
+        release=of_statement(body),
+        delta=float(body["delta"]),
+        stated=float(body["epsilon_total"]),
+    )
+
+
+def epsilon(releases: tuple[Release, ...], delta: float) -> float:
+    """Return ε of these releases at this δ, by the one accountant."""
+    from governance.privacy.accountant import epsilon as cost
+
+    return cost(releases, delta)
+
+
+def exceeds(releases: tuple[Release, ...], delta: float, claimed: float) -> bool:
+    """Say whether the releases cost more than a claim, but for numerics."""
+    return epsilon(releases, delta) > claimed + TOLERANCE

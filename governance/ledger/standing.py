@@ -1,0 +1,265 @@
+"""Which agreements and consents stand, replayed from the entries alone.
+
+The same replay answers an auditor's question about any moment and serves `verify`; it reads no
+projection, so that a projection which lies is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from governance.consent import ENDED, Consent, Event, advance, at, in_force_at
+from governance.ledger.entry import site_of
+from governance.statements import parse_time
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from governance.ledger.entry import Entry
+
+EVENTS: Final[Mapping[str, Event]] = {
+    "consent-declined": Event.DECLINED,
+    "consent-objected": Event.OBJECTED,
+    "consent-suspended": Event.PAUSED,
+    "consent-resumed": Event.RESUMED,
+    "consent-withdrawn": Event.WITHDRAWN,
+    "consent-lapsed": Event.LAPSED,
+}
+"""What each kind of entry does to the consent that it names."""
+
+AGREEMENT_STATES: Final[Mapping[str, str]] = {
+    "agreement-proposed": "proposed",
+    "agreement-in-force": "in-force",
+    "agreement-superseded": "superseded",
+    "agreement-expired": "expired",
+    "agreement-complete": "complete",
+}
+
+KINDS: Final = (*AGREEMENT_STATES, *EVENTS, "consent-given", "revoked")
+"""The kinds of entries that change what stands."""
+
+_OPEN: Final = frozenset({"proposed", "in-force"})
+_BEFORE: Final[Mapping[str, frozenset[str]]] = {
+    "in-force": frozenset({"proposed"}),
+    "superseded": frozenset({"in-force"}),
+    "expired": frozenset({"in-force"}),
+    "complete": frozenset({"in-force"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an officer signed: ε up to `cap` at δ, for a cohort, until a moment."""
+
+    cohort: str
+    declared_patients: int
+    cap: float
+    delta: float
+    until: datetime
+    stops_in_round: int
+    purposes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A site's consent to an agreement; `terms` are None where it never consented."""
+
+    site: str
+    agreement: str
+    material: str
+    state: Consent
+    terms: Terms | None
+    given_seq: int
+    changed_seq: int
+
+    def state_at(self, now: datetime) -> Consent:
+        """Return the state that counts at a moment, whether an entry says so or not."""
+        return self.state if self.terms is None else at(self.state, self.terms.until, now)
+
+    def permits(self, now: datetime) -> bool:
+        """Say whether it permits anything at a moment."""
+        return self.terms is not None and in_force_at(self.state, self.terms.until, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """An agreement as far as the entries tell: its text is known by digest alone."""
+
+    digest: str
+    material: str
+    state: str
+    changed_seq: int
+
+
+class Standing:
+    """Agreements by digest and consents by (site, agreement) after the entries taken so far.
+
+    A consent is to material terms: it holds for every agreement with the same material digest.
+    """
+
+    def __init__(self) -> None:
+        self.agreements: dict[str, Agreed] = {}
+        self.consents: dict[tuple[str, str], Held] = {}
+        self.revoked: dict[str, int] = {}
+
+    def take(self, entry: Entry) -> None:
+        """Let an entry take effect; kinds that change nothing here are passed by.
+
+        Raises:
+            Refused: it cannot follow from what stands.
+        """
+        kind = entry.statement.kind
+        if kind in AGREEMENT_STATES:
+            self._agree(entry.seq, AGREEMENT_STATES[kind], entry.body)
+        elif kind == "consent-given":
+            self._give(entry)
+        elif kind in EVENTS:
+            self._change(entry)
+        elif kind == "revoked":
+            self.revoked.setdefault(str(entry.body["name"]), entry.seq)
+
+    def agreement(self, digest: str) -> Agreed:
+        """Return a known agreement, or raise Refused."""
+        if digest not in self.agreements:
+            raise Refused(
+                "it names an agreement that nobody ever proposed", rule="unknown-agreement"
+            )
+        return self.agreements[digest]
+
+    def consent(self, site: str, agreement: str) -> Held | None:
+        """Return what a site said of an agreement, or else last of the same material terms."""
+        own = self.consents.get((site, agreement))
+        if own is not None or agreement not in self.agreements:
+            return own
+        material = self.agreements[agreement].material
+        same = [
+            held
+            for held in self.consents.values()
+            if held.site == site and held.material == material
+        ]
+        return max(same, key=lambda held: held.given_seq, default=None)
+
+    def check_permitted(self, site: str, agreement: str, now: datetime) -> Held:
+        """Return the consent under which a site takes part at a moment.
+
+        Raises:
+            Refused: there is none in force for this agreement's material terms.
+        """
+        material = self.agreement(agreement).material
+        if site in self.revoked:
+            raise Refused(f"{site} had been revoked", rule="no-consent")
+        for held in self.consents.values():
+            if held.site == site and held.material == material and held.permits(now):
+                return held
+        held_for_it = self.consent(site, agreement)
+        if held_for_it is None:
+            raise Refused(f"{site} never consented to these terms", rule="no-consent")
+        raise Refused(
+            f"the consent of {site} was {held_for_it.state_at(now).value} at that moment",
+            rule="no-consent",
+        )
+
+    def check_going(self, site: str, agreement: str, now: datetime) -> None:
+        """Check that no consent to these terms has ended, paused or not, or raise Refused."""
+        material = self.agreement(agreement).material
+        states = [
+            held.state_at(now)
+            for held in self.consents.values()
+            if held.site == site and held.material == material
+        ]
+        if all(state in ENDED for state in states):
+            raise Refused(f"{site} had ended its consent", rule="consent-ended")
+
+    def _agree(self, seq: int, state: str, body: Mapping[str, Any]) -> None:
+        digest = str(body["agreement"])
+        if state == "proposed":
+            if digest in self.agreements:
+                raise Refused("the same agreement is proposed twice", rule="agreement-state")
+            self.agreements[digest] = Agreed(digest, str(body["material"]), state, seq)
+            return
+        known = self.agreement(digest)
+        if known.state not in _BEFORE[state]:
+            raise Refused(
+                f"an agreement that is {known.state} cannot become {state}",
+                rule="agreement-state",
+            )
+        self.agreements[digest] = replace(known, state=state, changed_seq=seq)
+        if state == "in-force":
+            self._succeed(seq, known)
+
+    def _succeed(self, seq: int, new: Agreed) -> None:
+        """Let an agreement that takes force end or suspend the consents to other ones."""
+        for held in list(self.consents.values()):
+            if held.agreement == new.digest or held.state in ENDED:
+                continue
+            own = self.consents.get((held.site, new.digest))
+            if own is not None and own.state is Consent.IN_FORCE:
+                self._move(held, Event.OWN_NEW_CONSENT, seq)
+            elif held.material != new.material:
+                self._move(held, Event.LEFT_OUT, seq)
+
+    def _give(self, entry: Entry) -> None:
+        site, body, seq = _site(entry), entry.body, entry.seq
+        agreed = self._of_these_terms(site, body)
+        before = self.consents.get((site, agreed.digest))
+        state = advance(Consent.PROPOSED if before is None else before.state, Event.SIGNED)
+        given = Held(site, agreed.digest, agreed.material, state, _terms(body), seq, seq)
+        if not given.permits(entry.received_at):
+            raise Refused(f"{site} consents until a time that is over", rule="consent-lapsed")
+        self.consents[site, agreed.digest] = given
+        if agreed.state == "in-force":
+            for held in list(self.consents.values()):
+                is_other = held.site == site and held.agreement != agreed.digest
+                if is_other and held.state not in ENDED:
+                    self._move(held, Event.OWN_NEW_CONSENT, seq)
+
+    def _of_these_terms(self, site: str, body: Mapping[str, Any]) -> Agreed:
+        agreed = self.agreement(str(body["agreement"]))
+        if body["material"] != agreed.material:
+            raise Refused(
+                f"{site} speaks of other terms than those of this agreement",
+                rule="other-material",
+            )
+        if agreed.state not in _OPEN:
+            raise Refused(
+                f"{site} consents to an agreement that is {agreed.state}",
+                rule="agreement-state",
+            )
+        return agreed
+
+    def _change(self, entry: Entry) -> None:
+        site, event, seq = _site(entry), EVENTS[entry.statement.kind], entry.seq
+        agreed = self.agreement(str(entry.body["agreement"]))
+        held = self.consent(site, agreed.digest)
+        if held is None:
+            held = Held(site, agreed.digest, agreed.material, Consent.PROPOSED, None, seq, seq)
+        if event is Event.RESUMED:
+            self._of_these_terms(site, entry.body)
+            advance(held.state_at(entry.received_at), event)
+        self._move(held, event, seq)
+
+    def _move(self, held: Held, event: Event, seq: int) -> None:
+        moved = replace(held, state=advance(held.state, event), changed_seq=seq)
+        self.consents[held.site, held.agreement] = moved
+
+
+def _site(entry: Entry) -> str:
+    site = site_of(entry.statement)
+    if site is None:
+        raise Refused("it is of no site", rule="no-site")
+    return site
+
+
+def _terms(body: Mapping[str, Any]) -> Terms:
+    return Terms(
+        cohort=str(body["cohort"]),
+        declared_patients=int(body["declared_patients"]),
+        cap=float(body["cap"]),
+        delta=float(body["delta"]),
+        until=parse_time(str(body["until"])),
+        stops_in_round=int(body["stops_in_round"]),
+        purposes=tuple(body["purposes"]),
+    )
