@@ -182,6 +182,7 @@ async def test_what_speaks_no_tls_is_no_coordinator(token, tmp_path):
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(babble, "localhost", 0)
     async with server:
