@@ -7,12 +7,18 @@ decimals are strings; true, false and null are strings or absent.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from protos.errors import PeerFault
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 _DEPTH_LIMIT: Final = 8
 _INTEGER_LIMIT: Final = 2**53
+_WRITER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 
 
 def encode(value: object) -> bytes:
@@ -25,38 +31,55 @@ def encode(value: object) -> bytes:
         UnicodeEncodeError: a string is no Unicode text.
     """
     _check(value, _DEPTH_LIMIT)
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    return _WRITER.encode(value).encode()
 
 
 def decode(data: bytes) -> dict[str, Any]:
     """Read an object from exactly the bytes that `encode` writes; PeerFault for others."""
+    value = loads(data)
+    try:
+        if encode(value) == data:
+            return value
+    except (ValueError, TypeError):
+        pass
+    raise _fault()
+
+
+def loads(data: bytes) -> dict[str, Any]:
+    """Read an object from JSON in any form; PeerFault for what is none.
+
+    For a caller that writes what it has read and compares the bytes itself.
+    """
     try:
         value = json.loads(data.decode())
-        if isinstance(value, dict) and encode(value) == data:
-            return value
-    except (ValueError, TypeError, RecursionError):
-        pass
-    raise PeerFault("this is not JSON in its one form", rule="bad-json")
+    except (ValueError, RecursionError):
+        raise _fault() from None
+    if not isinstance(value, dict):
+        raise _fault()
+    return value
 
 
 def _check(value: object, depth: int) -> None:
-    if depth == 0:
+    if type(value) is str:
+        return
+    if isinstance(value, dict | list | tuple):
+        _check_inside(value, depth - 1)
+    elif isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"there is no {type(value).__name__} here: say it as a string")
+    elif isinstance(value, int) and abs(value) >= _INTEGER_LIMIT:
+        raise ValueError("an integer is 2**53 or more")
+
+
+def _check_inside(value: Collection[object], depth: int) -> None:
+    if depth < 0:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
-        for name, inner in value.items():
-            if not isinstance(name, str):
-                raise TypeError("a name is no string")
-            _check(inner, depth - 1)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _check(inner, depth - 1)
-    else:
-        _check_atom(value)
+        if not all(isinstance(name, str) for name in value):
+            raise TypeError("a name is no string")
+        value = value.values()
+    for inner in value:
+        _check(inner, depth)
 
 
-def _check_atom(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError(f"there is no {type(value).__name__} here: say it as a string")
-    if isinstance(value, int) and abs(value) >= _INTEGER_LIMIT:
-        raise ValueError("an integer is 2**53 or more")
+def _fault() -> PeerFault:
+    return PeerFault("this is not JSON in its one form", rule="bad-json")
