@@ -127,11 +127,11 @@ class Worker:
         )
         try:
             await _heard(self._child)
-            if self._given_up:  # while it started
-                raise _gone()
         except BaseException:
             self.cancel()
             raise
+        if self._given_up:  # while it started
+            raise _gone()
         return self._child
 
     def _environment(self) -> dict[str, str]:

@@ -67,6 +67,11 @@ def merged(releases: Iterable[Release]) -> tuple[Release, ...]:
     )
 
 
+def declared(patients: int) -> int:
+    """Return the number of patients as a site declares it: to the nearest ten, at least ten."""
+    return max(10, 10 * ((patients + 5) // 10))
+
+
 def expected_batch(sampling_rate: float, declared_patients: int) -> Decimal:
     """Return L = q × declared patients, exactly: the public divisor of every step's sum."""
     return Decimal(decimal_text(sampling_rate)) * declared_patients

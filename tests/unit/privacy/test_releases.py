@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from governance.privacy.releases import (
     Release,
     decimal_text,
+    declared,
     expected_batch,
     merged,
     of_statement,
@@ -69,3 +70,10 @@ def test_decimal_reads_back_as_the_same_number(value):
     text = decimal_text(value)
     assert float(text) == value
     assert "e" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"), [(0, 10), (14, 10), (15, 20), (57, 60), (194, 190)]
+)
+def test_patients_are_declared_in_tens(patients, said):
+    assert declared(patients) == said

@@ -103,6 +103,26 @@ class Hospital:
         }
         return CohortSettings.model_validate(said, context={"folder": self.folder})
 
+    def write_site(self, name, *, rehearsal=True):
+        """Write a site.yaml beside the files, as a rehearsal does; return its path."""
+        said = {
+            "site": 1,
+            "name": name,
+            "state": "state/",
+            "rehearsal": rehearsal,
+            "cohorts": {"all": self.settings.model_dump(mode="json", exclude_none=True)},
+            "policy": {
+                "cap": {"epsilon": 8.0, "delta": 1e-5},
+                "purposes": ["DUO:0000006"],
+                "models": ["builtin:linear"],
+            },
+        }
+        (self.folder / "state").mkdir()
+        (self.folder / "state" / "held-out.secret").write_bytes(bytes(range(32)))
+        path = self.folder / "site.yaml"
+        path.write_text(yaml.safe_dump(said))
+        return path
+
     def spec(self, opt_outs=()):
         secret = self.folder / "secret"
         return cohort_spec(self.settings, secret=secret, opt_outs=opt_outs)

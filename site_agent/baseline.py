@@ -1,0 +1,273 @@
+"""What a rehearsal compares the federated model with, in one process over all files.
+
+The naive guess (the prevalence among those who train), each hospital training alone, and
+central training on the pooled patients, the last two with the federation's own steps, sampling
+rate, noise, clip and divisor. Outside a rehearsal this would be a release, or nobody's right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from governance import models
+from governance import settings as site_files
+from governance.agreement.load import parse
+from governance.privacy.releases import declared
+from protos.errors import Refused
+from site_agent import training
+from site_agent.data.cohort import Cohort, PatientSet
+from site_agent.evaluation import predictions
+from site_agent.jobs import cohort_spec
+from site_agent.ready import ready
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from governance.agreement.load import Document
+    from governance.agreement.schema import Agreement
+    from governance.settings import CohortSettings, SiteSettings
+
+    Floats = NDArray[np.float64]
+    Scores = Mapping[str, float | None]
+
+DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Scores of one model beside what was so, on some held-out patients."""
+
+    scores: Floats
+    labels: Floats
+
+    def metrics(self, *, binary: bool) -> Scores:
+        """Return AUC and accuracy, or RMSE; None where there are not both classes."""
+        if not len(self.labels):
+            return {"auc": None, "accuracy": None} if binary else {"rmse": None}
+        if not binary:
+            return {"rmse": _rounded(np.sqrt(np.mean((self.scores - self.labels) ** 2)))}
+        from sklearn.metrics import accuracy_score, roc_auc_score
+
+        both = len(np.unique(self.labels)) == 2
+        return {
+            "auc": _rounded(roc_auc_score(self.labels, self.scores)) if both else None,
+            "accuracy": _rounded(accuracy_score(self.labels, self.scores > 0.5)),
+        }
+
+
+def baselines(
+    document: Path, sites: Sequence[Path], model: Path, out: Path, *, seed: int | None = None
+) -> dict[str, Any]:
+    """Compare, write the comparison as JSON, and return it.
+
+    Args:
+        document: The agreement's canonical bytes.
+        sites: Every hospital's site.yaml, each with `rehearsal: true`.
+        model: The federated model.
+        out: The JSON file: `sites` by name, each with patients, held_out, naive, alone (on its
+            own held-out patients), alone_on_all, federated, central; and `pooled`.
+        seed: Of all noise; None draws it from the operating system.
+
+    Raises:
+        Refused: `rehearsal-only`, or a cohort can't be read or breaks the contract.
+    """
+    read = parse(document.read_bytes())
+    files = [site_files.load_site(path) for path in sites]
+    _check_rehearsal(files)
+    cohorts = {site.name: _cohort(site, read) for site in files}
+    federated = training.read_model(model, read.agreement)
+    compared = _Comparison(read, cohorts, seed).all(federated)
+    out.write_text(json.dumps(compared, indent=1, sort_keys=True) + "\n")
+    return compared
+
+
+def train_alone(
+    document: Document, cohort: Cohort, *, declared_patients: int, noise_seed: int | None
+) -> dict[str, Tensor]:
+    """Return the model that one hospital makes alone with all of the schedule's steps."""
+    return _trained(document.agreement, cohort.train, declared_patients, noise_seed)
+
+
+def train_central(
+    document: Document,
+    cohorts: Sequence[Cohort],
+    *,
+    declared_patients: int,
+    noise_seed: int | None,
+) -> dict[str, Tensor]:
+    """Return the model that the pooled patients would make; L = q × the sum of the declared."""
+    pooled = pool([cohort.train for cohort in cohorts])
+    return _trained(document.agreement, pooled, declared_patients, noise_seed)
+
+
+def pool(parts: Sequence[PatientSet]) -> PatientSet:
+    """Return all patients as one set; a patient of two hospitals counts twice."""
+    starts = np.cumsum([0, *(part.patients for part in parts)])
+    shifted = [part.patient + start for part, start in zip(parts, starts, strict=False)]
+    return PatientSet(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate(shifted),
+        int(starts[-1]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    document: Document
+    cohorts: Mapping[str, Cohort]
+    seed: int | None
+
+    def all(self, federated: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Train what is compared and judge it, hospital by hospital and pooled."""
+        counted = {name: declared(cohort.patients) for name, cohort in self.cohorts.items()}
+        alone = {
+            name: train_alone(
+                self.document,
+                cohort,
+                declared_patients=counted[name],
+                noise_seed=_derived(self.seed, f"alone/{name}"),
+            )
+            for name, cohort in self.cohorts.items()
+        }
+        central = train_central(
+            self.document,
+            list(self.cohorts.values()),
+            declared_patients=sum(counted.values()),
+            noise_seed=_derived(self.seed, "central"),
+        )
+        every = {"federated": federated, "central": central}
+        sites = {
+            name: self._of(cohort, {**every, "alone": alone[name]})
+            for name, cohort in self.cohorts.items()
+        }
+        return {"sites": self._beside(sites, alone), "pooled": self._pooled(every, alone)}
+
+    def _of(self, cohort: Cohort, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
+        """Judge models and the naive guess on a cohort's held-out patients."""
+        judged = {name: self._judge(cohort, state) for name, state in states.items()}
+        labels = next(iter(judged.values())).labels
+        said: dict[str, Any] = {
+            name: scored.metrics(binary=self._binary) for name, scored in judged.items()
+        }
+        said["naive"] = self._naive(cohort, labels).metrics(binary=self._binary)
+        said["patients"] = cohort.patients
+        said["held_out"] = {"patients": len(labels)}
+        if self._binary:
+            said["held_out"]["positives"] = int(labels.sum())
+        return said
+
+    def _pooled(
+        self,
+        every: Mapping[str, Mapping[str, Tensor]],
+        alone: Mapping[str, Mapping[str, Tensor]],
+    ) -> dict[str, Any]:
+        said = self._of(self._together, every)
+        each = [self._judge(self._together, state) for state in alone.values()]
+        metrics = [scored.metrics(binary=self._binary) for scored in each]
+        said["alone_mean"] = {
+            name: _mean([found[name] for found in metrics]) for name in metrics[0]
+        }
+        return said
+
+    def _beside(
+        self, sites: dict[str, Any], alone: Mapping[str, Mapping[str, Tensor]]
+    ) -> dict[str, Any]:
+        """Say of each hospital's own model what it is worth to everybody's patients."""
+        for name, state in alone.items():
+            scored = self._judge(self._together, state)
+            sites[name]["alone_on_all"] = scored.metrics(binary=self._binary)
+        return sites
+
+    def _judge(self, cohort: Cohort, state: Mapping[str, Tensor]) -> Judged:
+        return Judged(*predictions(self.document.agreement, cohort.held_out, state))
+
+    def _naive(self, cohort: Cohort, labels: Floats) -> Judged:
+        """Guess for everybody the mean of those who train, each patient weighing the same."""
+        train, target = cohort.train, self.document.agreement.data.target
+        records = np.bincount(train.patient, minlength=train.patients)
+        sums = np.bincount(train.patient, weights=train.target, minlength=train.patients)
+        guess = float(np.mean(sums / records)) if train.patients else 0.0
+        if target.reference is not None:
+            guess = guess * target.reference.std + target.reference.mean
+        return Judged(np.full(len(labels), guess), labels)
+
+    @property
+    def _together(self) -> Cohort:
+        parts = list(self.cohorts.values())
+        return Cohort(
+            patients=sum(part.patients for part in parts),
+            train=pool([part.train for part in parts]),
+            held_out=pool([part.held_out for part in parts]),
+            left_out=sum(part.left_out for part in parts),
+        )
+
+    @property
+    def _binary(self) -> bool:
+        return self.document.agreement.data.target.kind == "binary"
+
+
+def _trained(
+    agreement: Agreement, part: PatientSet, declared_patients: int, noise_seed: int | None
+) -> dict[str, Tensor]:
+    model = models.build(agreement)
+    training.fit(
+        model,
+        training.patients_of(part),
+        training.terms_of(agreement, declared_patients).lasting(agreement.schedule.rounds),
+        training.keystream(noise_seed),
+        lambda _: None,
+        lambda _: None,
+    )
+    return training.parameters(model)
+
+
+def _cohort(site: SiteSettings, document: Document) -> Cohort:
+    secret = site.state / "held-out.secret"
+    return ready(cohort_spec(_settings(site), secret=secret), document)
+
+
+def _settings(site: SiteSettings) -> CohortSettings:
+    """Return the cohort that a rehearsal's hospital takes part with."""
+    names = {federation.cohort for federation in site.federations} or set(site.cohorts)
+    if len(names) != 1:
+        raise Refused(
+            f"{site.name} has {len(names)} cohorts, but a rehearsal needs to know which one",
+            rule="which-cohort",
+        )
+    return site.cohorts[names.pop()]
+
+
+def _check_rehearsal(sites: Sequence[SiteSettings]) -> None:
+    real = [site.name for site in sites if not site.rehearsal]
+    if real:
+        raise Refused(
+            f"{', '.join(real)}: not a rehearsal, and only there may patients be pooled or a "
+            "hospital's training alone be compared",
+            todo="`concilium-coordinator rehearse` makes files of its own for that.",
+            rule="rehearsal-only",
+        )
+
+
+def _derived(seed: int | None, purpose: str) -> int | None:
+    if seed is None:
+        return None
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "big")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return _rounded(np.mean(there)) if there else None
+
+
+def _rounded(value: Any) -> float:  # noqa: ANN401 -- numpy's scalars of any kind
+    return round(float(value), DIGITS)
