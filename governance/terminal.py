@@ -119,17 +119,14 @@ def _asked(purpose: str, *, confirm: bool) -> bytes:
 
 def run(app: typer.Typer) -> None:
     """Run a program to its exit code; errors become one sentence, never a traceback."""
-    import click
+    import typer
 
+    # typer carries a click of its own and names few of its errors
+    usage = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         outcome = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(EXIT_INTERRUPTED)
-    except click.ClickException as problem:
-        problem.show()
-        sys.exit(EXIT_USER)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         complain("interrupted; nothing is lost, the same command goes on from here")
         sys.exit(EXIT_INTERRUPTED)
     except ConciliumError as problem:
@@ -137,6 +134,11 @@ def run(app: typer.Typer) -> None:
         sys.exit(exit_code(problem))
     except OSError as problem:
         complain(f"{problem.filename or 'a file'}: {os.strerror(problem.errno or 0)}")
+        sys.exit(EXIT_USER)
+    except Exception as problem:
+        if not isinstance(problem, usage):
+            raise
+        complain(str(getattr(problem, "format_message", problem.__str__)()))
         sys.exit(EXIT_USER)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 

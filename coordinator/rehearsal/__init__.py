@@ -1,0 +1,58 @@
+"""`rehearse`: the whole federation on one machine, as real processes over real TLS.
+
+Nothing is bypassed: the programs are started by their command lines, on files as people write
+them; keys, tokens, certificates, consents and the ledger are what they always are. Only two
+things are a rehearsal's alone: training alone and centrally for comparison, and scores of every
+hospital side by side.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from coordinator.console import open_console
+from coordinator.rehearsal import acts, cast, finale
+from coordinator.rehearsal.progress import Progress
+from coordinator.rehearsal.stage import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["rehearse"]
+
+
+def rehearse(agreement: Path, *, sites: Path | None, out: Path, seed: int | None) -> int:
+    """Run a rehearsal and return the exit code: 0, or 1 when federation gains nothing.
+
+    Args:
+        agreement: The agreement's YAML file.
+        sites: One folder a site, with site.yaml and its data; default: beside the agreement.
+        out: The folder that it leaves everything in; an earlier rehearsal's is replaced.
+        seed: Fixes noise, sampling and held-out patients (Unsafe), so that the same model comes
+            out twice; None for real noise.
+
+    Raises:
+        Refused: a file is missing or wrong, or a program gave up.
+    """
+    began = time.monotonic()
+    roles = cast.prepare(agreement, sites or agreement.parent / "sites", out, seed=seed)
+    stage = Stage()
+    with Progress(roles.document) as progress:
+        try:
+            acts.found(roles, stage, progress)
+            acts.enrol(roles, progress)
+            acts.consent(roles, stage, progress)
+            with open_console(roles.coordinator, None) as console:
+                rounds = acts.train(stage, progress, console)
+            acts.let_finish(roles, stage, progress)
+        finally:
+            stage.leave()
+        progress.step("Scoring: naive, alone, federated, central")
+        result = finale.score(roles, rounds)
+        progress.step("Exporting and verifying the ledger")
+        finale.export(roles, result)
+    seconds = time.monotonic() - began
+    finale.show(roles, result, seconds=seconds, ended=datetime.now(UTC))
+    return 0 if result.gains else 1

@@ -1,0 +1,268 @@
+"""The end of a rehearsal: scores, export, verification, the table, and what to try next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from coordinator.rehearsal import theatre
+from coordinator.rehearsal.acts import COORDINATOR, SITE
+from coordinator.rehearsal.stage import program, run
+from coordinator.store import chronology
+from governance import terminal
+from governance.terminal import Answer, Format
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from coordinator.rehearsal.acts import Ended
+    from coordinator.rehearsal.cast import Cast
+    from coordinator.store.chronology import Chronology
+
+LEDGER: Final = program("concilium-ledger")
+_ONLY_HERE: Final = (
+    "Alone, central and pooled figures exist in a rehearsal only: in a federation nobody trains"
+    " centrally, and training alone would be a release of its own."
+)
+_MODELS: Final = ("naive", "alone", "federated", "central")
+
+
+@dataclass(slots=True)
+class Result:
+    """What came out; `compared` is the JSON of `concilium-site rehearsal-figures`."""
+
+    compared: Mapping[str, Any]
+    rounds: Sequence[Ended]
+    record: Chronology
+    verified: Mapping[str, Any] = field(default_factory=dict)
+    altered: str = ""
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides: AUC for an outcome, RMSE for a quantity."""
+        return "auc" if "auc" in self.compared["pooled"]["federated"] else "rmse"
+
+    @property
+    def gains(self) -> bool:
+        """Whether federation beats the average hospital training alone, on all patients."""
+        federated = self.compared["pooled"]["federated"][self.metric]
+        alone = self.compared["pooled"]["alone_mean"][self.metric]
+        if federated is None or alone is None:
+            return False
+        return bool(federated > alone) if self.metric == "auc" else bool(federated < alone)
+
+
+def database(roles: Cast) -> str:
+    """Return the URL of the coordinator's database."""
+    return f"sqlite:///{(roles.coordinator / 'state' / 'coordinator.db').resolve()}"
+
+
+def score(roles: Cast, rounds: Sequence[Ended]) -> Result:
+    """Compare the final model with the naive guess, training alone and central training."""
+    record = chronology.read(database(roles))
+    document, out = roles.out / "agreement.json", roles.out / "compared.json"
+    document.write_bytes(record.document)
+    command = [SITE, "rehearsal-figures", "--document", str(document)]
+    command += ["--model", str(model_path(roles, record)), "--out", str(out)]
+    if roles.seed is not None:
+        command += ["--seed", str(roles.seed)]
+    run([*command, *(str(roles.site_file(name)) for name in roles.names)])
+    return Result(json.loads(out.read_text(encoding="utf-8")), rounds, record)
+
+
+def model_path(roles: Cast, record: Chronology) -> Path:
+    """Return where the final model lies."""
+    models = roles.coordinator / "state" / "models"
+    return models / f"{record.model_digest}.safetensors"
+
+
+def export(roles: Cast, result: Result) -> None:
+    """Export the ledger, verify it with the hospitals' keys, and show a forgery found."""
+    trust = roles.out / "trust.keys"
+    keys = [run([SITE, "key", "--site", str(roles.site_file(name))]) for name in roles.names]
+    trust.write_text("".join(keys), encoding="utf-8")
+    folder = str(roles.out / "export")
+    run([LEDGER, "export", folder, "--url", database(roles)])
+    said = run(
+        [LEDGER, "verify", "--export", folder, "--trust", str(trust), "--format", "json"],
+        exits=(0, 1),
+    )
+    result.verified = json.loads(said)
+    result.altered = theatre.alter_and_verify(roles, LEDGER)
+
+
+def show(roles: Cast, result: Result, *, seconds: float, ended: datetime) -> None:
+    """Print the table, the sentence, the verification, and what to try next."""
+    write_summary(roles, result, seconds=seconds)
+    names = _metrics(result)
+    columns = ("hospital", "patients", *(f"{m}_{n}" for m in names for n in _MODELS), "epsilon")
+    rows = [
+        _row(result, name, name, result.compared["sites"][name], names) for name in roles.names
+    ]
+    pooled = {**result.compared["pooled"], "alone": result.compared["pooled"]["alone_mean"]}
+    rows.append(_row(result, "", "all pooled", pooled, names))
+    terminal.say(
+        Answer(
+            columns,
+            rows,
+            title="On patients held out at each hospital",
+            notes=[*_notes(roles, result), *_next(roles)],
+        ),
+        Format.TABLE,
+    )
+    terminal.tell(f"Rehearsed in {seconds:.0f} s, until {ended:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+def _metrics(result: Result) -> tuple[str, ...]:
+    return ("auc", "accuracy") if result.metric == "auc" else ("rmse",)
+
+
+def _row(
+    result: Result, site: str, label: str, said: Mapping[str, Any], metrics: Sequence[str]
+) -> tuple[object, ...]:
+    figures = [_figure(said[model][metric]) for metric in metrics for model in _MODELS]
+    epsilon = result.record.epsilon.get(site, max(result.record.epsilon.values(), default=""))
+    return (label, said["patients"], *figures, epsilon)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def gain_sentence(result: Result) -> str:
+    """Say in one sentence what federation gains, per hospital and in all."""
+    pooled, sites, metric = result.compared["pooled"], result.compared["sites"], result.metric
+    federated, alone = pooled["federated"][metric], pooled["alone_mean"][metric]
+    better = [
+        name
+        for name, said in sites.items()
+        if _better(said_federated=federated, said_alone=said["alone_on_all"][metric], by=metric)
+    ]
+    verb = "gains" if result.gains else "does not gain"
+    return (
+        f"Federation {verb}: on everybody's held-out patients {_name(metric)} is "
+        f"{_figure(federated)} with the federated model, against {_figure(alone)} for the "
+        f"average hospital training alone under the same privacy, and {len(better)} of "
+        f"{len(sites)} hospitals have a better model than their own ({', '.join(better) or 'none'})."
+    )
+
+
+def _better(*, said_federated: float | None, said_alone: float | None, by: str) -> bool:
+    if said_federated is None or said_alone is None:
+        return False
+    return said_federated > said_alone if by == "auc" else said_federated < said_alone
+
+
+def _name(metric: str) -> str:
+    return {"auc": "AUC", "rmse": "RMSE"}.get(metric, metric)
+
+
+def _notes(roles: Cast, result: Result) -> list[str]:
+    lines = [
+        "",
+        gain_sentence(result),
+        _ONLY_HERE,
+        f"Unsafe here, listed in the files that the rehearsal made: {_listed(_unsafe(roles))}.",
+        "",
+        f"The ledger: {result.verified.get('entries')} entries; {_verdict(result.verified)}.",
+        f"One entry altered in a copy: {result.altered}",
+        "",
+        f"Everything lies in {roles.out}: coordinator/, sites/, export/, trust.keys.",
+    ]
+    if roles.seed is not None:
+        lines.insert(3, "The noise seed is fixed, so that the same model comes out: Unsafe.")
+    return lines
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words) or "nothing"
+
+
+def _unsafe(roles: Cast) -> list[str]:
+    from governance.settings import load_site
+
+    said: set[str] = set()
+    for name in roles.names:
+        said |= set(load_site(roles.site_file(name)).policy.unsafe)
+    return sorted(said)
+
+
+def _verdict(verified: Mapping[str, Any]) -> str:
+    if not verified.get("verified"):
+        return "it does not verify"
+    return (
+        "verified and proven with the hospitals' keys" if verified.get("proven") else "verified"
+    )
+
+
+def _next(roles: Cast) -> list[str]:
+    first = roles.names[0]
+    return [
+        "",
+        "Three commands to try next, one for each person:",
+        f"  operator       {_shown(COORDINATOR)} plan {roles.agreement}",
+        f"  administrator  {_shown(SITE)} budget --site {roles.site_file(first)}",
+        f"  auditor        {_shown(LEDGER)} round 7 --export {roles.out / 'export'}",
+    ]
+
+
+def _shown(path: str) -> str:
+    from pathlib import Path
+
+    here = Path(path)
+    return str(here.relative_to(Path.cwd())) if here.is_relative_to(Path.cwd()) else str(here)
+
+
+def write_summary(roles: Cast, result: Result, *, seconds: float) -> None:
+    """Write summary.json, for whoever reads a rehearsal with a program."""
+    compared, record = result.compared, result.record
+    ended = {end.round: end.seconds for end in result.rounds}
+    pooled = compared["pooled"]
+    metrics = _metrics(result)
+    summary = {
+        "federation": roles.document.agreement.federation,
+        "agreement": record.agreement,
+        "seconds": round(seconds, 3),
+        "seed": roles.seed,
+        "unsafe": _unsafe(roles),
+        "model_digest": record.model_digest,
+        "rounds": [
+            {**row, "seconds": round(ended.get(row["round"], 0.0), 3)} for row in record.rounds
+        ],
+        "sites": {name: _site_summary(result, name, metrics) for name in roles.names},
+        "pooled": {
+            **{f"{m}_global": pooled["federated"][m] for m in metrics},
+            **{f"{m}_alone_mean": pooled["alone_mean"][m] for m in metrics},
+            **{f"{m}_central": pooled["central"][m] for m in metrics},
+            **{f"{m}_naive": pooled["naive"][m] for m in metrics},
+        },
+        "gains": result.gains,
+        "sentence": gain_sentence(result),
+        "ledger": {
+            "entries": result.verified.get("entries"),
+            "verified": bool(result.verified.get("verified")),
+            "proven": bool(result.verified.get("proven")),
+        },
+        "python": sys.version.split()[0],
+    }
+    text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
+    (roles.out / "summary.json").write_text(text, encoding="utf-8")
+
+
+def _site_summary(result: Result, name: str, metrics: Sequence[str]) -> dict[str, Any]:
+    said = result.compared["sites"][name]
+    spent = result.record.epsilon.get(name, "0")
+    return {
+        "patients": said["patients"],
+        "held_out": said["held_out"],
+        **{f"{m}_global": said["federated"][m] for m in metrics},
+        **{f"{m}_alone": said["alone"][m] for m in metrics},
+        **{f"{m}_central": said["central"][m] for m in metrics},
+        **{f"{m}_naive": said["naive"][m] for m in metrics},
+        "epsilon": float(spent),
+        "delta": result.record.delta,
+    }

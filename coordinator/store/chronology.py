@@ -1,0 +1,69 @@
+"""What a finished federation's record says, for a rehearsal's summary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from coordinator.store import kept, record
+from governance.ledger import store as ledger
+from governance.ledger.schema import reservations, rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Chronology:
+    """The agreement, its rounds, the final model, and ε (decimal) by site at δ."""
+
+    agreement: str
+    document: bytes
+    model_digest: str
+    rounds: Sequence[Mapping[str, Any]]
+    epsilon: Mapping[str, str]
+    delta: float
+
+
+def read(url: str) -> Chronology:
+    """Read the record of the last agreement that is complete."""
+    engine = ledger.open_engine(url)
+    try:
+        with engine.connect() as connection:
+            return _read(connection)
+    finally:
+        engine.dispose()
+
+
+def _read(connection: Connection) -> Chronology:
+    agreement = record.agreement_digests(connection, "complete")[-1]
+    model = kept.blob_note(connection, "model")
+    told = connection.execute(select(rounds).order_by(rounds.c.round, rounds.c.attempt))
+    spent = connection.execute(
+        select(
+            reservations.c.site, reservations.c.epsilon_total, reservations.c.delta
+        ).order_by(reservations.c.seq)
+    ).all()
+    return Chronology(
+        agreement=agreement,
+        document=kept.document(connection, agreement) or b"",
+        model_digest=model.digest if model else "",
+        rounds=[
+            {
+                "round": row.round,
+                "attempt": row.attempt,
+                "state": row.state,
+                "model_digest": row.model_out or row.model_in,
+                "sites_in": json.loads(row.sites_in or "[]"),
+                "sites_out": json.loads(row.sites_out or "{}"),
+            }
+            for row in told
+        ],
+        epsilon={row.site: row.epsilon_total for row in spent},
+        delta=float(spent[-1].delta) if spent else 0.0,
+    )
