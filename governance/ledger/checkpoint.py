@@ -134,5 +134,13 @@ def with_cosignatures(text: str, lines: Iterable[str]) -> str:
     return note.Note(parsed.text, (*parsed.signatures, *more)).signed
 
 
+def only_by(text: str, key: VerifierKey) -> str:
+    """Return a note with the signatures of one key alone."""
+    parsed = note.parse(text)
+    named = (key.name, key.key_hash)
+    own = tuple(item for item in parsed.signatures if (item.name, item.key_hash) == named)
+    return note.Note(parsed.text, own).signed
+
+
 def _fault(what: str) -> PeerFault:
     return PeerFault(f"a checkpoint cannot be read: {what}", rule="bad-checkpoint")

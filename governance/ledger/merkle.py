@@ -116,6 +116,16 @@ def peaks_of(size: int) -> list[tuple[int, int]]:
     return cover(0, size)
 
 
+def joined_by(index: int) -> list[tuple[int, int]]:
+    """Return the complete subtrees (level, idx) that leaf `index` joins, the largest first."""
+    joined = []
+    level, idx = 0, index
+    while idx % 2:
+        joined.append((level, idx - 1))
+        level, idx = level + 1, idx // 2
+    return joined[::-1]
+
+
 def inclusion_spans(index: int, size: int) -> list[tuple[int, int]]:
     """Return the spans of leaves whose roots prove leaf `index`, from the leaf upwards."""
     if not 0 <= index < size:

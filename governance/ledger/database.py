@@ -1,0 +1,75 @@
+"""The database under a log: durable, and one writer at a time on each engine.
+
+SQLite's BEGIN IMMEDIATE and PostgreSQL's advisory lock let writers queue, so sequence numbers
+have no gaps and no fork can be stored. Whoever only reads uses `reading` and waits for nobody.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+from governance.ledger.schema import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_READING: Final = "concilium_reading"
+_WRITER_LOCK: Final = 0x636F6E63
+_BUSY_TIMEOUT_S: Final = 30
+_SETTINGS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "recursive_triggers=ON",
+)
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine whose transactions are durable; each is a writer's but in `reading`.
+
+    On SQLite a missing file is made, and a writer waits up to 30 s for another.
+    """
+    if make_url(url).get_backend_name() != "sqlite":
+        engine = create_engine(url)
+        event.listen(engine, "begin", _begin_elsewhere)
+        return engine
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def create(engine: Engine) -> None:
+    """Make the tables and triggers that are missing."""
+    metadata.create_all(engine)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that only reads."""
+    with engine.connect().execution_options(**{_READING: True}) as c, c.begin():
+        yield c
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's
+    connection.isolation_level = None  # BEGIN is ours, in `_begin_sqlite`
+    for setting in _SETTINGS:
+        connection.execute(f"PRAGMA {setting}").close()
+
+
+def _begin_sqlite(c: Connection) -> None:
+    # Not deferred: a reader that turns writer while another wrote is refused, however it waits.
+    c.exec_driver_sql("BEGIN" if _only_reads(c) else "BEGIN IMMEDIATE")
+
+
+def _begin_elsewhere(c: Connection) -> None:
+    if not _only_reads(c):
+        c.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+
+
+def _only_reads(c: Connection) -> bool:
+    return bool(c.get_execution_options().get(_READING))

@@ -1,0 +1,314 @@
+"""What was trained: rounds, the budget reserved for them, contributions and evaluations.
+
+Round numbers run over the whole federation; an abandoned round is tried again as its next
+attempt, from the model that the last closed round under the same agreement made.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import ROUND_CEILING, Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Executable, Row, insert, select, update
+
+from governance import canonical
+from governance.consent import ENDED, Consent, at
+from governance.ledger import project_consents
+from governance.ledger.schema import consents, contributions, evaluations, reservations, rounds
+from governance.statements import parse_time
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from governance.ledger.entry import Entry
+
+_PLACES: Final = Decimal("0.0001")
+
+
+def round_opened(c: Connection, e: Entry) -> list[Executable]:
+    """Open a round's attempt.
+
+    1. Its agreement is in force. Stops work that nobody agreed to.
+    2. No other is open, and its numbers follow. Stops a round from being hidden or repeated.
+    3. It starts from what was committed last. Stops a model from being slipped in.
+    4. Each site that is asked consents now. Stops a task after a withdrawal.
+    """
+    body = e.body
+    # 1.
+    agreed = project_consents.agreement(c, body["agreement"])
+    if agreed.state != "in-force":
+        raise Refused(f"the agreement is {agreed.state}", rule="agreement-not-in-force")
+    # 2.
+    newest = (rounds.c.round.desc(), rounds.c.attempt.desc())
+    last = c.execute(select(rounds).order_by(*newest).limit(1)).first()
+    if last is not None and last.state == "open":
+        raise Refused(f"round {last.round} is open still", rule="round-open")
+    if (body["round"], body["attempt"]) != _following(last):
+        raise Refused("the numbers do not follow those of the last round", rule="round-number")
+    # 3.
+    if last is not None and last.agreement == body["agreement"]:
+        made = (last.model_out, last.state_out)
+        model, state = made if last.state == "closed" else (last.model_in, last.state_in)
+        _check_same(body, {"model": model, "state": state})
+    # 4.
+    project_consents.check_in_force(c, body["sites"], agreed.material, e.received_at)
+    names = ("round", "attempt", "agreement")
+    row = {name: body[name] for name in names}
+    row |= {"model_in": body["model"], "state_in": body["state"], "sites": _json(body["sites"])}
+    return [insert(rounds).values(**row, state="open", opened_seq=e.seq)]
+
+
+def round_closed(c: Connection, e: Entry) -> list[Executable]:
+    """Commit a round's model.
+
+    1. The attempt is open, from these inputs. Stops a round from being closed twice.
+    2. Each site is in or out and was asked, and some are in. Stops invented participants.
+    3. Every site that is in made a contribution that was not refused. Stops an invented one.
+    4. No such consent has ended. Stops a withdrawal from being overlooked at the last moment.
+    """
+    body = e.body
+    # 1.
+    row = _open(c, e)
+    _check_same(body, {"model_in": row.model_in, "state_in": row.state_in})
+    # 2.
+    sites_in, sites_out = set(body["sites_in"]), set(body["sites_out"])
+    if not sites_in or sites_in & sites_out or sites_in | sites_out != set(_asked(row)):
+        raise Refused("the sites in and out are not those that were asked", rule="round-sites")
+    # 3.
+    made = set(
+        c.execute(
+            select(contributions.c.site).where(
+                contributions.c.round == body["round"],
+                contributions.c.attempt == body["attempt"],
+                contributions.c.state == "made",
+            )
+        ).scalars()
+    )
+    for site in body["sites_in"]:
+        if site not in made:
+            raise Refused(f"{site} did not contribute to this attempt", rule="no-contribution")
+    # 4.
+    _check_not_ended(c, e)
+    return [_end(e, "closed", model_out=body["model_out"], state_out=body["state_out"])]
+
+
+def round_abandoned(c: Connection, e: Entry) -> list[Executable]:
+    """End an attempt without a model."""
+    _open(c, e)
+    return [_end(e, "abandoned", reason=e.body["reason"])]
+
+
+def budget_reserved(c: Connection, e: Entry) -> list[Executable]:
+    """Reserve privacy budget for a task of the open attempt.
+
+    1. Once for a task. Stops paying once and training twice.
+    2. Within the consent's cap. Stops spending what no officer granted.
+    """
+    body = e.body
+    cap = _member(c, e).cap
+    # 1.
+    same = (reservations.c.site == e.actor_name, reservations.c.task == body["task"])
+    if c.execute(select(reservations.c.seq).where(*same)).first():
+        raise Refused("this task was reserved for already", rule="reserved-twice")
+    # 2.
+    if Decimal(body["epsilon_total"]) > _ceiling(cap):
+        raise Refused(
+            f"ε would be {body['epsilon_total']}, past the consent's cap of {cap}",
+            rule="over-cap",
+        )
+    names = ("cohort", "task", "round", "attempt", "sampling_rate", "noise_multiplier", "clip")
+    more = ("expected_batch", "steps", "delta", "epsilon_total")
+    row = {name: body[name] for name in (*names, *more)}
+    return [insert(reservations).values(seq=e.seq, site=e.actor_name, **row)]
+
+
+def contribution_made(c: Connection, e: Entry) -> list[Executable]:
+    """Take a site's contribution.
+
+    1. The attempt is open, the site was asked, its consent is in force. Stops an update after a
+       withdrawal, and one for a round that is over.
+    2. Its base is the attempt's model. Stops an update to another model.
+    3. There is none of this site for this attempt. Stops a hospital from counting twice.
+    4. It was reserved for. Stops training before, or beyond, the reservation.
+    """
+    body, site = e.body, e.actor_name
+    # 1.
+    _member(c, e)
+    # 2.
+    _check_same(body, {"base": _open(c, e).model_in})
+    # 3.
+    earlier = _earlier(c, e)
+    if any(row.attempt == body["attempt"] for row in earlier):
+        raise Refused(f"{site} contributed to this attempt already", rule="second-contribution")
+    # 4.
+    _check_reserved(c, e, {row.update_digest for row in earlier})
+    row = {name: body[name] for name in ("round", "attempt", "agreement", "base", "steps")}
+    row |= {"update_digest": body["update"], "epsilon": body["epsilon"]}
+    return [insert(contributions).values(seq=e.seq, site=site, **row, state="made", refusal="")]
+
+
+def contribution_refused(c: Connection, e: Entry) -> list[Executable]:
+    """Mark a contribution to the open attempt as refused, or add one that never came in."""
+    body = e.body
+    place = {name: body[name] for name in ("site", "round", "attempt")}
+    _open(c, e)
+    made = c.execute(
+        select(contributions.c.seq).where(
+            *(contributions.c[name] == value for name, value in place.items()),
+            contributions.c.update_digest == body["update"],
+            contributions.c.state == "made",
+        )
+    ).first()
+    outcome = {"state": "refused", "refusal": body["refusal"]}
+    if made is not None:
+        mine = contributions.c.seq == made.seq
+        return [update(contributions).where(mine).values(**outcome)]
+    row = {"agreement": body["agreement"], "update_digest": body["update"], **place, **outcome}
+    return [insert(contributions).values(seq=e.seq, base="", steps=0, epsilon="0", **row)]
+
+
+def evaluation_made(c: Connection, e: Entry) -> list[Executable]:
+    """Add a site's evaluation of a candidate of a known attempt, under a consent in force."""
+    body = e.body
+    _known(c, e)
+    agreed = project_consents.agreement(c, body["agreement"])
+    project_consents.permitted(c, e.actor_name, agreed.material, e.received_at)
+    row = {name: body[name] for name in ("round", "attempt", "model", "mechanism")}
+    return [insert(evaluations).values(seq=e.seq, site=e.actor_name, **row)]
+
+
+def of_known_attempt(c: Connection, e: Entry) -> list[Executable]:
+    """Change no table; the attempt that the entry speaks of was opened."""
+    _known(c, e)
+    return []
+
+
+def of_open_attempt(c: Connection, e: Entry) -> list[Executable]:
+    """Change no table; the attempt that the entry speaks of is open."""
+    _open(c, e)
+    return []
+
+
+def of_ended_attempt(c: Connection, e: Entry) -> list[Executable]:
+    """Change no table; the attempt that the entry speaks of is over."""
+    if _known(c, e).state == "open":
+        raise Refused("the round is open still", rule="round-open")
+    return []
+
+
+def of_known_agreement(c: Connection, e: Entry) -> list[Executable]:
+    """Change no table; the agreement that the entry speaks of was proposed."""
+    project_consents.agreement(c, e.body["agreement"])
+    return []
+
+
+def _known(c: Connection, e: Entry) -> Row[Any]:
+    body = e.body
+    row = c.execute(
+        select(rounds).where(
+            rounds.c.round == body["round"], rounds.c.attempt == body["attempt"]
+        )
+    ).first()
+    if row is None or row.agreement != body["agreement"]:
+        raise Refused(
+            f"there is no round {body['round']}, attempt {body['attempt']} of this agreement",
+            rule="unknown-round",
+        )
+    return row
+
+
+def _open(c: Connection, e: Entry) -> Row[Any]:
+    row = _known(c, e)
+    if row.state != "open":
+        raise Refused(
+            f"round {row.round}, attempt {row.attempt} is {row.state}", rule="round-over"
+        )
+    return row
+
+
+def _member(c: Connection, e: Entry) -> Row[Any]:
+    """Return the speaking site's consent; it was asked in the open attempt."""
+    row, site = _open(c, e), e.actor_name
+    if site not in _asked(row):
+        raise Refused(f"{site} was not asked in this attempt", rule="not-asked")
+    material = project_consents.agreement(c, row.agreement).material
+    return project_consents.permitted(c, site, material, e.received_at)
+
+
+def _earlier(c: Connection, e: Entry) -> list[Row[Any]]:
+    """Return this site's contributions to this round, without those that never came in."""
+    mine = select(contributions).where(
+        contributions.c.site == e.actor_name,
+        contributions.c.round == e.body["round"],
+        contributions.c.base != "",
+    )
+    return list(c.execute(mine))
+
+
+def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
+    """Check that a new update has a reservation of its own; one sent again has had it."""
+    body = e.body
+    mine = select(reservations.c.steps).where(
+        reservations.c.site == e.actor_name,
+        reservations.c.round == body["round"],
+        reservations.c.attempt <= body["attempt"],
+    )
+    steps = list(c.execute(mine).scalars())
+    if len(updates | {body["update"]}) > len(steps) or body["steps"] > max(steps):
+        raise Refused("no budget was reserved for this update", rule="no-reservation")
+
+
+def _asked(row: Row[Any]) -> list[str]:
+    return list(json.loads(row.sites))
+
+
+def _check_not_ended(c: Connection, e: Entry) -> None:
+    material = project_consents.agreement(c, e.body["agreement"]).material
+    given = select(consents).where(consents.c.material == material, consents.c.until != "")
+    going = {
+        row.site
+        for row in c.execute(given)
+        if at(Consent(row.state), parse_time(row.until), e.received_at) not in ENDED
+    }
+    for site in e.body["sites_in"]:
+        if site not in going:
+            raise Refused(f"{site}'s consent has ended", rule="consent-ended")
+
+
+def _following(last: Row[Any] | None) -> tuple[int, int]:
+    if last is None:
+        return 1, 1
+    return (last.round + 1, 1) if last.state == "closed" else (last.round, last.attempt + 1)
+
+
+def _end(e: Entry, state: str, **more: str) -> Executable:
+    body = e.body
+    return (
+        update(rounds)
+        .where(rounds.c.round == body["round"], rounds.c.attempt == body["attempt"])
+        .values(
+            state=state,
+            ended_seq=e.seq,
+            sites_in=_json(body["sites_in"]),
+            sites_out=_json(body["sites_out"]),
+            **more,
+        )
+    )
+
+
+def _check_same(body: Mapping[str, Any], expected: Mapping[str, str]) -> None:
+    for name, value in expected.items():
+        if body[name] != value:
+            raise Refused(f"its {name} is not the one of the record", rule="wrong-base")
+
+
+def _ceiling(cap: str) -> Decimal:
+    """Return the cap with four places, rounded up as every stated ε is."""
+    value = Decimal(cap)
+    return value.quantize(_PLACES, rounding=ROUND_CEILING) if value.is_finite() else value
+
+
+def _json(value: object) -> str:
+    return canonical.encode(value).decode()

@@ -1,0 +1,52 @@
+"""Everything that follows from the entries, made again from nothing.
+
+A projection reads projections alone, so the tables of a log can be rebuilt by letting its
+entries happen once more, and whoever edited one of them is found out by the comparison.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, delete, select
+
+from governance import statements
+from governance.ledger.entry import Entry
+from governance.ledger.kinds import check_form
+from governance.ledger.schema import PROJECTIONS, entries
+from governance.statements import parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def apply(c: Connection, e: Entry) -> None:
+    """Let an entry take effect on the projections.
+
+    Raises:
+        Refused: it cannot follow from what was before; the tables stay as they were.
+    """
+    for change in check_form(e.statement).projection(c, e):
+        c.execute(change)
+
+
+def replay(c: Connection, log: Iterable[Entry]) -> None:
+    """Let entries take effect in order, on projections that are empty or stand before them."""
+    for e in log:
+        apply(c, e)
+
+
+def log_of(c: Connection) -> Iterator[Entry]:
+    """Read every entry of a log, in order, as it was admitted."""
+    rows = c.execute(
+        select(entries.c.seq, entries.c.received_at, entries.c.envelope).order_by(entries.c.seq)
+    )
+    for row in rows:
+        yield Entry(row.seq, parse_time(row.received_at), statements.read(row.envelope))
+
+
+def rebuild(c: Connection) -> None:
+    """Empty every projection of a log and make it again from the entries."""
+    for table in PROJECTIONS:
+        c.execute(delete(table))
+    replay(c, list(log_of(c)))

@@ -1,0 +1,269 @@
+"""The log in a database: append, read and prove; state and history in one transaction.
+
+This is the face of the package's storage; what is not here is told from elsewhere by name:
+`database` opens it, `tree` proves, `witnessing` signs and keeps checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, insert, select
+
+from governance import statements
+from governance.ledger import admission, founding, merkle, project_consents, schema, tree
+from governance.ledger.database import create, open_engine, reading
+from governance.ledger.entry import Entry, columns
+from governance.ledger.tree import consistency, inclusion
+from governance.ledger.witnessing import (
+    add_checkpoint,
+    add_cosignature,
+    checkpoint_of,
+    cosigners,
+    latest_checkpoint,
+    sign_checkpoint,
+)
+from governance.statements import Chain, parse_time, timestamp
+from protos.errors import PeerFault
+from protos.words import Digest, Disclosure, EntryRecord, KeyId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from governance.ledger.founding import Founding
+    from governance.statements import Statement
+
+__all__ = [
+    "Head",
+    "Own",
+    "add_checkpoint",
+    "add_cosignature",
+    "append",
+    "append_mirrored",
+    "chain_of",
+    "checkpoint_of",
+    "consents_in_force",
+    "consistency",
+    "cosigners",
+    "create",
+    "disclosures_of",
+    "entries",
+    "head",
+    "inclusion",
+    "latest_checkpoint",
+    "open_engine",
+    "own_entries",
+    "reading",
+    "sign_checkpoint",
+    "size_of",
+]
+
+_T: Final = schema.entries
+_PAGE: Final = 500
+_INSERT: Final = insert(_T)
+_INSERT_DISCLOSURE: Final = insert(schema.disclosures)
+_FIRST: Final = select(_T.c.leaf_hash).where(_T.c.seq == 0).scalar_subquery()
+_LAST: Final = (
+    select(_T.c.seq, _T.c.received_at, _FIRST.label("first")).order_by(_T.c.seq.desc()).limit(1)
+)
+_CHAIN: Final = (
+    select(_T.c.counter, _T.c.statement)
+    .where(_T.c.signer == bindparam("signer"))
+    .order_by(_T.c.counter.desc())
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How long the log is, and its tree's root."""
+
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An entry in somebody's own name, to be found in its own journal."""
+
+    seq: int
+    statement: Digest
+    kind: str
+    signer: KeyId
+    counter: int
+
+
+def append(
+    c: Connection,
+    statement: Statement,
+    *,
+    received_at: datetime,
+    disclosures: Sequence[Disclosure] = (),
+) -> int:
+    """Append a statement and everything that follows from it; return its seq.
+
+    One that is in the log already is not appended again. `received_at` never goes back: where
+    the clock is behind the last entry's time, that time is taken. A refusal writes nothing.
+
+    Raises:
+        Refused: naming the first rule that it breaks.
+    """
+    last = c.execute(_LAST).first()
+    chain = chain_of(c, statement.key)
+    if statement.counter <= chain.counter:
+        known = c.execute(select(_T.c.seq).where(_T.c.statement == statement.digest))
+        seq: int | None = known.scalar()
+        if seq is not None:
+            return seq
+    if last is None:
+        e, founded = Entry(0, received_at, statement), founding.founding(statement.envelope)
+    else:
+        moment = max(received_at, parse_time(last.received_at))
+        e, founded = Entry(last.seq + 1, moment, statement), founding.of_log(c, last.first)
+    _admit(c, e, founded=founded, chain=chain, told=disclosures)
+    return e.seq
+
+
+def append_mirrored(c: Connection, records: Iterable[EntryRecord]) -> int:
+    """Append entries of another copy, checked as new ones are; return how many were new.
+
+    Their `received_at` is kept. Entries that are here already must be the same bytes.
+
+    Raises:
+        PeerFault: an entry is not the next one, is another than before, or is dated back.
+        Refused: an entry breaks a rule of admission.
+    """
+    last = c.execute(_LAST).first()
+    size, latest = (0, "") if last is None else (last.seq + 1, last.received_at)
+    count = 0
+    for record in records:
+        if record.seq < size:
+            _check_same(c, record)
+            continue
+        # 1. It is the next one. Stops an entry from being left out.
+        if record.seq != size:
+            raise PeerFault(f"entry {size} is missing", rule="entry-missing")
+        # 2. Time does not go back. Stops an entry from being dated into the past.
+        if record.received_at < latest:
+            raise PeerFault(f"entry {size} is dated before the last", rule="time-went-back")
+        statement = statements.read(record.envelope)
+        e = Entry(size, parse_time(record.received_at), statement)
+        founded = founding.founding(record.envelope) if size == 0 else founding.of_log(c)
+        chain = chain_of(c, statement.key)
+        _admit(c, e, founded=founded, chain=chain, told=record.disclosures)
+        size, latest, count = size + 1, record.received_at, count + 1
+    return count
+
+
+def _admit(
+    c: Connection,
+    e: Entry,
+    *,
+    founded: Founding,
+    chain: Chain,
+    told: Sequence[Disclosure],
+) -> None:
+    kind = admission.admit(c, e, founded=founded, chain=chain)
+    statements.check_disclosures(e.statement, told)
+    changes = kind.projection(c, e)
+    # All checks are behind us: from here on there is nothing to refuse.
+    leaf = merkle.leaf_hash(e.leaf_data)
+    row = {"seq": e.seq, "received_at": timestamp(e.received_at), "leaf_hash": leaf}
+    c.execute(_INSERT, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
+    tree.append(c, e.seq, leaf)
+    if told:
+        rows = [{"label": one.label, "salt": one.salt, "value": one.value} for one in told]
+        c.execute(_INSERT_DISCLOSURE, [{"seq": e.seq, **row} for row in rows])
+    for change in changes:
+        c.execute(change)
+
+
+def _check_same(c: Connection, record: EntryRecord) -> None:
+    here = c.execute(
+        select(_T.c.envelope, _T.c.received_at).where(_T.c.seq == record.seq)
+    ).one()
+    if (here.envelope, here.received_at) != (record.envelope, record.received_at):
+        raise PeerFault(f"entry {record.seq} is another than before", rule="history-differs")
+
+
+def size_of(c: Connection) -> int:
+    """Return how many entries there are."""
+    last = c.execute(_LAST).first()
+    return 0 if last is None else int(last.seq) + 1
+
+
+def head(c: Connection) -> Head:
+    """Return the log's size and root."""
+    size = size_of(c)
+    return Head(size, tree.root(c, size))
+
+
+def chain_of(c: Connection, key: KeyId) -> Chain:
+    """Return where a key's chain stands in the log."""
+    last = c.execute(_CHAIN, {"signer": key}).first()
+    return Chain.START if last is None else Chain(last.counter, Digest(last.statement))
+
+
+def entries(
+    c: Connection, since: int, until: int, *, disclosed: bool = False
+) -> Iterator[EntryRecord]:
+    """Read entries with since <= seq < until, in order, a page at a time.
+
+    Args:
+        c: A connection.
+        since: The first seq.
+        until: The seq after the last.
+        disclosed: Whether to read the values behind their commitments too; only for whoever
+            may see them all.
+    """
+    for start in range(since, until, _PAGE):
+        end = min(start + _PAGE, until)
+        told = disclosures_of(c, start, end) if disclosed else {}
+        page = c.execute(
+            select(_T.c.seq, _T.c.received_at, _T.c.envelope)
+            .where(_T.c.seq >= start, _T.c.seq < end)
+            .order_by(_T.c.seq)
+        ).all()
+        for row in page:
+            yield EntryRecord(row.seq, row.received_at, row.envelope, told.get(row.seq, ()))
+        if len(page) < end - start:
+            return
+
+
+def disclosures_of(c: Connection, since: int, until: int) -> dict[int, tuple[Disclosure, ...]]:
+    """Return what is disclosed of entries with since <= seq < until, by seq."""
+    table = schema.disclosures
+    rows = c.execute(
+        select(table)
+        .where(table.c.seq >= since, table.c.seq < until)
+        .order_by(table.c.seq, table.c.label)
+    )
+    told: dict[int, tuple[Disclosure, ...]] = {}
+    for row in rows:
+        told[row.seq] = (*told.get(row.seq, ()), Disclosure(row.label, row.salt, row.value))
+    return told
+
+
+def own_entries(
+    c: Connection, keys: Iterable[KeyId], *, since: int = 0, until: int | None = None
+) -> Iterator[Own]:
+    """Read every entry with since <= seq < until that one of these keys signed, in order."""
+    question = select(_T.c.seq, _T.c.statement, _T.c.kind, _T.c.signer, _T.c.counter).where(
+        _T.c.signer.in_(list(keys)), _T.c.seq >= since
+    )
+    if until is not None:
+        question = question.where(_T.c.seq < until)
+    for row in c.execute(question.order_by(_T.c.seq)):
+        yield Own(row.seq, Digest(row.statement), row.kind, KeyId(row.signer), row.counter)
+
+
+def consents_in_force(c: Connection, agreement: str, now: datetime) -> list[Row[Any]]:
+    """Return the consents that permit something now for an agreement, in order of sites.
+
+    They are rows of `consents`, one for each site that is not revoked; a consent to an earlier
+    agreement with the same material terms counts.
+    """
+    material = project_consents.agreement(c, agreement).material
+    return list(project_consents.in_force(c, material, now).values())

@@ -1,0 +1,90 @@
+"""The Merkle tree as stored: a row for each complete subtree, so that a proof is O(log n)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, and_, insert, or_, select
+
+from governance.ledger import merkle
+from governance.ledger.schema import nodes
+from protos.errors import Corrupt, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_INSERT: Final = insert(nodes)
+
+
+def size(c: Connection) -> int:
+    """Return how many leaves the tree has."""
+    last = select(nodes.c.idx).where(nodes.c.level == 0).order_by(nodes.c.idx.desc()).limit(1)
+    idx = c.execute(last).scalar()
+    return 0 if idx is None else int(idx) + 1
+
+
+def root(c: Connection, tree_size: int) -> bytes:
+    """Return the root of the tree of the first `tree_size` entries."""
+    return merkle.fold(_hashes(c, merkle.peaks_of(tree_size)))
+
+
+def append(c: Connection, seq: int, leaf: bytes) -> None:
+    """Store the nodes that the leaf of an entry completes."""
+    # Only the subtrees that the new leaf joins are read: one on average, none every other time.
+    joined = _hashes(c, merkle.joined_by(seq))
+    made = merkle.Frontier(seq, joined).append(leaf)
+    c.execute(
+        _INSERT, [{"level": level, "idx": idx, "hash": node} for level, idx, node in made]
+    )
+
+
+def inclusion(c: Connection, seq: int, tree_size: int) -> list[bytes]:
+    """Return the proof that an entry is in the tree of the first `tree_size`.
+
+    Raises:
+        Refused: the log, or the tree, has no such entry.
+    """
+    _check_size(c, tree_size)
+    if not 0 <= seq < tree_size:
+        raise Refused(f"no entry {seq} is among the first {tree_size}", rule="unknown-entry")
+    return _spans(c, merkle.inclusion_spans(seq, tree_size))
+
+
+def consistency(c: Connection, old_size: int, new_size: int) -> list[bytes]:
+    """Return the proof that the tree of `new_size` extends the one of `old_size`.
+
+    Raises:
+        Refused: the log is not that long, or the sizes are the wrong way round.
+    """
+    _check_size(c, new_size)
+    if not 0 <= old_size <= new_size:
+        raise Refused(
+            f"a log of {new_size} does not extend one of {old_size}", rule="unknown-entry"
+        )
+    return _spans(c, merkle.consistency_spans(old_size, new_size))
+
+
+def _check_size(c: Connection, wanted: int) -> None:
+    if wanted > size(c):
+        raise Refused(f"the log has fewer than {wanted} entries", rule="unknown-entry")
+
+
+def _spans(c: Connection, spans: Iterable[tuple[int, int]]) -> list[bytes]:
+    covers = [merkle.cover(start, end) for start, end in spans]
+    found = iter(_hashes(c, [subtree for cover in covers for subtree in cover]))
+    return [merkle.fold([next(found) for _ in cover]) for cover in covers]
+
+
+def _hashes(c: Connection, subtrees: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Return the stored hashes of these subtrees, in this order."""
+    if not subtrees:
+        return []
+    each = (and_(nodes.c.level == level, nodes.c.idx == idx) for level, idx in subtrees)
+    rows = c.execute(select(nodes).where(or_(*each)))
+    found = {(row.level, row.idx): row.hash for row in rows}
+    try:
+        return [found[subtree] for subtree in subtrees]
+    except KeyError as missing:
+        raise Corrupt(
+            f"the tree has no node {missing}", todo="Run concilium-ledger verify."
+        ) from None

@@ -1,0 +1,145 @@
+"""Checkpoints in the database: signed by the log, kept by its copies, cosigned by the sites.
+
+The log never signs a head that does not extend the last one it signed. A copy never keeps one
+that is not the head of its own entries at that size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, insert, select
+
+from governance.ledger import checkpoint, founding, tree
+from governance.ledger.checkpoint import Checkpoint
+from governance.ledger.schema import checkpoints, cosignatures, keys
+from protos.errors import Corrupt, Refused
+from protos.words import KeyId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from governance.identity.keys import Signer
+
+
+def sign_checkpoint(c: Connection, key: Signer, origin: str) -> str:
+    """Sign the head of the log, store it and return the note; the same head is signed once.
+
+    Raises:
+        Refused: the key is not the log's, or the log is empty.
+        Corrupt: the head does not extend what was signed last; nothing is signed then.
+    """
+    if key.key_id != _ledger_key(c) or origin != founding.of_log(c).log.origin:
+        raise Refused("this is not the log's key and origin", rule="wrong-key")
+    size = tree.size(c)
+    head = Checkpoint(origin, size, tree.root(c, size))
+    last = c.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
+    if last is not None:
+        # Stops the log from signing two histories, whatever happened to its database.
+        if last.size > size or tree.root(c, last.size) != last.root:
+            raise Corrupt(
+                f"the log does not extend the checkpoint of size {last.size} that it signed",
+                todo="Run concilium-ledger verify; do not sign anything before.",
+                rule="history-rewritten",
+            )
+        if last.size == size:
+            return str(last.note)
+    note = checkpoint.sign(head, key)
+    c.execute(insert(checkpoints).values(size=size, root=head.root, note=note))
+    return note
+
+
+def add_checkpoint(c: Connection, note: str) -> Checkpoint:
+    """Keep a checkpoint of the log that this is a copy of; its own signature alone is kept.
+
+    1. The log's key, as this copy knows it, signed it. Stops a head that somebody made up.
+    2. This copy reaches it. Stops a head over entries that nobody saw.
+    3. Its root is that of the entries here. Stops a second history.
+
+    Raises:
+        PeerFault: the note cannot be read or 1 does not hold.
+        Refused: 2 or 3; the rule of 3 is `history-differs`.
+    """
+    # 1.
+    key = checkpoint.log_key(founding.of_log(c).log.origin, _ledger_key(c))
+    head = checkpoint.read(note, key)
+    # 2.
+    if head.size > tree.size(c):
+        raise Refused(f"this copy has fewer than {head.size} entries", rule="copy-too-short")
+    # 3.
+    if tree.root(c, head.size) != head.root:
+        raise Refused(
+            f"the log's checkpoint of size {head.size} is not over the entries of this copy",
+            rule="history-differs",
+        )
+    known = select(checkpoints.c.size).where(checkpoints.c.size == head.size)
+    if c.execute(known).first() is None:
+        own = checkpoint.only_by(note, key)
+        c.execute(insert(checkpoints).values(size=head.size, root=head.root, note=own))
+    return head
+
+
+def checkpoint_of(c: Connection, size: int) -> str | None:
+    """Return the checkpoint of a size with every cosignature known, or None."""
+    found = c.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).scalar()
+    if found is None:
+        return None
+    return checkpoint.with_cosignatures(found, cosigners(c, size).values())
+
+
+def latest_checkpoint(c: Connection) -> str | None:
+    """Return the latest checkpoint with every cosignature known, or None."""
+    newest = select(checkpoints.c.size).order_by(checkpoints.c.size.desc()).limit(1)
+    size = c.execute(newest).scalar()
+    return None if size is None else checkpoint_of(c, size)
+
+
+def add_cosignature(c: Connection, size: int, line: str, site: str) -> None:
+    """Store a site's cosignature; a second one of the same site and size changes nothing.
+
+    1. There is a checkpoint of this size. Stops a cosignature from waiting for a fork.
+    2. The site's agent key of today made it. Stops one witness from standing for another.
+
+    Raises:
+        Refused: 1, or the site has no agent key now.
+        PeerFault: 2.
+    """
+    found = c.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).scalar()
+    # 1.
+    if found is None:
+        raise Refused(f"there is no checkpoint of size {size}", rule="unknown-checkpoint")
+    # 2.
+    agent = _key(c, site, "agent")
+    if agent is None:
+        raise Refused(f"{site} has no agent key now", rule="key-not-enrolled")
+    witness = checkpoint.witness_key(founding.of_log(c).log.origin, site, agent)
+    checkpoint.cosignature(found, line, witness)
+    if site not in cosigners(c, size):
+        c.execute(insert(cosignatures).values(size=size, site=site, line=line))
+
+
+def cosigners(c: Connection, size: int) -> Mapping[str, str]:
+    """Return the sites that cosigned the checkpoint of a size, each with its line."""
+    rows = c.execute(
+        select(cosignatures.c.site, cosignatures.c.line)
+        .where(cosignatures.c.size == size)
+        .order_by(cosignatures.c.site)
+    )
+    return {row.site: row.line for row in rows}
+
+
+def _ledger_key(c: Connection) -> KeyId:
+    key = _key(c, "coordinator", "ledger")
+    if key is None:
+        raise Refused("the log is empty", rule="no-genesis")
+    return key
+
+
+def _key(c: Connection, name: str, usage: str) -> KeyId | None:
+    """Return the key that a name has for a usage now."""
+    key = c.execute(
+        select(keys.c.key_id).where(
+            keys.c.name == name, keys.c.usage == usage, keys.c.until_seq.is_(None)
+        )
+    ).scalar()
+    return None if key is None else KeyId(key)
