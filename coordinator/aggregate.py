@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Wide = NDArray[np.float64]
     Rule = Callable[[Floats, Iterator[Floats]], Wide]
+
+
+_SUMMED_BYTES: Final = 256 << 10
+"""How much of each update is summed at once: what float64 sums of it fit a core's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,7 @@ def _sum(
         for name in writer.names:
             flat = before[name].reshape(-1)
             flats = [delta[name].reshape(-1) for delta in deltas]
-            for part in chunks(flat.size):
+            for part in chunks(flat.size, size_bytes=_SUMMED_BYTES):
                 writer.append(_narrow(rule(flat[part], (delta[part] for delta in flats))))
         return writer.commit()
 
@@ -196,9 +200,13 @@ def _narrow(wide: Wide) -> Floats:
 
 
 def _squares(tensor: Floats) -> float:
-    """Return the sum of squares in float64, which no finite float32 overflows."""
+    """Return the sum of squares, in float64 where it does not fit float32."""
     flat, total = tensor.reshape(-1), 0.0
     for part in chunks(flat.size):
-        wide = flat[part].astype(np.float64)
-        total += float(np.dot(wide, wide))
+        with np.errstate(over="ignore", invalid="ignore"):
+            square = float(np.dot(flat[part], flat[part]))
+        if not math.isfinite(square):  # no finite float32 overflows the wider sum
+            wide = flat[part].astype(np.float64)
+            square = float(np.dot(wide, wide))
+        total += square
     return total

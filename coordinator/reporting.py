@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from coordinator.store import kept, record, roundbook
@@ -10,6 +11,8 @@ from governance.ledger import store as ledger
 from protos.words import PendingAct, RosterKey, SiteName, SiteStatus, StatusReport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
@@ -64,7 +67,8 @@ def _state(
     if paused:
         return f"paused: {paused}"
     if running is not None:
-        return f"round {running.round}, attempt {running.attempt}: {running.state}"
+        quality = _quality(connection, force)
+        return f"round {running.round}, attempt {running.attempt}: {running.state}{quality}"
     if force is not None:
         return "waits until enough sites are ready"
     if proposed is not None:
@@ -72,6 +76,13 @@ def _state(
     if record.agreement_digests(connection, "complete"):
         return "the agreement is complete"
     return "no agreement is proposed"
+
+
+def _quality(connection: Connection, force: Document | None) -> str:
+    """Say how good the global model was when it was last judged."""
+    history = json.loads(kept.note(connection, "history") or "[]")
+    gate = force.agreement.quality.accept_if if force else None
+    return f" (last {gate.metric} {history[-1]:.3f})" if history and gate else ""
 
 
 def _sites(
@@ -91,13 +102,13 @@ def _sites(
 def _site(
     base: Foundation,
     name: SiteName,
-    consents: dict[str, str] | object,
+    consents: Mapping[str, str],
     running: Running | None,
     *,
     revoked: bool,
 ) -> SiteStatus:
     session = base.sessions.of(name)
-    consent = consents.get(name, "not given") if isinstance(consents, dict) else ""
+    consent = consents.get(name, "not given")
     asked = None
     if running is not None:
         asked = running.evaluating.get(name) or running.training.get(name)

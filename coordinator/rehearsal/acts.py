@@ -113,7 +113,8 @@ def _consent(roles: Cast, name: str) -> list[str]:
 def train(stage: Stage, progress: Progress, console: Console) -> tuple[Ended, ...]:
     """Watch the rounds until the agreement is complete."""
     progress.step("Training: clipped, noised, over mutual TLS")
-    began, ended = time.monotonic(), []
+    began = time.monotonic()
+    ended: list[Ended] = []
     while True:
         stage.watch()
         try:
