@@ -21,8 +21,9 @@ def test_each_strategy_has_both_halves_under_one_name():
 
 def test_the_rules_load_without_torch_and_safetensors():
     modules = (
-        "site_agent.strategies, coordinator.strategies, coordinator.aggregate, coordinator.gate,"
-        " coordinator.rounds, coordinator.spool, governance.tensors, governance.figures"
+        "site_agent.strategies, coordinator.strategies, coordinator.aggregate,"
+        " coordinator.gate, coordinator.rounds, coordinator.spool, governance.tensors,"
+        " governance.figures"
     )
     late = "{'torch', 'opacus', 'safetensors', 'sklearn', 'grpc', 'sqlalchemy'}"
     code = f"import sys, {modules}; print({late} & set(sys.modules))"
