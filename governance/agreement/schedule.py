@@ -2,7 +2,8 @@
 
 A window is hours of some days in one time zone; it belongs to the day on which it begins, also
 where it goes over midnight; the same hour twice is a whole day. Hours are of the clock on the
-wall: a night on which the clock is set back has an hour more.
+wall: a night on which it is set back has an hour more. A time that comes twice that night, or
+never in spring, counts so that the window is the shorter.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _DAY_S: Final = 86_400
 
 def is_open(window: Window | None, now: datetime) -> bool:
     """Return whether a moment is inside the window; always where there is none."""
-    return window is None or _end_of_opening(window, now) is not None
+    return window is None or _end_of_opening(window, now.astimezone(UTC)) is not None
 
 
 def may_open(window: Window | None, now: datetime, deadline_s: int) -> bool:
@@ -36,6 +37,9 @@ def may_open(window: Window | None, now: datetime, deadline_s: int) -> bool:
     """
     if window is None:
         return True
+    now = now.astimezone(
+        UTC
+    )  # a zone's own times add and compare as its clock on the wall does
     needed = now + timedelta(seconds=deadline_s)
     end = _end_of_opening(window, now)
     while end is not None and end < needed:
@@ -49,8 +53,9 @@ def next_opening(window: Window | None, now: datetime, deadline_s: int = 0) -> d
 
     None when no opening of the window is as long as the deadline.
     """
+    now = now.astimezone(UTC)
     if may_open(window, now, deadline_s):
-        return now.astimezone(UTC)
+        return now
     assert window is not None
     for start, _ in _openings(window, now, days=15):
         if start >= now and may_open(window, start, deadline_s):
@@ -103,13 +108,16 @@ def _openings(
         day = today + timedelta(days=offset)
         if _DAYS[day.weekday()] in window.days:
             last = day if window.to > window.from_ else day + timedelta(days=1)
-            yield _instant(day, window.from_, zone), _instant(last, window.to, zone)
+            _, start = _instants(day, window.from_, zone)
+            end, _ = _instants(last, window.to, zone)
+            yield start, end
 
 
-def _instant(day: date, clock: str, zone: ZoneInfo) -> datetime:
-    """Return when a wall clock shows this: the first time of two, the later side of a gap."""
+def _instants(day: date, clock: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the earlier and the later instant at which a clock may be said to show this."""
     at = datetime.combine(day, time.fromisoformat(clock), tzinfo=zone)
-    return at.astimezone(UTC)
+    first, second = sorted(at.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first, second
 
 
 def _clock(text: str) -> int:
