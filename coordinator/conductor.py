@@ -276,6 +276,7 @@ class Conductor:
             return chores
 
         await onward.do(self.base, await self._write(change))
+        await onward.check_files(self.base)
         await self._door()
 
     async def _onward(self) -> float:

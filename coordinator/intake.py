@@ -13,8 +13,8 @@ import structlog
 
 from coordinator import campaign
 from coordinator.rounds import Event
-from coordinator.store import roundbook
-from governance import statements
+from coordinator.store import record, roundbook
+from governance import figures, statements
 from governance.ledger import store as ledger
 from governance.ledger.kinds import KINDS, Carrier
 from protos.errors import PeerFault, Refused
@@ -76,6 +76,9 @@ def _append(
     # 3. It speaks of a task that this site was given. Stops invented rounds.
     if statement.kind in _OF_A_TASK:
         _check_task(connection, site, statement)
+    # 4. Its figures can be read. Stops a text that the gate would stumble over for ever.
+    if statement.kind == "evaluation-made":
+        _check_figures(connection, statement, sent)
     return ledger.append(
         connection, statement, received_at=base.now(), disclosures=sent.disclosures
     )
@@ -88,6 +91,16 @@ def _check_task(connection: Connection, site: SiteName, statement: Statement) ->
             f"{site} was given no task in round {round_}, attempt {attempt}",
             rule="no-such-task",
         )
+
+
+def _check_figures(connection: Connection, statement: Statement, sent: StatementSent) -> None:
+    told = [d.value for d in sent.disclosures if d.label == "figures"]
+    if len(told) != 1:
+        raise PeerFault("an evaluation comes with its figures", rule="bad-figures")
+    document = record.read_document(connection, str(statement.body["agreement"]))
+    kind = document.agreement.data.target.kind if document else ""
+    if figures.from_json(told[0]).kind != kind:
+        raise PeerFault("the figures are of another kind of target", rule="bad-figures")
 
 
 def _evaluated(connection: Connection, site: SiteName, statement: Statement) -> Event | None:

@@ -13,7 +13,7 @@ from coordinator.rounds import Event, State, due, may_judge, next_wakeup
 from coordinator.store import kept, outbox, record, roundbook
 from governance.agreement.schedule import may_open, next_opening, stop_reached
 from governance.figures import from_json
-from governance.tensors import write
+from governance.tensors import verify, write
 from protos.errors import Corrupt, PeerFault, Refused
 from protos.words import AgreementState, FinalModel, SiteName
 
@@ -56,6 +56,25 @@ async def do(base: Foundation, chores: Chores) -> None:
         await asyncio.to_thread(base.spool.delete_attempt, round_, attempt)
     for site, round_, attempt in chores.updates_withdrawn:
         await asyncio.to_thread(base.spool.delete, site, round_, attempt)
+
+
+async def check_files(base: Foundation) -> None:
+    """After a restart: files that no longer match their names end the round at work."""
+    running, _ = await base.store.read(_at_work)
+    if running is None:
+        return
+    try:
+        await asyncio.to_thread(_verify_files, base, running)
+    except Corrupt as problem:
+        _log.error("file-corrupt", what=str(problem))
+        await _happen(base, Event.INTEGRITY)
+
+
+def _verify_files(base: Foundation, running: Running) -> None:
+    verify(base.model_path(running.model.digest))
+    for site, asked in running.training.items():
+        if asked.state == "in":
+            verify(base.spool.whole(site, running.round, running.attempt))
 
 
 async def wait_s(base: Foundation) -> float:
