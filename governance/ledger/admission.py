@@ -7,9 +7,10 @@ coordinator admits, every hospital's copy admits the same again, and so does a r
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, or_, select
 
 from governance import statements
 from governance.identity import names
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from protos.words import KeyId
 
 AHEAD_LIMIT: Final = timedelta(minutes=5)
-
-_KEYS: Final = (
-    select(keys, revocations.c.seq.label("revoked_seq"))
-    .outerjoin(revocations, revocations.c.name == keys.c.name)
-    .where(keys.c.key_id.in_(bindparam("wanted", expanding=True)))
-)
 
 
 def admit(c: Connection, e: Entry, *, founded: Founding, chain: Chain) -> Kind:
@@ -98,12 +93,24 @@ def _known_keys(c: Connection, statement: Statement) -> dict[str, Mapping[str, A
     }
     wanted = [key for key in statement.signatures if key not in known]
     if wanted:
-        rows = c.execute(_KEYS, {"wanted": wanted}).mappings()
+        rows = c.execute(
+            _keys(len(wanted)), {f"key{place}": key for place, key in enumerate(wanted)}
+        ).mappings()
         known |= {row["key_id"]: _current(dict(row)) for row in rows}
     for key in wanted:
         if key not in known:
             raise Refused(f"the key {key} is not enrolled", rule="key-not-enrolled")
     return known
+
+
+@lru_cache(maxsize=32)
+def _keys(count: int) -> Select[Any]:
+    each = (keys.c.key_id == bindparam(f"key{place}") for place in range(count))
+    return (
+        select(keys, revocations.c.seq.label("revoked_seq"))
+        .outerjoin(revocations, revocations.c.name == keys.c.name)
+        .where(or_(*each))
+    )
 
 
 def _current(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from governance import statements
 from governance.ledger import admission, founding, merkle, project_consents, schema, tree
@@ -64,16 +64,25 @@ _T: Final = schema.entries
 _PAGE: Final = 500
 _INSERT: Final = insert(_T)
 _INSERT_DISCLOSURE: Final = insert(schema.disclosures)
-_FIRST: Final = select(_T.c.leaf_hash).where(_T.c.seq == 0).scalar_subquery()
-_LAST: Final = (
-    select(_T.c.seq, _T.c.received_at, _FIRST.label("first")).order_by(_T.c.seq.desc()).limit(1)
-)
 _CHAIN: Final = (
     select(_T.c.counter, _T.c.statement)
     .where(_T.c.signer == bindparam("signer"))
     .order_by(_T.c.counter.desc())
     .limit(1)
 )
+_FIRST: Final = select(_T.c.leaf_hash).where(_T.c.seq == 0)
+_LAST: Final = (
+    select(
+        _T.c.seq,
+        _T.c.received_at,
+        _FIRST.scalar_subquery().label("first"),
+        _CHAIN.with_only_columns(_T.c.counter).scalar_subquery().label("counter"),
+        _CHAIN.with_only_columns(_T.c.statement).scalar_subquery().label("previous"),
+    )
+    .order_by(_T.c.seq.desc())
+    .limit(1)
+)
+"""Where the log ends and where a signer's chain does: all that an append must know, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +119,21 @@ def append(
     Raises:
         Refused: naming the first rule that it breaks.
     """
-    last = c.execute(_LAST).first()
-    chain = chain_of(c, statement.key)
+    last = c.execute(_LAST, {"signer": statement.key}).first()
+    if last is None:
+        e = Entry(0, received_at, statement)
+        found = founding.founding(statement.envelope)
+        _admit(c, e, founded=found, chain=Chain.START, told=disclosures)
+        return 0
+    chain = Chain(last.counter, Digest(last.previous)) if last.counter else Chain.START
     if statement.counter <= chain.counter:
         known = c.execute(select(_T.c.seq).where(_T.c.statement == statement.digest))
         seq: int | None = known.scalar()
         if seq is not None:
             return seq
-    if last is None:
-        e, founded = Entry(0, received_at, statement), founding.founding(statement.envelope)
-    else:
-        moment = max(received_at, parse_time(last.received_at))
-        e, founded = Entry(last.seq + 1, moment, statement), founding.of_log(c, last.first)
-    _admit(c, e, founded=founded, chain=chain, told=disclosures)
+    e = Entry(last.seq + 1, max(received_at, parse_time(last.received_at)), statement)
+    found = founding.of_log(c, last.first)
+    _admit(c, e, founded=found, chain=chain, told=disclosures)
     return e.seq
 
 
@@ -135,8 +146,9 @@ def append_mirrored(c: Connection, records: Iterable[EntryRecord]) -> int:
         PeerFault: an entry is not the next one, is another than before, or is dated back.
         Refused: an entry breaks a rule of admission.
     """
-    last = c.execute(_LAST).first()
-    size, latest = (0, "") if last is None else (last.seq + 1, last.received_at)
+    size = size_of(c)
+    newest = select(_T.c.received_at).where(_T.c.seq == size - 1)
+    latest = c.execute(newest).scalar() or ""
     count = 0
     for record in records:
         if record.seq < size:
@@ -190,8 +202,8 @@ def _check_same(c: Connection, record: EntryRecord) -> None:
 
 def size_of(c: Connection) -> int:
     """Return how many entries there are."""
-    last = c.execute(_LAST).first()
-    return 0 if last is None else int(last.seq) + 1
+    last = c.execute(select(func.max(_T.c.seq))).scalar()
+    return 0 if last is None else int(last) + 1
 
 
 def head(c: Connection) -> Head:

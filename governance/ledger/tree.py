@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, and_, insert, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, insert, or_, select
 
 from governance.ledger import merkle
 from governance.ledger.schema import nodes
@@ -79,8 +80,12 @@ def _hashes(c: Connection, subtrees: Sequence[tuple[int, int]]) -> list[bytes]:
     """Return the stored hashes of these subtrees, in this order."""
     if not subtrees:
         return []
-    each = (and_(nodes.c.level == level, nodes.c.idx == idx) for level, idx in subtrees)
-    rows = c.execute(select(nodes).where(or_(*each)))
+    wanted = {
+        f"{name}{place}": value
+        for place, subtree in enumerate(subtrees)
+        for name, value in zip(("level", "idx"), subtree, strict=True)
+    }
+    rows = c.execute(_each(len(subtrees)), wanted)
     found = {(row.level, row.idx): row.hash for row in rows}
     try:
         return [found[subtree] for subtree in subtrees]
@@ -88,3 +93,15 @@ def _hashes(c: Connection, subtrees: Sequence[tuple[int, int]]) -> list[bytes]:
         raise Corrupt(
             f"the tree has no node {missing}", todo="Run concilium-ledger verify."
         ) from None
+
+
+@lru_cache(maxsize=128)
+def _each(count: int) -> Select[tuple[int, int, bytes]]:
+    """Return the question for so many nodes; SQLite scans for an IN, and not for an OR."""
+    same = (
+        and_(
+            nodes.c.level == bindparam(f"level{place}"), nodes.c.idx == bindparam(f"idx{place}")
+        )
+        for place in range(count)
+    )
+    return select(nodes.c.level, nodes.c.idx, nodes.c.hash).where(or_(*same))
