@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOADER = "poisson"
 UNIT = "patient"
-_MOST_STEPS = 10_000_000
+_MOST_STEPS = 10**12
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,16 @@ def test_little_noise_is_accounted_and_not_undercounted():
     assert strong < weak < math.inf
 
 
+@pytest.mark.parametrize("steps", [1_000_000, 10_000_000])
+def test_hopeless_release_costs_more_than_any_cap_and_no_memory(steps):
+    assert 1000 < epsilon([Release(1.0, 0.3, steps)], 1e-5) < math.inf
+    assert 1000 < epsilon([Release(0.9, 0.5, steps)], 1e-5) < math.inf
+
+
+def test_many_steps_of_a_small_rate_are_accounted_as_closely_as_others():
+    assert epsilon([Release(0.001, 1.0, 10_000_000)], 1e-5) == pytest.approx(25.6, abs=0.1)
+
+
 @pytest.mark.parametrize("delta", [0.0, 1.0, -1e-5])
 def test_delta_outside_its_range_is_refused(delta):
     with pytest.raises(ValueError, match="δ"):
@@ -113,3 +123,7 @@ def test_unfittable_target_says_what_is_possible():
 )
 def test_epsilon_is_written_rounded_up(value, text):
     assert format_epsilon(value) == text
+
+
+def test_release_that_costs_next_to_nothing_fits_as_often_as_anybody_asks():
+    assert rounds_within(Release(1e-6, 100.0, 20), cap=8.0, delta=1e-5) == 1_000_000
