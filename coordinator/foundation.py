@@ -20,7 +20,7 @@ from governance.identity.certificate import authenticate
 from governance.identity.revocation import Revocations
 from governance.settings import load_coordinator
 from governance.tensors import path_of
-from protos.errors import Refused
+from protos.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ class Foundation:
     chronicle: Chronicle
     store: Store
     spool: Spool
+    held: Hold
     sessions: Sessions = field(default_factory=Sessions)
     revocations: Revocations = field(default_factory=Revocations)
     heartbeat_s: float = HEARTBEAT_S
@@ -57,8 +58,12 @@ class Foundation:
         settings = load_coordinator(folder / "coordinator.yaml")
         authority = Authority.load(folder)
         (folder / "state" / "models").mkdir(parents=True, exist_ok=True)
-        _hold(folder / "state" / "coordinator.pid")
-        store = Store.open(settings.database)
+        held = Hold(folder / "state" / "coordinator.pid")
+        try:
+            store = Store.open(settings.database)
+        except Unavailable:
+            held.release()
+            raise
         chronicle = Chronicle(authority.log, authority.ledger_key(), authority.issuing_key)
         quota = settings.spool.quota_per_site
         base = cls(
@@ -68,9 +73,20 @@ class Foundation:
             chronicle=chronicle,
             store=store,
             spool=Spool(settings.spool.folder, quota_bytes=quota),
+            held=held,
         )
         base.bar(store.write_now(record.revoked))
         return base
+
+    def close_now(self) -> None:
+        """Close the database and let the folder go, without an event loop."""
+        self.store.close_now()
+        self.held.release()
+
+    async def close(self) -> None:
+        """Finish what is being written, close the database and let the folder go."""
+        await self.store.close()
+        self.held.release()
 
     @property
     def federation(self) -> str:
@@ -124,19 +140,29 @@ class Foundation:
             self.revocations = self.revocations.revoke(name, (), ())
 
 
-def _hold(path: Path) -> None:
-    """Hold the folder for this process alone; the lock ends with the process."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(handle, 20).decode(errors="replace").strip() or "?"
-        os.close(handle)
-        raise Refused(
-            f"another coordinator (process {holder}) runs on this folder",
-            where=str(path.parent.parent),
-            todo="Stop it first, or work with it: concilium-coordinator status",
-            rule="store-in-use",
-        ) from None
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
+class Hold:
+    """A folder held for this process alone; the lock ends with the process at the latest.
+
+    Raises:
+        Refused: another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._handle, 20).decode(errors="replace").strip() or "?"
+            self.release()
+            raise Refused(
+                f"another coordinator (process {holder}) runs on this folder",
+                where=str(path.parent.parent),
+                todo="Stop it first, or work with it: concilium-coordinator status",
+                rule="store-in-use",
+            ) from None
+        os.ftruncate(self._handle, 0)
+        os.write(self._handle, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Let it go."""
+        os.close(self._handle)

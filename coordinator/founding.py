@@ -83,7 +83,7 @@ def found(folder: Path, outline: Outline, *, passphrase: bytes, now: datetime) -
     base = Foundation.open(folder)
     base.store.write_now(lambda c: _begin_log(base, c, now))
     _first_operator(base, outline.operator, now)
-    base.store.close_now()
+    base.close_now()
     return authority.root_fingerprint
 
 
@@ -120,7 +120,7 @@ def rotate(folder: Path, which: str, *, passphrase: bytes, now: datetime) -> Non
         ledger.append(connection, statements.read(envelope), received_at=now)
 
     base.store.write_now(change)
-    base.store.close_now()
+    base.close_now()
 
 
 def _begin_log(base: Foundation, connection: Connection, now: datetime) -> None:

@@ -40,20 +40,34 @@ _OPTIONS: Final = [
 def serve(folder: Path) -> None:
     """Serve a coordinator's folder until SIGINT or SIGTERM."""
     starting.log_to_stderr()
-    base = Foundation.open(folder)
-    base.store.write_now(lambda c: starting.say_started(base, c))
-    asyncio.run(_serve(base))
+    asyncio.run(_serve_until_signalled(Foundation.open(folder)))
 
 
-async def _serve(base: Foundation) -> None:
+async def _serve_until_signalled(base: Foundation) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, stop.set)
+    await serve_until(base, stop)
+
+
+async def serve_until(base: Foundation, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then say goodbye to everybody and close what is open.
+
+    Raises:
+        Unavailable: a port is taken.
+    """
+    try:
+        await _serve(base, stop)
+    finally:
+        await base.close()
+
+
+async def _serve(base: Foundation, stop: asyncio.Event) -> None:
     conductor = Conductor(base)
     server, guard = make_server(conductor)
-    credentials = _server_only_credentials(base)
-    door = Door(conductor, _enrolment(base), credentials)
+    await base.store.write(lambda c: starting.say_started(base, c))
+    door = Door(conductor, _enrolment(base), _server_only_credentials(base))
     conductor.on_revoked = guard.end_calls_of
     conductor.on_invitation = door.set_open
     await server.start()
@@ -68,7 +82,6 @@ async def _serve(base: Foundation) -> None:
     work.cancel()
     results = await asyncio.gather(work, return_exceptions=True)
     stopping.cancel()
-    await base.store.close()
     for result in results:
         if isinstance(result, Exception):
             raise result
