@@ -1,0 +1,366 @@
+"""Every field of every message: its limit, a value just inside and one just outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+
+from protos.codec import fields
+from protos.concilium.v1 import (
+    audit_pb2,
+    enrolment_pb2,
+    federation_pb2,
+    operator_pb2,
+    words_pb2,
+)
+from protos.errors import PeerFault
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+HEX: Final = "0123456789abcdef" * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a field may be and may not be, and how many of it."""
+
+    inside: tuple[Any, ...]
+    outside: tuple[Any, ...] = ()
+    count: int = 0
+
+
+def whole(least: int = 0, most: int = 1 << 40) -> Limit:
+    below = (least - 1,) if least else ()
+    return Limit((least, most), (*below, most + 1))
+
+
+def octets(least: int, most: int, *, count: int = 0) -> Limit:
+    below = (bytes(least - 1),) if least else ()
+    return Limit((bytes(least), bytes(most)), (*below, bytes(most + 1)), count)
+
+
+def text(least: int, most: int, *, count: int = 0) -> Limit:
+    below = ("é" * (least - 1),) if least else ()
+    return Limit(
+        ("é" * least, "é" * most, "a\n\tb"[:most]),
+        (*below, "é" * (most + 1), "a\0b", "a\x1b[2Jb", "a\x7fb", "a\x9bb"),
+        count,
+    )
+
+
+def line(most: int, *, count: int = 0) -> Limit:
+    return Limit(
+        ("", "é" * most), ("é" * (most + 1), "a\nb", "a\rb", "a\x1bb", "a\x85b"), count
+    )
+
+
+DIGEST: Final = Limit(
+    (HEX,), ("", HEX[1:], HEX + "0", HEX.upper(), HEX[1:] + "g", HEX[1:] + "\n", HEX + "\n")
+)
+MAYBE_DIGEST: Final = Limit(("", *DIGEST.inside), DIGEST.outside[1:])
+KEYS: Final = Limit(
+    (f"ed25519:{HEX}", f"x509:{HEX}"),
+    ("", HEX, f"rsa:{HEX}", f"ed25519:{HEX[1:]}", f"ed25519:{HEX}0", f"x509:{HEX}\n"),
+    count=16,
+)
+NAME: Final = Limit(
+    ("a", "0", "north-general", "n" * 63),
+    ("", "n" * 64, "North", "-north", "north-", "north_general", "north\n", "nörth", "n/th"),
+)
+RULE: Final = Limit(
+    ("", "r", "no-consent", "r" * 64), ("r" * 65, "No-consent", "-no", "no-", "no consent")
+)
+TASK: Final = Limit(("3/1/train", "t" * 200), ("", "t" * 201, "/3", "T3", "3 1", "3\n"))
+MAYBE_TASK: Final = Limit(("", *TASK.inside), TASK.outside[1:])
+TIME: Final = Limit(
+    ("2026-11-21T10:46:00.000000Z", "2026-11-21T10:46:00Z", "0001-01-01T00:00:00Z"),
+    (
+        *("", "Z", "yesterday", "2026-11-21", "2026-11-21Z", "2026-W47-6T10:46:00Z"),
+        *("2026-11-21T10:46:00", "2026-11-21T10:46:00+00:00", "2026-11-21T10:46:00+01:00Z"),
+        *("2026-11-21T24:46:00Z", "2026-02-29T10:46:00Z", "20261121T104600Z"),
+        *("2026-11-21x10:46:00Z", "2026-11-21T10:46:00Z\n", "2026-11-21T10:46Z"),
+    ),
+)
+BEAT: Final = Limit(
+    (1e-9, 20.0, 3600.0),
+    (0.0, -1.0, 3600.0000001, float("nan"), float("inf"), float("-inf")),
+)
+FLAG: Final = Limit((False, True))
+UINT32: Final = Limit((0, (1 << 32) - 1))
+ENVELOPE: Final = octets(2, 64 * KIB)
+DOCUMENT: Final = octets(0, MIB)
+NODES: Final = octets(32, 32, count=64)
+
+LIMITS: Final = {
+    "FromSite.seq": whole(),
+    "FromSite.ack": whole(),
+    "ToSite.seq": whole(),
+    "ToSite.ack": whole(),
+    "BlobRef.digest": DIGEST,
+    "BlobRef.size": whole(),
+    "Disclosure.label": text(1, 64),
+    "Disclosure.salt": octets(32, 32),
+    "Disclosure.value": text(0, 64 * KIB),
+    "Hello.protocol_lowest": whole(most=1000),
+    "Hello.protocol_highest": whole(most=1000),
+    "Hello.software": line(100),
+    "Hello.models": line(200, count=64),
+    "Hello.cosigned_size": whole(),
+    "Hello.clock": TIME,
+    "Welcome.protocol": whole(1, 1000),
+    "Welcome.heartbeat_s": BEAT,
+    "Welcome.message_limit_bytes": Limit((1, (1 << 32) - 1), (0,)),
+    "Welcome.clock": TIME,
+    "Heartbeat.task": MAYBE_TASK,
+    "Heartbeat.steps_done": UINT32,
+    "TaskAnswer.task": TASK,
+    "TaskAnswer.accepted": FLAG,
+    "TaskAnswer.rule": RULE,
+    "StatementSent.envelope": ENVELOPE,
+    "StatementSent.disclosures": Limit((), count=32),
+    "StatementReceipt.statement": DIGEST,
+    "StatementReceipt.accepted": FLAG,
+    "StatementReceipt.seq": whole(),
+    "StatementReceipt.rule": RULE,
+    "StatementReceipt.sentence": text(0, 2000),
+    "CosignatureSent.size": whole(1),
+    "CosignatureSent.line": line(1000),
+    "CertificateRequest.csr": octets(0, 32 * KIB),
+    "CertificateRequest.proof": octets(0, 64 * KIB),
+    "CertificateIssued.chain": octets(1, 32 * KIB),
+    "Proposal.document": octets(2, MIB),
+    "AgreementState.agreement": DIGEST,
+    "AgreementState.state": RULE,
+    "Task.task": TASK,
+    "Task.kind": Limit((1, 2), (0, 3, -1, (1 << 31) - 1)),
+    "Task.round": whole(1),
+    "Task.attempt": whole(1, 1000),
+    "Task.agreement": DIGEST,
+    "Task.deadline": TIME,
+    "Cancel.task": TASK,
+    "Cancel.rule": RULE,
+    "CheckpointSent.note": text(1, 64 * KIB),
+    "CheckpointSent.from_size": whole(),
+    "CheckpointSent.consistency": NODES,
+    "CheckpointSent.predecessor": text(0, 64 * KIB),
+    "FinalModel.agreement": DIGEST,
+    "Goodbye.rule": RULE,
+    "Goodbye.sentence": text(0, 2000),
+    "DownloadRequest.digest": DIGEST,
+    "DownloadRequest.offset": whole(),
+    "Chunk.data": octets(1, MIB),
+    "UploadRef.round": whole(1),
+    "UploadRef.attempt": whole(1, 1000),
+    "UploadRef.digest": DIGEST,
+    "UploadRef.size": whole(1),
+    "UploadOffset.offset": whole(),
+    "UploadOffset.complete": FLAG,
+    "UploadPart.chunk": octets(1, MIB),
+    "UploadHeader.offset": whole(),
+    "UploadHeader.statement": ENVELOPE,
+    "Receipt.digest": DIGEST,
+    "Receipt.seq": whole(),
+    "EnrolRequest.secret": octets(32, 32),
+    "EnrolRequest.csr": octets(1, 32 * KIB),
+    "EnrolRequest.statement": ENVELOPE,
+    "EnrolRequest.clock": TIME,
+    "Enrolled.chain": octets(1, 32 * KIB),
+    "Enrolled.root": octets(1, 32 * KIB),
+    "Enrolled.ledger_key": line(500),
+    "OperatorAct.envelope": ENVELOPE,
+    "OperatorAct.disclosures": Limit((), count=32),
+    "OperatorAct.document": DOCUMENT,
+    "OperatorActed.pending": FLAG,
+    "OperatorActed.seq": whole(),
+    "OperatorActed.result": text(0, 2000),
+    "StatusReport.federation": line(1000),
+    "StatusReport.state": line(1000),
+    "StatusReport.agreement": MAYBE_DIGEST,
+    "StatusReport.proposed": MAYBE_DIGEST,
+    "StatusReport.round": whole(),
+    "StatusReport.attempt": UINT32,
+    "StatusReport.round_state": line(1000),
+    "StatusReport.sites": Limit((), count=1000),
+    "StatusReport.enrolled": Limit((), count=1000),
+    "StatusReport.pending": Limit((), count=1000),
+    "StatusReport.operator_counter": whole(),
+    "StatusReport.operator_previous": DIGEST,
+    "StatusReport.ledger_size": whole(),
+    "StatusReport.root": DIGEST,
+    "StatusReport.rounds_committed": whole(),
+    "StatusReport.rounds_planned": whole(),
+    "StatusReport.document": DOCUMENT,
+    "SiteStatus.name": NAME,
+    "SiteStatus.connected": FLAG,
+    "SiteStatus.consent": line(1000),
+    "SiteStatus.doing": line(1000),
+    "SiteStatus.waiting_for": line(1000),
+    "SiteStatus.steps_done": UINT32,
+    "RosterKey.name": NAME,
+    "RosterKey.role": line(20),
+    "RosterKey.keys": KEYS,
+    "PendingAct.digest": DIGEST,
+    "PendingAct.act": line(1000),
+    "PendingAct.by": line(1000),
+    "PendingAct.envelope": octets(0, 64 * KIB),
+    "EntryBatch.entries": Limit((), count=1000),
+    "EntryRecord.seq": whole(),
+    "EntryRecord.received_at": line(40),
+    "EntryRecord.envelope": ENVELOPE,
+    "EntryRecord.disclosures": Limit((), count=32),
+    "EntriesRequest.since": whole(),
+    "EntriesRequest.until": whole(),
+    "CheckpointNote.note": text(0, 64 * KIB),
+    "ConsistencyRequest.from_size": whole(),
+    "ConsistencyRequest.to_size": whole(),
+    "ConsistencyProof.hashes": NODES,
+}
+"""By message and field; a field of the .proto files without a row fails every test below."""
+
+OPTIONAL: Final = {"Task.state"}
+
+
+def row(field) -> Limit:
+    key = f"{field.containing_type.name}.{field.name}"
+    return Limit(()) if field.message_type and not field.is_repeated else LIMITS[key]
+
+
+def fit(message, *, branch: str = ""):
+    """Set each field to the least that fits; of a union `branch`, or its first."""
+    for field in message.DESCRIPTOR.fields:
+        members = [member.name for member in getattr(field.containing_oneof, "fields", ())]
+        chosen = branch if branch in members else next(iter(members), field.name)
+        if field.is_repeated or field.name != chosen:
+            continue
+        if field.message_type:
+            fit(getattr(message, field.name)).SetInParent()
+        else:
+            setattr(message, field.name, row(field).inside[0])
+    return message
+
+
+def reach(message, path: tuple[str, ...]):
+    """Fit each message along the path, and return the one that holds its last field."""
+    for name in path[:-1]:
+        inner = getattr(fit(message, branch=name), name)
+        message = inner.add() if hasattr(inner, "add") else inner
+    return fit(message, branch=path[-1])
+
+
+def cases(descriptor, path: tuple[str, ...] = ()):
+    """Return each field's path with what must be taken there and what must be refused."""
+    for field in descriptor.fields:
+        here, limit, inner = (*path, field.name), row(field), field.message_type
+        if inner:
+            yield from cases(inner, here)
+        if field.is_repeated:
+            one = fit(inner._concrete_class()) if inner else limit.inside[0]
+            yield here, [[], [one] * limit.count], [[one] * (limit.count + 1)]
+        if not inner:
+            many = field.is_repeated
+            inside = [[value] if many else value for value in limit.inside]
+            yield here, inside, [[value] if many else value for value in limit.outside]
+
+
+def parts(descriptor, path: tuple[str, ...] = ()):
+    """Return the path of each message inside another that is neither a list nor a union."""
+    for field in descriptor.fields:
+        if field.message_type:
+            here = (*path, field.name)
+            yield from parts(field.message_type, here)
+            if not field.is_repeated and not field.containing_oneof:
+                yield here
+
+
+def refusal(door, message) -> str:
+    """Return what the door says against the message, or nothing when it lets it in."""
+    try:
+        door.enter(door.message.FromString(message.SerializeToString()))
+    except PeerFault as fault:
+        return f"{fault.rule}: {fault.what}"
+    return ""
+
+
+def named(field: str, what: str) -> bool:
+    return what.startswith("malformed-message: ") and field in what
+
+
+def with_value(door, path, value):
+    message = door.message()
+    holder = reach(message, path)
+    if isinstance(value, list):
+        getattr(holder, path[-1]).extend(value)
+    else:
+        setattr(holder, path[-1], value)
+    return message
+
+
+def test_what_is_just_inside_a_limit_is_taken(door):
+    refused = [
+        f"{'.'.join(path)} = {value!r:.60}: {what}"
+        for path, inside, _ in cases(door.message.DESCRIPTOR)
+        for value in inside
+        if (what := refusal(door, with_value(door, path, value)))
+    ]
+    assert not refused
+
+
+def test_what_is_just_outside_a_limit_is_refused_by_the_field_s_name(door):
+    taken = [
+        f"{'.'.join(path)} = {value!r:.60}: {what or 'taken'}"
+        for path, _, outside in cases(door.message.DESCRIPTOR)
+        for value in outside
+        if not named(path[-1], what := refusal(door, with_value(door, path, value)))
+    ]
+    assert not taken
+
+
+def test_a_part_that_must_be_there_is_refused_when_it_is_not(door):
+    for path in parts(door.message.DESCRIPTOR):
+        message = door.message()
+        holder = reach(message, path)
+        holder.ClearField(path[-1])
+        optional = f"{holder.DESCRIPTOR.name}.{path[-1]}" in OPTIONAL
+        assert bool(refusal(door, message)) is not optional, path
+
+
+def test_a_union_without_a_member_is_refused(door):
+    if door.message.DESCRIPTOR.oneofs:
+        with pytest.raises(PeerFault):
+            door.enter(door.message())
+
+
+def test_a_union_of_a_later_version_is_refused(door):
+    later = b"\xfa\x01\x02\x08\x01"  # field 31, a message that this version does not know
+    if door.message.DESCRIPTOR.oneofs:
+        with pytest.raises(PeerFault):
+            door.enter(door.message.FromString(later))
+
+
+def test_the_limits_are_those_of_this_version_of_the_protocol():
+    assert {name: value for name, value in vars(fields).items() if type(value) is int} == {
+        "ENVELOPE_BYTES": 64 * KIB,
+        "DOCUMENT_BYTES": MIB,
+        "CERTIFICATE_BYTES": 32 * KIB,
+        "CHUNK_BYTES": MIB,
+        "NOTE_CHARS": 64 * KIB,
+        "DISCLOSURES": 32,
+        "DISCLOSURE_CHARS": 64 * KIB,
+        "SENTENCE_CHARS": 2000,
+        "NAME_CHARS": 63,
+        "PROOF_HASHES": 64,
+        "FILE_BYTES": 1 << 40,
+        "COUNT": 1 << 40,
+    }
+
+
+def test_each_row_is_of_a_field_that_there_is():
+    known = {
+        f"{message.name}.{field.name}"
+        for file in (audit_pb2, enrolment_pb2, federation_pb2, operator_pb2, words_pb2)
+        for message in file.DESCRIPTOR.message_types_by_name.values()
+        for field in message.fields
+    }
+    assert set(LIMITS) <= known
