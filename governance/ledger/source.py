@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, event, inspect, select
+from sqlalchemy import column, create_engine, event, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -31,7 +31,7 @@ from protos.words import Disclosure
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy import ColumnClause, Connection, Engine, Select, Table
 
 ENTRIES: Final = "entries.jsonl"
 DISCLOSURES: Final = "disclosures.jsonl"
@@ -58,10 +58,14 @@ class HeldEntry:
 
 @dataclass(frozen=True, slots=True)
 class HeldCheckpoint:
-    """A checkpoint as it lies there; `lines` are (site, signature line) of its witnesses."""
+    """A checkpoint as it lies there; `lines` are (site, signature line) of its witnesses.
+
+    `stored` is the size and root that its table says, if it lies in one.
+    """
 
     note: str
     lines: tuple[tuple[str, str], ...] = ()
+    stored: tuple[object, object] | None = None
 
 
 class Source(Protocol):
@@ -92,28 +96,32 @@ class Database:
 
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in order, from a seq on."""
-        wanted = select(entries).where(entries.c.seq >= since).order_by(entries.c.seq)
-        for row in self.connection.execute(wanted, execution_options=_STREAM):
-            held = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-            yield HeldEntry(
-                held.pop("seq"), held.pop("received_at"), bytes(held.pop("envelope")), held
-            )
+        wanted = _as_is(entries).where(entries.c.seq >= since).order_by(entries.c.seq)
+        for row in self.connection.execute(wanted, execution_options=_STREAM).mappings():
+            held = dict(row)
+            seq, received = held.pop("seq"), str(held.pop("received_at"))
+            yield HeldEntry(seq, received, _octets(held.pop("envelope")), held)
 
     def disclosures(self) -> Iterator[tuple[int, Disclosure]]:
         """Return the values that are still disclosed, with the seq that commits to each."""
-        wanted = select(disclosures).order_by(disclosures.c.seq, disclosures.c.label)
+        wanted = _as_is(disclosures).order_by(disclosures.c.seq, disclosures.c.label)
         for row in self.connection.execute(wanted, execution_options=_STREAM):
-            yield row.seq, Disclosure(row.label, bytes(row.salt), row.value)
+            yield row.seq, Disclosure(str(row.label), _octets(row.salt), str(row.value))
 
     def checkpoints(self) -> list[HeldCheckpoint]:
         """Return every checkpoint there is, by its column `size`."""
         lines: dict[int, list[tuple[str, str]]] = {}
         for row in self.connection.execute(
-            select(cosignatures).order_by(cosignatures.c.size, cosignatures.c.site)
+            _as_is(cosignatures).order_by(cosignatures.c.size, cosignatures.c.site)
         ):
-            lines.setdefault(row.size, []).append((row.site, row.line))
-        rows = self.connection.execute(select(checkpoints).order_by(checkpoints.c.size))
-        return [HeldCheckpoint(row.note, tuple(lines.get(row.size, ()))) for row in rows]
+            lines.setdefault(row.size, []).append((str(row.site), str(row.line)))
+        rows = self.connection.execute(_as_is(checkpoints).order_by(checkpoints.c.size))
+        return [
+            HeldCheckpoint(
+                str(row.note), tuple(lines.get(row.size, ())), (row.size, _octets(row.root))
+            )
+            for row in rows
+        ]
 
     def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
         """Return the rows of every projection, and of the tree's nodes."""
@@ -199,7 +207,7 @@ def open_database(url: str) -> Engine:
 
 def rows_of(connection: Connection, table: Table) -> list[dict[str, object]]:
     """Return every row of a table, ordered by its primary key."""
-    wanted = select(table).order_by(*table.primary_key.columns)
+    wanted = _as_is(table).order_by(*table.primary_key.columns)
     return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
@@ -215,6 +223,20 @@ def split_witnesses(text: str) -> HeldCheckpoint:
         if item.name.startswith(prefix)
     )
     return HeldCheckpoint(note.Note(parsed.text, own).signed, lines)
+
+
+def _as_is(table: Table) -> Select[Any]:
+    """Select a table's columns without their types: what was tampered with is read as well."""
+    columns: list[ColumnClause[Any]] = [column(each.name) for each in table.columns]
+    question: Select[Any] = select(*columns).select_from(table)
+    return question
+
+
+def _octets(value: object) -> bytes:
+    """Return a cell as bytes; one that somebody turned into text, or emptied, too."""
+    if isinstance(value, bytes | memoryview):
+        return bytes(value)
+    return str(value).encode(errors="surrogateescape")
 
 
 _STREAM: Final = {"yield_per": _STREAM_ROWS}
@@ -248,6 +270,7 @@ def _sqlite(url: str, database: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _leave_transactions_to_us(connection: Any, _record: object) -> None:  # noqa: ANN401
         connection.isolation_level = None
+        connection.text_factory = lambda octets: octets.decode(errors="surrogateescape")
 
     @event.listens_for(engine, "begin")
     def _hold_one_moment(connection: Connection) -> None:

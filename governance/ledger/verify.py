@@ -1,0 +1,156 @@
+"""Verification of a log by somebody who trusts nobody that keeps it: everything from nothing.
+
+Three things are done. The walk checks every entry with all that came before: bytes, tree,
+chains, keys, signatures, checkpoints and state rules. Then the log is admitted anew, as a
+hospital's copy would, and its tables are compared with those that come out. Last, the keys are
+compared with those that the hospitals gave the auditor themselves: without these a log proves
+only that it agrees with itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from governance.ledger import rebuild, trust
+from governance.ledger.heads import Heads
+from governance.ledger.replay import Fault
+from governance.ledger.walk import Signatures, Walk
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from governance.ledger.source import HeldCheckpoint, Source
+    from protos.words import KeyId
+
+CONSISTENT: Final = "consistent; the signers' identity is not established"
+PROVEN: Final = "proven, but for what docs/auditor.md lists"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verification found.
+
+    `entries` is how many were found good; `checkpoint_size` the largest checkpoint that agrees
+    with them, `cosignatures` how many sites cosigned it, and `witnessed` the largest size that
+    more than half of the sites cosigned.
+    """
+
+    entries: int
+    checkpoint_size: int
+    cosignatures: int
+    witnessed: int
+    fault: Fault | None
+    unproven: str
+
+    @property
+    def verified(self) -> bool:
+        """Whether no fault was found."""
+        return self.fault is None
+
+    @property
+    def proven(self) -> bool:
+        """Whether the hospitals said this, by keys known from elsewhere."""
+        return self.verified and not self.unproven
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        if self.fault is not None:
+            return f"entry {self.fault.seq}: {self.fault.sentence}"
+        return PROVEN if self.proven else CONSISTENT
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the documented fields."""
+        fault = self.fault
+        return {
+            "verified": self.verified,
+            "proven": self.proven,
+            "entries": self.entries,
+            "checkpoint_size": self.checkpoint_size,
+            "cosignatures": self.cosignatures,
+            "witnessed": self.witnessed,
+            "fault": None
+            if fault is None
+            else {"seq": fault.seq, "rule": fault.rule, "sentence": fault.sentence},
+            "unproven": self.unproven,
+            "verdict": self.sentence,
+        }
+
+
+def verify(
+    source: Source,
+    *,
+    trusted: Mapping[str, frozenset[KeyId]] | None = None,
+    against: HeldCheckpoint | None = None,
+    signatures: Signatures = Signatures.ALL,
+) -> Verdict:
+    """Verify a log from nothing.
+
+    Args:
+        source: Where it lies.
+        trusted: The hospitals' keys by name, from the hospitals themselves.
+        against: A checkpoint kept from before, which the log must extend.
+        signatures: Which signatures to check; the log is admitted anew with ALL alone.
+
+    Raises:
+        Refused: there is nothing to verify.
+    """
+    pinned = () if against is None else (against,)
+    walk = Walk(Heads.of(source.checkpoints(), pinned), signatures, rebuild.disclosed(source))
+    fault = _walked(source, walk)
+    if signatures is Signatures.ALL:
+        fault = _first(fault, _rebuilt(source, fault))
+    if fault is None and trusted is not None:
+        fault = trust.fault(source, walk, trusted)
+    return Verdict(
+        entries=walk.size,
+        checkpoint_size=walk.heads.agreed,
+        cosignatures=len(set(walk.heads.witnesses)),
+        witnessed=walk.heads.witnessed,
+        fault=fault,
+        unproven=_unproven(walk, trusted, signatures),
+    )
+
+
+def _walked(source: Source, walk: Walk) -> Fault | None:
+    try:
+        for held in source.entries():
+            fault = walk.take(held)
+            if fault is not None:
+                return _first(fault, walk.replay.doubtful())
+    except Refused as unread:
+        if unread.rule != "bad-export" or walk.size == 0:
+            raise
+        return Fault(walk.size, unread.rule, f"its line cannot be read: {unread.where}")
+    if walk.size == 0:
+        raise Refused("the log is empty: there is nothing to verify", rule="no-ledger")
+    return walk.finish()
+
+
+def _rebuilt(source: Source, found: Fault | None) -> Fault | None:
+    with rebuild.empty() as connection:
+        until = None if found is None else found.seq
+        fault = rebuild.admitted(connection, source, until=until)
+        if fault is None and found is None:
+            fault = rebuild.difference(connection, source)
+        return fault
+
+
+def _first(*faults: Fault | None) -> Fault | None:
+    known = [fault for fault in faults if fault is not None]
+    return min(known, key=lambda fault: fault.seq, default=None)
+
+
+def _unproven(
+    walk: Walk, trusted: Mapping[str, frozenset[KeyId]] | None, signatures: Signatures
+) -> str:
+    """Say what a clean log still lacks to be proven; empty when it lacks nothing."""
+    if trusted is None:
+        return "the hospitals' keys were not given with --trust"
+    if signatures is not Signatures.ALL:
+        return "not all signatures were checked"
+    if walk.heads.witnessed == 0:
+        return "no checkpoint is cosigned by more than half of the sites"
+    return ""
