@@ -26,7 +26,7 @@ _INTERVALS: Final = ((0.3, _FINE), (0.05, _COARSE), (0.01, 1e-2))
 _BEYOND_EVERY_CAP: Final = 1000.0
 """From this ε on a looser bound says it: a distribution of such losses fills the memory."""
 _LARGEST_SIGMA: Final = 1000.0
-_MOST_ROUNDS: Final = 1_000_000
+_MOST_ROUNDS: Final = 10_000
 _PLACES: Final = Decimal("0.0001")
 
 
@@ -48,10 +48,16 @@ def epsilon(releases: Iterable[Release], delta: float) -> float:
 def rounds_within(
     release_per_round: Release, *, already: Sequence[Release] = (), cap: float, delta: float
 ) -> int:
-    """Return how many more rounds of this release fit under the cap, at most a million."""
+    """Return how many more rounds of this release fit under the cap, at most 10,000."""
 
     def fits(rounds: int) -> bool:
-        return epsilon([*already, release_per_round.times(rounds)], delta) <= cap
+        releases = merged([*already, release_per_round.times(rounds)])
+        if (
+            all(each.noise_multiplier > 0 for each in releases)
+            and _zero_concentrated(releases, delta) <= cap
+        ):
+            return True  # the exact figure is below any bound
+        return epsilon(releases, delta) <= cap
 
     return _last_that(fits)
 
@@ -96,11 +102,9 @@ def _epsilon(releases: tuple[Release, ...], delta: float, least: float = _FINE) 
 def _renyi(releases: tuple[Release, ...], delta: float) -> float:
     """Return an upper bound of ε that costs nothing, or next to nothing where it is large.
 
-    First zero-concentrated privacy without the gain of sampling (Bun and Steinke 2016), then
-    Rényi privacy with it.
+    First without the gain of sampling, then Rényi privacy with it (Mironov et al. 2019).
     """
-    rho = sum(release.steps / (2 * release.noise_multiplier**2) for release in releases)
-    bound = rho + 2 * math.sqrt(rho * math.log(1 / delta))
+    bound = _zero_concentrated(releases, delta)
     if bound <= _BEYOND_EVERY_CAP:
         return bound
     from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
@@ -112,6 +116,12 @@ def _renyi(releases: tuple[Release, ...], delta: float) -> float:
         sampled = PoissonSampledDpEvent(release.sampling_rate, step)
         accountant.compose(sampled, release.steps)
     return min(bound, float(accountant.get_epsilon(delta)))
+
+
+def _zero_concentrated(releases: tuple[Release, ...], delta: float) -> float:
+    """Return an upper bound of ε without the gain of sampling (Bun and Steinke 2016)."""
+    rho = sum(release.steps / (2 * release.noise_multiplier**2) for release in releases)
+    return rho + 2 * math.sqrt(rho * math.log(1 / delta))
 
 
 @lru_cache(maxsize=32)
@@ -160,7 +170,7 @@ def _noise_for(target: float, q: float, steps: int, delta: float) -> float:
 
 
 def _last_that(fits: Callable[[int], bool]) -> int:
-    """Return the largest n ≤ a million for which `fits`, a monotone test, holds; 0 if none."""
+    """Return the largest n ≤ 10,000 for which `fits`, a monotone test, holds; 0 if none."""
     if not fits(1):
         return 0
     low, high = 1, 2

@@ -126,4 +126,4 @@ def test_epsilon_is_written_rounded_up(value, text):
 
 
 def test_release_that_costs_next_to_nothing_fits_as_often_as_anybody_asks():
-    assert rounds_within(Release(1e-6, 100.0, 20), cap=8.0, delta=1e-5) == 1_000_000
+    assert rounds_within(Release(1e-6, 100.0, 20), cap=8.0, delta=1e-5) == 10_000
