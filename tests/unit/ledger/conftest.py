@@ -313,8 +313,8 @@ def engine(tmp_path):
 
 @pytest.fixture
 def new(authorities, first_issuing, engine):
-    """A federation with an empty log; the transaction is the test's."""
-    with engine.begin() as connection:
+    """A federation with an empty log; the transaction is the test's, and ends undone."""
+    with engine.connect() as connection:
         yield Federation(authorities, *first_issuing, connection)
 
 

