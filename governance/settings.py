@@ -58,7 +58,7 @@ CoordinatorEvent = Literal[
 
 def _encoding(value: object) -> str:
     try:
-        if isinstance(value, str):
+        if isinstance(value, str) and "x".encode(value):  # base64 is a codec of no text
             return codecs.lookup(value).name
     except (LookupError, ValueError):
         raise must("the name of a text encoding, such as utf-8 or latin-1") from None

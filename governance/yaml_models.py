@@ -124,7 +124,8 @@ def _required(model: type[BaseModel], path: YamlPath, detail: ErrorDetails) -> s
         return str(context["phrase"])
     if kind in {"too_short", "too_long"}:
         limit = context.get("min_length", context.get("max_length"))
-        return f"a list of at {'least' if kind == 'too_short' else 'most'} {limit}"
+        noun = "mapping" if context.get("field_type") == "Dictionary" else "list"
+        return f"a {noun} of at {'least' if kind == 'too_short' else 'most'} {limit}"
     if kind in {"model_type", "model_attributes_type"}:
         section = _section(model, path)
         return f"a mapping with {', '.join(_keys(section))}" if section else "a mapping"

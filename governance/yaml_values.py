@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -27,12 +28,17 @@ CANONICAL: Final = "canonical"
 FOLDER: Final = "folder"
 """Context key: the folder that relative paths start from."""
 
+LARGEST_WHOLE: Final = 2**53 - 1
+"""Other readers of JSON would round a larger one."""
+
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}[smhd])+")
 _SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB|TiB)")
 _SIZE_UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _BITRATE: Final = re.compile(r"([0-9]{1,9})(kbit|Mbit|Gbit)/s")
 _BIT_UNITS: Final = {"kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9}
+_UNSHOWN: Final = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _DECIMAL: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT: Final = re.compile(
@@ -144,7 +150,10 @@ def _measured(
         found = pattern.fullmatch(value) if isinstance(value, str) else None
         if found is None:
             raise must(phrase)
-        return int(found[1]) * units[found[2]]
+        measured = int(found[1]) * units[found[2]]
+        if measured > LARGEST_WHOLE:
+            raise must(phrase)
+        return measured
 
     return check
 
@@ -194,8 +203,28 @@ def _named(value: object) -> str:
     return value
 
 
+def misleads(text: str) -> bool:
+    """Tell whether a text would not be shown as it is: control characters, turned directions.
+
+    An officer signs what they see (CVE-2021-42574).
+    """
+    return any(
+        (unicodedata.category(sign) in _UNSHOWN and sign not in "\n\t") or sign in _TURNING
+        for sign in text
+    )
+
+
+def _line(value: object) -> str:
+    phrase = "one line of plain text, 1 to 200 characters"
+    if not isinstance(value, str) or not 1 <= len(value) <= 200:
+        raise must(phrase)
+    if misleads(value) or "\n" in value or "\t" in value:
+        raise must(phrase)
+    return value
+
+
 def _flag(value: object, info: ValidationInfo) -> bool:
-    if is_canonical(info) and value in {"true", "false"}:
+    if is_canonical(info) and value in ("true", "false"):
         return bool(value == "true")
     if not isinstance(value, bool):
         raise must("true or false")
@@ -218,10 +247,10 @@ def _one_or_more(value: object) -> object:
 
 
 def _resolved(value: object, info: ValidationInfo) -> Path:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise must("the path of a file or folder")
+    if not isinstance(value, str) or not value or value[0] == "~" or misleads(value):
+        raise must("the path of a file or folder, written out")
     folder: Path = (info.context or {}).get(FOLDER, Path())
-    return folder / Path(value).expanduser()
+    return folder / value
 
 
 def _endpoint(value: object) -> str:
@@ -248,18 +277,16 @@ Word = Annotated[
         "a word of at most 63 letters, digits and underscores that begins with a letter",
     ),
 ]
-Line = Annotated[
-    str,
-    text(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}", "one line of text, 1 to 200 characters"),
-]
+Line = Annotated[str, BeforeValidator(_line)]
 KEY_PHRASE: Final = "a public key: ed25519: and 64 hexadecimal digits"
 Key = Annotated[str, text(r"ed25519:[0-9a-f]{64}", KEY_PHRASE)]
 Purpose = Annotated[
     str,
     text(
-        r"DUO:[0-9]{7}|(?!DUO:)[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}",
+        r"DUO:[0-9]{7}|(?!DUO:).{1,200}",
         "a Data Use Ontology term such as DUO:0000006, or a line of the consortium's own words",
     ),
+    AfterValidator(_line),
 ]
 Country = Annotated[
     str, text(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NL", longest=2)

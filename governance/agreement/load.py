@@ -20,7 +20,7 @@ from governance.privacy.releases import decimal_text
 from governance.statements import timestamp
 from governance.yaml_models import explained, validated
 from governance.yaml_positions import Located, Problem, read
-from governance.yaml_values import CANONICAL
+from governance.yaml_values import CANONICAL, misleads
 from protos.errors import PeerFault, Refused
 from protos.words import Digest
 
@@ -108,6 +108,8 @@ def parse(raw: bytes) -> Document:
     obligations = fields["obligations"]
     if not isinstance(obligations, str) or agreement.obligations != digest_of(obligations):
         raise _fault("its obligations are not the text that it names by digest")
+    if misleads(obligations):
+        raise _fault("its obligations hold characters that are not shown")
     document = made(agreement, obligations)
     if document.raw != raw:
         raise _fault("it is not in canonical form")
@@ -171,7 +173,7 @@ def _obligations(located: Located, path: Path) -> str:
     named = located.value["obligations"]
     located.value["obligations"] = ""
     where = ("obligations",)
-    if not isinstance(named, str) or not named or "\0" in named:
+    if not isinstance(named, str) or not named or misleads(named):
         located.problems.append(Problem(where, "obligations must be the name of a text file"))
         return ""
     try:
@@ -184,8 +186,8 @@ def _obligations(located: Located, path: Path) -> str:
     except UnicodeDecodeError:
         located.problems.append(Problem(where, f"{named!r} must be UTF-8 text"))
         return ""
-    if len(content) > OBLIGATIONS_LIMIT_BYTES:
-        said = f"{named!r} must have at most {OBLIGATIONS_LIMIT_BYTES} bytes"
+    if len(content) > OBLIGATIONS_LIMIT_BYTES or misleads(text):
+        said = f"{named!r} must be plain text of at most {OBLIGATIONS_LIMIT_BYTES} bytes"
         located.problems.append(Problem(where, said))
         return ""
     located.value["obligations"] = digest_of(text)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 from governance.agreement.party_terms import Count, Metric
 from governance.yaml_models import Section
 from governance.yaml_values import (
+    LARGEST_WHOLE,
     Flag,
     Listed,
     LongerThanZero,
@@ -74,7 +75,7 @@ class Model(Section):
         tuple[Annotated[int, whole(1, 65_536)], ...], Field(max_length=32), Listed
     ] = ()
     norm: Literal["none", "group", "batch"] = "none"
-    seed: Annotated[int, whole(0, 2**53 - 1)] = 1
+    seed: Annotated[int, whole(0, LARGEST_WHOLE)] = 1
 
 
 class Strategy(Section):
@@ -136,7 +137,7 @@ class Privacy(Section):
     budget: Budget
     metrics: Metrics
     local_baseline: Flag = False
-    noise_seed: Annotated[int | None, whole(0, 2**53 - 1)] = None
+    noise_seed: Annotated[int | None, whole(0, LARGEST_WHOLE)] = None
 
 
 class Compression(Section):

@@ -92,5 +92,49 @@ def test_one_wrong_byte_is_noticed_or_gives_another_digest(agreement_file, at, f
     assert other.digest != document.digest
 
 
+ATOMS = st.one_of(
+    st.integers(-2, 2**53 - 1),
+    st.text(max_size=4),
+    st.sampled_from(["", "-1", "1e5", "0.50", "off", "true", "[", "\u202e", "9" * 400]),
+    st.just([]),
+    st.just([[]]),
+    st.just({"a": "b"}),
+)
+
+
+def _paths(value, path=()):
+    if path:
+        yield path
+    steps = (
+        value
+        if isinstance(value, dict)
+        else range(len(value))
+        if isinstance(value, list)
+        else ()
+    )
+    for step in steps:
+        yield from _paths(value[step], (*path, step))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_value_in_any_place_is_refused_or_read_as_itself(agreement_file, data):
+    fields = json.loads(load(agreement_file).raw)
+    *way, last = data.draw(st.sampled_from(list(_paths(fields))))
+    at = fields
+    for step in way:
+        at = at[step]
+    at[last] = data.draw(ATOMS)
+    try:
+        raw = canonical.encode(fields)
+    except ValueError:  # no canonical JSON at all
+        return
+    try:
+        document = parse(raw)
+    except (PeerFault, Refused):
+        return
+    assert document.raw == raw
+
+
 def test_inputs_are_one_for_a_quantity_and_one_for_each_value(agreement_file):
     assert load(agreement_file).agreement.input_width == 5

@@ -212,6 +212,26 @@ def test_upper_case_key_is_refused(changed):
     assert "must be a public key: ed25519: and 64 hexadecimal digits" in said
 
 
+@pytest.mark.parametrize(
+    "title", ['"a\\u202Eb"', '"a\\ud800"', '"a\\x1b[31m"', '"a\\nb"', "''", '"a\\u2028b"']
+)
+def test_text_that_is_not_shown_as_it_is_is_refused(changed, title):
+    said = _refusal(
+        changed(("title: Mortality after myocardial infarction", f"title: {title}"))
+    )
+    assert "title is" in said
+    assert "but must be one line of plain text" in said
+
+
+def test_obligations_that_are_not_shown_as_they_are_are_refused(agreement_file):
+    (agreement_file.parent / "obligations.md").write_text("We \u202eowe\u202c nothing.\n")
+    assert "must be plain text" in _refusal(agreement_file)
+
+
+def test_size_that_no_json_reader_holds_is_refused(changed):
+    assert "must be a size" in _refusal(changed(("memory: 8GiB", "memory: 999999999999TiB")))
+
+
 def test_norway_stays_a_country(changed):
     assert (
         load(changed(("hosted_in: NL", "hosted_in: NO"))).agreement.coordinator.hosted_in

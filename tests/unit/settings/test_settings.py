@@ -99,6 +99,11 @@ def test_rehearsal_is_off_unless_a_file_says_so(changed):
         ),
         ("encoding: utf-8", "encoding: utf-9", "must be the name of a text encoding"),
         (
+            "encoding: utf-8",
+            "encoding: base64",
+            "must be the name of a text encoding",
+        ),
+        (
             "cap: {epsilon: 8.0",
             "cap: {epsilon: -8.0",
             "policy.cap.epsilon is -8.0, but must be",
@@ -113,7 +118,7 @@ def test_rehearsal_is_off_unless_a_file_says_so(changed):
             "has codes and a unit, but must have",
         ),
         ("site: 1", "site: 2", "site is 2, but must be 1"),
-        ("state: state/", "state: 7", "state is 7, but must be the path of a file or folder"),
+        ("state: state/", "state: 7", "state is 7, but must be the path of a file or"),
         ("threads: 4", "threads: 0", "must be a whole number from 1 to 1024"),
         ("name: charite", "name: charite\nname: amc", "name stands here again"),
     ],
