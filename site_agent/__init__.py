@@ -1,0 +1,1 @@
+"""The hospital's program: its agent, its officer's desk, its training; nothing dials in."""

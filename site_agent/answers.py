@@ -1,0 +1,134 @@
+"""What `status`, `budget`, `key` and `check` answer, from the site's own store."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from governance.agreement.load import parse
+from governance.identity.trust import trust_lines
+from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
+from governance.privacy.releases import decimal_text
+from governance.terminal import Answer
+from site_agent import doorbell, office
+from site_agent.deciding import release_of
+from site_agent.policy import cap_of
+from site_agent.standing import standing_of
+from site_agent.store import notes, terms, work
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from governance.settings import SiteSettings
+    from site_agent.membership import Membership
+
+
+def status(m: Membership) -> Answer:
+    """Return where this site stands: agent, agreements, the task at work, the ledger."""
+    live = doorbell.ring(m.premises.state)
+    said = _live_of(live, m.federation)
+    stored = m.store.look(lambda c: _stored(c, m))
+    facts = {"site": m.site, "federation": m.federation, "running": live is not None, **said}
+    rows = m.store.look(lambda c: _agreements(c, m))
+    return Answer(
+        columns=("agreement", "title", "state", "consent", "until"),
+        rows=rows,
+        title=f"{m.site} in {m.federation}",
+        notes=[*_sentences(said), *stored[0]],
+        facts={**facts, **stored[1]},
+    )
+
+
+def _live_of(live: dict[str, object] | None, federation: str) -> dict[str, object]:
+    told = (live or {}).get("federations", [])
+    known = told if isinstance(told, list) else []
+    return next((one for one in known if one.get("federation") == federation), {})
+
+
+def _sentences(said: dict[str, object]) -> list[str]:
+    if not said:
+        return ["The agent is not running: concilium-site run"]
+    if not said.get("connected"):
+        return [f"The agent runs and dials: {said.get('last_fault') or 'not connected yet'}"]
+    if said.get("task"):
+        return [f"Connected; at work on {said['task']}, {said['steps_done']} steps done."]
+    return ["Connected; nothing to do."]
+
+
+def _stored(c: Connection, m: Membership) -> tuple[list[str], dict[str, object]]:
+    alarm = notes.note(c, m.federation, notes.ALARM)
+    fault = notes.note(c, m.federation, notes.FAULT)
+    cosigned = int(notes.note(c, m.federation, notes.COSIGNED) or 0)
+    newest = work.newest(c, m.federation, most=1)
+    last = newest[0] if newest else None
+    said = []
+    if alarm:
+        said.append(f"INTEGRITY ALARM: {alarm}. No task is taken; both notes are kept.")
+    if last is not None:
+        rule = f" ({last.rule})" if last.rule else ""
+        said.append(f"Last task: {last.task.task}, {last.state.value}{rule}.")
+    said.append(f"Ledger cosigned up to {cosigned} entries.")
+    if fault and not alarm:
+        said.append(f"Last refused message: {fault}")
+    facts: dict[str, object] = {"alarm": alarm, "cosigned": cosigned, "fault": fault}
+    if last is not None:
+        facts |= {"last_task": last.task.task, "last_task_state": last.state.value}
+    return said, facts
+
+
+def _agreements(c: Connection, m: Membership) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for offered in terms.every(c, m.federation):
+        standing = standing_of(c, m.federation, offered.digest)
+        until = f"{standing.until:%Y-%m-%d}" if standing.until else ""
+        title = parse(offered.document).agreement.title
+        state = standing.at(m.now()).value
+        rows.append((offered.digest[:12], title, offered.state, state, until))
+    return rows
+
+
+def budget(settings: SiteSettings, m: Membership) -> Answer:
+    """Return what each cohort has spent, and what is left under the agreement at hand."""
+    cap, delta, rounds_left = settings.policy.cap.epsilon, settings.policy.cap.delta, None
+    release = None
+    offered = m.store.look(lambda c: terms.every(c, m.federation))
+    if offered:
+        agreement = parse(offered[-1].document).agreement
+        cap, delta = cap_of(agreement, settings.policy)
+        release = release_of(agreement, 0)
+    rows: list[tuple[object, ...]] = []
+    for cohort in settings.cohorts:
+        spent = m.store.look(lambda c, name=cohort: work.spent_on(c, name))  # type: ignore[misc]
+        releases = [one.release for one in spent]
+        used = epsilon(releases, delta)
+        if release is not None and not math.isinf(cap):
+            rounds_left = rounds_within(release, already=releases, cap=cap, delta=delta)
+        rows.append(
+            (
+                cohort,
+                len(spent),
+                format_epsilon(used),
+                "inf" if math.isinf(cap) else decimal_text(cap),
+                _left(cap, used),
+                decimal_text(delta),
+                rounds_left,
+            )
+        )
+    return Answer(
+        columns=("cohort", "reservations", "epsilon", "cap", "left", "delta", "rounds_left"),
+        rows=rows,
+        title="Privacy spent, over all agreements and federations; nothing is ever refunded",
+        notes=["Figures of quality that leave exactly are outside ε, as the agreement says."],
+    )
+
+
+def _left(cap: float, used: float) -> str:
+    if math.isinf(cap):
+        return "inf"
+    return f"{math.floor(max(cap - used, 0.0) * 10_000) / 10_000:.4f}"
+
+
+def keys(m: Membership) -> str:
+    """Return this hospital's public keys as lines that an auditor can trust by."""
+    officers, _ = m.store.look(lambda c: office.officers_of(c, m))
+    return trust_lines(m.site, {"officer": officers, "agent": [m.voice.key.key_id]})

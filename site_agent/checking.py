@@ -1,0 +1,49 @@
+"""The data against an agreement: one that is proposed, or a file before any signature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from governance.agreement.load import load
+from governance.settings import load_site
+from protos.errors import Refused
+from site_agent import desk
+from site_agent.membership import chosen
+from site_agent.readiness import findings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from governance.settings import SiteSettings
+    from site_agent.data.findings import Findings
+
+
+def check(
+    file: Path, federation: str | None, *, agreement: Path | None, cohort: str | None
+) -> Findings:
+    """Read a cohort and compare it with an agreement's contract.
+
+    Raises:
+        Refused: the cohort or the agreement cannot be read, or it is not clear which is meant.
+    """
+    settings = load_site(file)
+    name = _cohort(settings, federation, cohort)
+    if agreement is not None:
+        return findings(settings.cohorts[name], load(agreement))
+    with desk.opened(file, federation) as m:
+        return findings(settings.cohorts[name], desk.proposal(m))
+
+
+def _cohort(settings: SiteSettings, federation: str | None, cohort: str | None) -> str:
+    if cohort is None and settings.federations:
+        return chosen(settings, federation).cohort
+    known = list(settings.cohorts)
+    if cohort is None and len(known) == 1:
+        return known[0]
+    if cohort in settings.cohorts:
+        return str(cohort)
+    raise Refused(
+        "it is not clear which cohort is meant",
+        todo=f"Say --cohort with one of: {', '.join(known) or 'none in site.yaml'}.",
+        rule="which-cohort",
+    )

@@ -1,0 +1,380 @@
+"""`concilium-site`: the program of a hospital's administrator and officer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from governance import terminal
+from governance.terminal import Format
+
+if TYPE_CHECKING:
+    from site_agent.membership import Membership
+    from site_agent.office import Draft
+
+app = typer.Typer(
+    name="concilium-site",
+    help="Take part in a federation: patients' records never leave this hospital.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+SiteFile = Annotated[Path, typer.Option("--site", help="This hospital's own file.")]
+Federation = Annotated[
+    str | None, typer.Option("--federation", help="Which one, where there are several.")
+]
+Passphrase = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="A file that holds the passphrase.")
+]
+Form = Annotated[Format, typer.Option("--format", help="table, json or csv.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Export = Annotated[Path | None, typer.Option("--export", help="Write it into this file.")]
+Digest = Annotated[str, typer.Option("--agreement", help="The first digits of its digest.")]
+HERE = Path("site.yaml")
+
+
+def main() -> None:
+    """Run the program."""
+    terminal.run(app)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Option(help="This hospital's name: a-z, 0-9 and -.")],
+    federation_folder: Annotated[
+        str, typer.Option(help="Where the keys of the first federation will lie.")
+    ] = "enrolled/federation",
+    coordinator: Annotated[str, typer.Option(help="host:port to dial.")] = "localhost:8443",
+    cohort: Annotated[str, typer.Option(help="A name for the patients.")] = "patients",
+    csv: Annotated[str, typer.Option(help="The file of their records.")] = "patients.csv",
+    patient_id: Annotated[str, typer.Option(help="Its column of patients.")] = "ID",
+    site: SiteFile = HERE,
+) -> None:
+    """Write a commented site.yaml to complete in an editor; no unsafe term is in it.
+
+    Example: concilium-site init --name charite --federation-folder enrolled/heart
+    """
+    from site_agent import joining
+
+    outline = joining.Outline(name, coordinator, federation_folder, cohort, csv, patient_id)
+    joining.write_settings(site, outline)
+    terminal.tell(f"Wrote {site}. Map your columns in it, then: concilium-site enrol TOKEN")
+
+
+@app.command()
+def enrol(
+    token: Annotated[str, typer.Argument(help="The one-time token of the invitation.")] = "",
+    request: Annotated[Path | None, typer.Option(help="By file: write the request.")] = None,
+    response: Annotated[Path | None, typer.Option(help="By file: take the answer.")] = None,
+    passphrase_file: Passphrase = None,
+    site: SiteFile = HERE,
+) -> None:
+    """Enrol this hospital: all keys are made here and never leave.
+
+    Example: concilium-site enrol concilium1.eyJ…
+    """
+    from governance.identity import enrolment_files
+    from governance.settings import load_site
+    from site_agent import joining
+
+    settings = load_site(site)
+    if response is not None:
+        identity = joining.finish_by_file(settings, response)
+    else:
+        secret = terminal.passphrase(
+            "for the officer's key", file=passphrase_file, confirm=True
+        )
+        if request is not None:
+            made = joining.request(settings, token, secret)
+            request.write_bytes(enrolment_files.write_request(made))
+            terminal.tell(f"Wrote {request}: hand it to the operator, and keep it close.")
+            return
+        identity = joining.enrol(settings, token, secret)
+    terminal.tell(f"Enrolled as {identity.actor} of {identity.federation}.")
+    warning = joining.dialled_otherwise(settings, identity)
+    if warning:
+        terminal.tell(f"Note: {warning}")
+    terminal.tell("Next: concilium-site run, and concilium-site review when asked to consent.")
+
+
+@app.command()
+def key(site: SiteFile = HERE, federation: Federation = None) -> None:
+    """Print this hospital's public keys, to be handed to auditors on paper.
+
+    Example: concilium-site key > charite.keys
+    """
+    from site_agent import answers, desk
+
+    with desk.opened(site, federation) as m:
+        typer.echo(answers.keys(m), nl=False)
+
+
+@app.command()
+def check(
+    agreement: Annotated[
+        Path | None, typer.Argument(help="An agreement's file; default: the proposed one.")
+    ] = None,
+    cohort: Annotated[str | None, typer.Option(help="Which of site.yaml's cohorts.")] = None,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+    form: Form = Format.TABLE,
+) -> int:
+    """Compare the data with an agreement's contract, in counts alone; exit 1 if it is not met.
+
+    Example: concilium-site check agreement.yaml
+    """
+    from site_agent import checking
+
+    findings = checking.check(site, federation, agreement=agreement, cohort=cohort)
+    terminal.say(findings.answer(), form)
+    return 0 if findings.met else 1
+
+
+@app.command()
+def review(
+    export: Export = None,
+    agreement: Digest = "",
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Say in plain words what this hospital is asked to consent to, and what it costs.
+
+    Example: concilium-site review --export review.txt
+    """
+    from site_agent import desk
+
+    with desk.opened(site, federation) as m:
+        text = desk.reviewed(m, desk.proposal(m, agreement)).text
+    if export is not None:
+        export.write_text(text, encoding="utf-8")
+        terminal.tell(f"Wrote {export}.")
+    else:
+        typer.echo(text, nl=False)
+
+
+@app.command()
+def consent(
+    officer_name: Annotated[
+        str, typer.Option(help="Who signs; stays behind a commitment.")
+    ] = "",
+    role: Annotated[str, typer.Option(help="Their office in this hospital.")] = "",
+    until: Annotated[
+        datetime | None, typer.Option(help="Until when; default: as the agreement.")
+    ] = None,
+    declared_patients: Annotated[
+        int | None, typer.Option(help="In tens; default: the cohort's, rounded.")
+    ] = None,
+    jurisdiction: Annotated[str, typer.Option(help="Country whose law applies.")] = "",
+    irb: Annotated[str, typer.Option(help="Ethics approval.")] = "",
+    permit: Annotated[str, typer.Option(help="Data permit.")] = "",
+    dpa: Annotated[str, typer.Option(help="Data processing agreement.")] = "",
+    export: Annotated[
+        Path | None, typer.Option(help="Write it to be signed elsewhere.")
+    ] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Take one signed elsewhere.")
+    ] = None,
+    agreement: Digest = "",
+    passphrase_file: Passphrase = None,
+    yes: Yes = False,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Consent to the proposed agreement, signed with the officer's key.
+
+    Example: concilium-site consent --officer-name "A. Weber" --role "Chief medical officer"
+    """
+    from site_agent import consenting, desk
+
+    with desk.opened(site, federation) as m:
+        if import_ is not None:
+            consenting.deliver_file(m, import_)
+            return
+        document = desk.proposal(m, agreement)
+        reviewed = desk.reviewed(m, document)
+        basis = {"jurisdiction": jurisdiction, "irb": irb, "permit": permit, "dpa": dpa}
+        given = consenting.Given(officer_name, role, until, declared_patients, basis)
+        draft = consenting.drafted(m, document, reviewed, given)
+        if export is not None:
+            consenting.export(draft, export)
+            return
+        terminal.tell(reviewed.text)
+        if terminal.confirmed("Consent to this?", yes=yes):
+            _deliver(m, draft, passphrase_file)
+
+
+@app.command()
+def sign(
+    file: Annotated[Path, typer.Argument(help="What `--export` wrote.")],
+    officer_key: Annotated[Path, typer.Option(help="The officer's key on this machine.")],
+    passphrase_file: Passphrase = None,
+    yes: Yes = False,
+) -> None:
+    """Sign an exported statement on the machine where the officer's key lives.
+
+    Example: concilium-site sign consent.json --officer-key officer.pem
+    """
+    from site_agent import consenting
+
+    consenting.sign_file(file, officer_key, passphrase_file=passphrase_file, yes=yes)
+
+
+@app.command()
+def decline(
+    reason: Annotated[str, typer.Option(help="Why; goes to the operator, can be erased.")],
+    agreement: Digest = "",
+    export: Export = None,
+    passphrase_file: Passphrase = None,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Say no to the proposed agreement, signed with the officer's key.
+
+    Example: concilium-site decline --reason "the noise is too low for us"
+    """
+    from site_agent import consenting, desk, office
+
+    with desk.opened(site, federation) as m:
+        document = desk.proposal(m, agreement)
+        draft = m.store.look(lambda c: office.decline_draft(c, m, document, reason))
+        if export is not None:
+            consenting.export(draft, export)
+        else:
+            _deliver(m, draft, passphrase_file)
+
+
+@app.command()
+def pause(site: SiteFile = HERE, federation: Federation = None) -> None:
+    """Stop taking tasks now; a task at work is cancelled. Reversible, without consequence.
+
+    Example: concilium-site pause
+    """
+    from site_agent import consenting, desk
+
+    with desk.opened(site, federation) as m:
+        consenting.pause(m)
+
+
+@app.command()
+def resume(
+    export: Export = None,
+    passphrase_file: Passphrase = None,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Take tasks again after a pause, signed with the officer's key.
+
+    Example: concilium-site resume
+    """
+    from governance.consent import Consent
+    from site_agent import consenting, desk, office
+
+    with desk.opened(site, federation) as m:
+        document = desk.in_state(m, Consent.PAUSED, Consent.OBJECTED)
+        draft = m.store.look(lambda c: office.resume_draft(c, m, document))
+        if export is not None:
+            consenting.export(draft, export)
+        else:
+            _deliver(m, draft, passphrase_file)
+
+
+@app.command()
+def withdraw(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what follows.")] = False,
+    yes: Yes = False,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Withdraw from the agreement: no further task; this hospital stays enrolled.
+
+    Example: concilium-site withdraw --dry-run
+    """
+    from site_agent import consenting, desk
+
+    with desk.opened(site, federation) as m:
+        consenting.withdraw(m, dry_run=dry_run, yes=yes)
+
+
+@app.command()
+def run(site: SiteFile = HERE) -> None:
+    """Run the long-lived agent; one process serves all federations of this hospital.
+
+    Example: concilium-site run
+    """
+    from governance.settings import load_site
+    from site_agent import process
+
+    process.run(load_site(site))
+
+
+@app.command()
+def status(
+    site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
+) -> None:
+    """Say what the agent does, which agreements stand, and whether the ledger is whole.
+
+    Example: concilium-site status --format json
+    """
+    from site_agent import answers, desk
+
+    with desk.opened(site, federation) as m:
+        terminal.say(answers.status(m), form)
+
+
+@app.command()
+def budget(
+    site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
+) -> None:
+    """Say what was spent of each cohort's privacy, and how many rounds are left.
+
+    Example: concilium-site budget
+    """
+    from site_agent import answers, desk
+
+    with desk.opened(site, federation) as m:
+        terminal.say(answers.budget(m.settings, m), form)
+
+
+@app.command("rotate-key")
+def rotate_key(
+    usage: Annotated[str, typer.Argument(help="agent or officer")],
+    passphrase_file: Passphrase = None,
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(help="For a new officer key.")
+    ] = None,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Replace a key: the old one signs the new one, and the officer vouches for it.
+
+    Example: concilium-site rotate-key agent
+    """
+    from site_agent import consenting, desk
+
+    with desk.opened(site, federation) as m:
+        consenting.rotate(m, usage, old=passphrase_file, new=new_passphrase_file)
+
+
+@app.command("rehearsal-figures", hidden=True)
+def rehearsal_figures(
+    sites: Annotated[list[Path], typer.Argument(help="Every hospital's site.yaml.")],
+    document: Annotated[Path, typer.Option(help="The agreement's canonical bytes.")],
+    model: Annotated[Path, typer.Option(help="The federated model.")],
+    out: Annotated[Path, typer.Option(help="The JSON file to write.")],
+    seed: Annotated[int | None, typer.Option(help="Of all noise.")] = None,
+) -> None:
+    """Compare naive, alone, federated and central models; only where all is a rehearsal's."""
+    from site_agent import baseline
+
+    baseline.baselines(document, sites, model, out, seed=seed)
+
+
+def _deliver(m: Membership, draft: Draft, passphrase_file: Path | None) -> None:
+    from site_agent import consenting
+
+    consenting.sign_and_deliver(m, draft, passphrase_file)

@@ -1,0 +1,151 @@
+"""What the officer's verbs do, and what they say when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING, Final
+
+from governance import terminal
+from governance.agreement.plan import plan
+from governance.consent import Consent
+from governance.identity.folder import Identity
+from governance.identity.keys import SigningKey
+from governance.privacy.releases import declared
+from protos.errors import Refused
+from site_agent import desk, office, turning
+from site_agent.membership import chosen
+from site_agent.office import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from governance.agreement.load import Document
+    from site_agent.membership import Membership
+    from site_agent.office import Draft
+    from site_agent.review import Reviewed
+
+_STANDING: Final = (Consent.IN_FORCE, Consent.PAUSED, Consent.OBJECTED, Consent.OUTDATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the officer said on the command line; the rest comes from agreement and cohort."""
+
+    officer: str
+    role: str
+    until: datetime | None
+    declared_patients: int | None
+    basis: Mapping[str, str]
+
+
+def drafted(m: Membership, document: Document, reviewed: Reviewed, given: Given) -> Draft:
+    """Compose the consent."""
+    patients = given.declared_patients
+    if patients is None:
+        patients = declared(desk.patients_of(m.settings, m.cohort, document))
+    until = given.until
+    end = document.agreement.valid.until if until is None else _end_of_day(until)
+    answer = Answer(given.officer, given.role, end, patients, given.basis)
+    return m.store.look(lambda c: office.consent_draft(c, m, document, reviewed, answer))
+
+
+def export(draft: Draft, path: Path) -> None:
+    """Write a statement to be signed on another machine."""
+    path.write_bytes(office.to_file(draft))
+    terminal.tell(f"Wrote {path}. Where the officer's key lives: concilium-site sign {path}")
+    terminal.tell(f"Then, here: concilium-site consent --import {path}")
+
+
+def deliver_file(m: Membership, path: Path) -> None:
+    """Take a statement that was signed elsewhere."""
+    _delivered(m, office.from_file(path))
+
+
+def sign_file(path: Path, key: Path, *, passphrase_file: Path | None, yes: bool) -> None:
+    """Show an exported statement and sign it here."""
+    draft = office.from_file(path)
+    terminal.tell(draft.shown)
+    if not terminal.confirmed("Sign this?", yes=yes):
+        return
+    secret = terminal.passphrase("of the officer's key", file=passphrase_file)
+    signed = office.sign(draft, SigningKey.load(key, passphrase=secret))
+    path.write_bytes(office.to_file(signed))
+    terminal.tell(f"Signed {path}. Bring it back: concilium-site consent --import {path}")
+
+
+def sign_and_deliver(m: Membership, draft: Draft, passphrase_file: Path | None) -> None:
+    """Sign with the officer's key of this machine, and deliver."""
+    _delivered(m, office.sign(draft, _officer(m, passphrase_file)))
+
+
+def pause(m: Membership) -> None:
+    """Pause every consent in force."""
+    document = desk.in_state(m, Consent.IN_FORCE)
+    m.store.now(lambda c: office.suspend(c, m, document))
+    _said(m, f"Paused: {m.site} takes no task under «{document.agreement.title}».")
+    terminal.tell("Go on with: concilium-site resume")
+
+
+def withdraw(m: Membership, *, dry_run: bool, yes: bool) -> None:
+    """Withdraw from the agreement that this site consented to, or say what would follow."""
+    document = desk.in_state(m, *_STANDING)
+    terminal.tell(f"Withdrawing from «{document.agreement.title}»:")
+    for sentence in plan(document).sections.get("exits", ()):
+        terminal.tell(f"  {sentence}")
+    terminal.tell("  This hospital stays enrolled; a new proposal can be consented to.")
+    if dry_run or not terminal.confirmed("Withdraw?", yes=yes):
+        return
+    m.store.now(lambda c: office.withdraw(c, m, document))
+    _said(m, "Withdrawn. No further task is taken.")
+
+
+def rotate(m: Membership, usage: str, *, old: Path | None, new: Path | None) -> None:
+    """Replace the agent's or the officer's key."""
+    if usage == turning.AGENT:
+        place = chosen(m.settings, m.federation).folder
+        turning.turn_agent(m, Identity.load(place), [_officer(m, old)])
+    elif usage == turning.OFFICER:
+        present = terminal.passphrase("of the present officer's key", file=old)
+        following = terminal.passphrase("for the new officer's key", file=new, confirm=True)
+        turning.turn_officer(m, _officer_path(m), present, following)
+    else:
+        raise Refused(f"there is no key {usage}", todo="Say agent or officer.", rule="usage")
+    _said(m, f"The {usage} key is replaced. Hand auditors the new one: concilium-site key")
+
+
+def _officer(m: Membership, passphrase_file: Path | None) -> SigningKey:
+    path = _officer_path(m)
+    secret = terminal.passphrase("of the officer's key", file=passphrase_file)
+    return SigningKey.load(path, passphrase=secret)
+
+
+def _officer_path(m: Membership) -> Path:
+    path = m.settings.officer_key
+    if path is None or not path.exists():
+        raise Refused(
+            "the officer's key is not on this machine",
+            todo="Write the statement with --export, sign it with `concilium-site sign` where "
+            "the key lives, and bring it back with --import.",
+            rule="officer-elsewhere",
+        )
+    return path
+
+
+def _delivered(m: Membership, draft: Draft) -> None:
+    statement = m.store.now(lambda c: office.deliver(c, m, draft))
+    _said(m, f"Signed and written down: {statement.kind} ({statement.digest[:12]}).")
+
+
+def _said(m: Membership, sentence: str) -> None:
+    terminal.tell(sentence)
+    if not desk.ring(m):
+        terminal.tell("The agent is not running; it will be delivered when it is.")
+
+
+def _end_of_day(until: datetime) -> datetime:
+    """A bare date means the end of that day, UTC."""
+    if until.tzinfo is None and until.time() == time():
+        return datetime.combine(until.date(), time.max, tzinfo=UTC)
+    return until if until.tzinfo is not None else until.replace(tzinfo=UTC)

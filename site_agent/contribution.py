@@ -1,0 +1,120 @@
+"""An update on its way: kept, said, sent, and in the ledger at last."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from governance.privacy.releases import LOADER, UNIT
+from protos.errors import Refused, Unavailable
+from site_agent import agent, progress, transfers, voice
+from site_agent.agent import Event
+from site_agent.inbox import CHAIN_RULES
+from site_agent.progress import Told, place_of
+from site_agent.standing import standing_of
+from site_agent.store import journal, letters, work
+from site_agent.store.letters import Left
+from site_agent.store.notes import RELINK, set_note
+from site_agent.store.work import PENDING, Control, Update
+from site_agent.voice import Saying
+from site_agent.worker import worker_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from governance.statements import Statement
+    from protos.words import Receipt, Task, UploadRef
+    from site_agent.link import Link
+    from site_agent.membership import Membership
+    from site_agent.store.work import Held
+    from site_agent.worker import Trained
+
+
+def keep(c: Connection, m: Membership, held: Held, made: Trained) -> None:
+    """Write down what a training made, and that it is to be sent."""
+    now = work.find(c, m.federation, held.task.task)
+    if now is None or now.state in agent.ENDS:
+        return
+    place = str(made.update.relative_to(m.premises.state))
+    update = Update(made.digest, made.size, place, made.steps)
+    work.keep_update(c, m.federation, held.task.task, update)
+    if made.control is not None:
+        path = str(made.control.relative_to(m.premises.state))
+        keep_control(c, m, held.task, path)
+    progress.happen(c, m, now, Event.UPDATE_READY, Told())
+
+
+def keep_control(c: Connection, m: Membership, task: Task, path: str) -> None:
+    """Keep c_i⁺ of an attempt; it is the site's only when the ledger says that it counted."""
+    control = Control(task.agreement, task.round, task.attempt, path, PENDING)
+    work.keep_control(c, m.federation, control)
+
+
+async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path) -> Receipt:
+    """Sign the contribution, send the update from where the coordinator has it.
+
+    Raises:
+        Unavailable: the line broke; call again.
+        Refused: the coordinator does not take it; its statement is void.
+    """
+    statement = await m.store.do(partial(_said, m=m, held=held))
+    try:
+        return await transfers.upload(link, ref, path, statement.envelope)
+    except Refused as refusal:
+        await m.store.do(partial(_refused, m=m, statement=statement, rule=refusal.rule))
+        if refusal.rule in CHAIN_RULES:
+            raise Unavailable("the chain is being mended", rule=refusal.rule) from None
+        raise
+
+
+def sent(c: Connection, m: Membership, held: Held, receipt: Receipt) -> None:
+    """Write down that an update is in the ledger."""
+    task = held.task
+    said = journal.of_task(c, m.federation, task.task, kind="contribution-made")
+    if said is not None:
+        journal.mark(
+            c,
+            m.federation,
+            said.statement.digest,
+            status=journal.ACCEPTED,
+            seq=receipt.seq,
+        )
+    if held.update is not None:
+        left = Left(m.now(), "Update", held.update.size, held.update.digest, "budget")
+        letters.record(c, m.federation, left)
+    now = work.find(c, m.federation, task.task)
+    if now is not None:
+        progress.happen(c, m, now, Event.SENT, Told())
+
+
+def _said(c: Connection, m: Membership, held: Held) -> Statement:
+    """Return the contribution's statement: the one on its way, or one said anew."""
+    task, update = held.task, held.update
+    assert update is not None
+    said = journal.of_task(c, m.federation, task.task, kind="contribution-made")
+    if said is not None and said.status in {journal.FLYING, journal.ACCEPTED}:
+        return said.statement
+    spent = work.spent_on(c, m.cohort)
+    standing = standing_of(c, m.federation, task.agreement)
+    body: dict[str, Any] = {
+        **place_of(task),
+        "base": task.model.digest,
+        "update": update.digest,
+        "size": update.size,
+        "steps": update.steps,
+        "loader": LOADER,
+        "unit": UNIT,
+        "epsilon": spent[-1].epsilon_total if spent else "0",
+        "worker": worker_digest(),
+        "declared_patients": standing.declared_patients,
+    }
+    saying = Saying("contribution-made", body, "budget", task=task.task)
+    return voice.contribute(c, m.voice, saying)
+
+
+def _refused(c: Connection, m: Membership, statement: Statement, rule: str) -> None:
+    voice.give_up(c, m.voice, statement.digest, rule=rule or "refused")
+    if rule in CHAIN_RULES:
+        set_note(c, m.federation, RELINK, "yes")

@@ -1,0 +1,203 @@
+"""Whether a task may be done: facts, rules, budget and answer in one transaction."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from governance.agreement.load import parse
+from governance.privacy.accountant import format_epsilon
+from governance.privacy.budget import Budget
+from governance.privacy.releases import (
+    LOADER,
+    UNIT,
+    Release,
+    decimal_text,
+    expected_batch,
+    of_a_round,
+)
+from protos.errors import Refused
+from protos.words import TaskKind
+from site_agent.agent import Event, Made, Outcome, may_resend
+from site_agent.policy import Asked, Moment, cap_of, check_moment, check_terms
+from site_agent.progress import Told, happen
+from site_agent.standing import standing_of
+from site_agent.store import letters, terms, work
+from site_agent.store.notes import ALARM, note
+from site_agent.store.work import Spent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from governance.agreement.load import Document
+    from governance.agreement.schema import Agreement
+    from governance.privacy.budget import Reservation
+    from protos.words import Task
+    from site_agent.agent import TaskState
+    from site_agent.membership import Membership
+    from site_agent.policy import Standing
+    from site_agent.store.work import Held
+
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the transaction cannot know by itself.
+
+    Attributes:
+        skew: The clock's distance from the coordinator's.
+        data_fault: What keeps the cohort from training, or empty.
+        in_force: Agreements in force by the site's own copy of the ledger.
+        outcomes: How earlier attempts of the task's round ended, by that copy.
+    """
+
+    skew: timedelta
+    data_fault: str
+    in_force: frozenset[str]
+    outcomes: Mapping[int, Outcome]
+
+
+def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
+    """Return an agreement that was received, or None."""
+    offered = terms.find(c, m.federation, digest)
+    return parse(offered.document) if offered is not None else None
+
+
+def decide(c: Connection, m: Membership, held: Held, facts: Facts) -> TaskState:
+    """Decide a task that was offered, and write the answer with all that it costs."""
+    try:
+        event, told = _decided(c, m, held.task, facts)
+    except Refused as refusal:
+        event, told = Event.RULED_OUT, Told(rule=refusal.rule or "refused", why=str(refusal))
+    return happen(c, m, held, event, told)
+
+
+def _decided(c: Connection, m: Membership, task: Task, facts: Facts) -> tuple[Event, Told]:
+    document = document_of(c, m, task.agreement)
+    # 0. The agreement is known. Stops a task under terms that nobody here has ever seen.
+    if document is None:
+        raise Refused("the task's agreement was never received", rule="unknown-agreement")
+    check_terms(document, m.law)
+    moment = _moment(c, m, task, facts)
+    check_moment(Asked(task, document, moment, m.law))
+    if task.kind is TaskKind.EVALUATE:
+        return Event.MAY_EVALUATE, Told()
+    if _sends_again(c, m, task, facts):
+        return Event.MAY_RESEND, Told()
+    return Event.MAY_TRAIN, _reserved(c, m, task, document, moment.standing)
+
+
+def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
+    now = m.now()
+    offered = terms.find(c, m.federation, task.agreement)
+    told = offered is not None and offered.state == "in-force"
+    sending = task.model.size if task.kind is TaskKind.TRAIN else 0
+    with_state = task.state.size if task.state is not None and sending else 0
+    return Moment(
+        now=now,
+        skew=facts.skew,
+        alarm=note(c, m.federation, ALARM),
+        standing=standing_of(c, m.federation, task.agreement),
+        in_force=told or task.agreement in facts.in_force,
+        newest=work.last_taken_part(c, m.federation, task.kind),
+        data_fault=facts.data_fault,
+        cohort=m.cohort,
+        bytes_today=letters.bytes_sent(c, m.federation, since=now - _DAY),
+        bytes_next=sending + with_state,
+    )
+
+
+def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool:
+    """Let a task send the update of an earlier attempt, with its control variate, if it may."""
+    wanted = _made(task)
+    for held in work.of_round(c, m.federation, task.round):
+        attempt = held.task.attempt
+        outcome = facts.outcomes.get(attempt)
+        if held.update is None or not may_resend(
+            _made(held.task), task=wanted, outcome=outcome
+        ):
+            continue
+        work.keep_update(c, m.federation, task.task, held.update)
+        control = work.control_of(c, m.federation, task.agreement, task.round, attempt)
+        if control is not None:
+            again = replace(control, attempt=task.attempt, state=work.PENDING)
+            work.keep_control(c, m.federation, again)
+        return True
+    return False
+
+
+def _made(task: Task) -> Made:
+    state = task.state.digest if task.state is not None else ""
+    return Made((task.agreement, task.model.digest, state), task.round, task.attempt)
+
+
+def _reserved(
+    c: Connection, m: Membership, task: Task, document: Document, standing: Standing
+) -> Told:
+    agreement = document.agreement
+    reservation = reservation_of(c, m, task.task, document, standing)
+    release = reservation.release
+    batch = expected_batch(release.sampling_rate, standing.declared_patients)
+    body: dict[str, Any] = {
+        "cohort": m.cohort,
+        "sampling_rate": decimal_text(release.sampling_rate),
+        "noise_multiplier": decimal_text(release.noise_multiplier),
+        "clip": decimal_text(agreement.privacy.clip if agreement.privacy else 0.0),
+        "expected_batch": format(batch.normalize(), "f"),
+        "steps": release.steps,
+        "delta": decimal_text(reservation.delta),
+        "loader": LOADER,
+        "unit": UNIT,
+        "epsilon_total": format_epsilon(reservation.epsilon_total),
+    }
+    spent = Spent(
+        federation=m.federation,
+        task=task.task,
+        cohort=m.cohort,
+        agreement=task.agreement,
+        round=task.round,
+        attempt=task.attempt,
+        release=release,
+        delta=reservation.delta,
+        epsilon_total=body["epsilon_total"],
+    )
+    return Told(reservation=spent, reserved=body)
+
+
+def reservation_of(
+    c: Connection, m: Membership, task: str, document: Document, standing: Standing
+) -> Reservation:
+    """Return what one more round would cost; raise Refused when no cap bears it.
+
+    The cap is the lowest of the officer's consent, site.yaml and the agreement.
+    """
+    cap, delta = cap_of(document.agreement, m.settings.policy)
+    return budget_of(c, m.cohort).reserve(
+        f"{m.federation}:{task}",
+        release_of(document.agreement, standing.declared_patients),
+        min(cap, standing.cap),
+        min(delta, standing.delta),
+    )
+
+
+def release_of(agreement: Agreement, declared_patients: int) -> Release:
+    """Return what a round releases; whole epochs without privacy are counted in their steps."""
+    local = agreement.round.local
+    if local.steps is None and local.batch is not None:
+        steps = (local.epochs or 1) * math.ceil(max(declared_patients, 1) / local.batch)
+        return Release(1.0, 0.0, steps)
+    return of_a_round(agreement)
+
+
+def budget_of(c: Connection, cohort: str) -> Budget:
+    """Return all that was ever reserved from a cohort, over all federations."""
+    spent = work.spent_on(c, cohort)
+    return Budget(
+        releases=tuple(one.release for one in spent),
+        tasks=frozenset(f"{one.federation}:{one.task}" for one in spent),
+    )

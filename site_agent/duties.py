@@ -1,0 +1,195 @@
+"""The task at hand: decide, fetch, work, send, one after the other, out of the store.
+
+Each duty ends by moving the task in the store. It may be broken off anywhere, by a cancel, a
+pause or a power cut: what is in the store says what is to be done next, and a reservation
+stands whatever happens. Lost connections are waited out; only the coordinator's cancel, the
+site's own consent or a rule ends a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import structlog
+
+from protos.errors import ConciliumError, Refused, Unavailable
+from protos.words import TaskKind, UploadRef
+from site_agent import contribution, deciding, housekeeping, progress, transfers
+from site_agent.agent import DUTIES, ENDS, Duty, Event, backoff_s
+from site_agent.progress import Told
+from site_agent.readiness import Readiness
+from site_agent.store import work
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from sqlalchemy import Connection
+
+    from site_agent.agent import TaskState
+    from site_agent.bell import Bell
+    from site_agent.link import Link
+    from site_agent.membership import Membership
+    from site_agent.session import Presence
+    from site_agent.store.work import Held
+    from site_agent.witness import Witness
+    from site_agent.workshop import Workshop
+
+_log = structlog.get_logger("task")
+
+T = TypeVar("T")
+
+BUG: Final = "internal-error"
+
+
+class Duties:
+    """One federation's tasks, one at a time."""
+
+    def __init__(
+        self,
+        m: Membership,
+        link: Link,
+        bell: Bell,
+        *,
+        presence: Presence,
+        witness: Witness,
+        workshop: Workshop,
+    ) -> None:
+        self._m = m
+        self._link = link
+        self._bell = bell
+        self._presence = presence
+        self._witness = witness
+        self._workshop = workshop
+        self._readiness = Readiness(m)
+        self._of: Mapping[Duty, Callable[[Held], Coroutine[None, None, None]]] = {
+            Duty.DECIDE: self._decide,
+            Duty.FETCH: self._fetch,
+            Duty.WORK: self._work,
+            Duty.SEND: self._send,
+        }
+
+    async def run(self) -> None:
+        """Do what the store says is to be done, for ever."""
+        while True:
+            heard = self._bell.count
+            held = await self._m.store.do(self._next)
+            if held is None:
+                await self._bell.after(heard)
+            else:
+                await self._do(held)
+
+    def _next(self, c: Connection) -> Held | None:
+        """Return the oldest task that can be gone on with; end those without consent."""
+        m = self._m
+        progress.cancel_without_consent(c, m)
+        able = (held for held in work.active(c, m.federation))
+        return next((held for held in able if DUTIES[held.state] in self._of), None)
+
+    async def _do(self, held: Held) -> None:
+        """Do one duty, and break it off as soon as its task has ended."""
+        self._presence.task, self._presence.steps_done = held.task.task, 0
+        duty = asyncio.create_task(self._of[DUTIES[held.state]](held))
+        try:
+            await self._watched(duty, held)
+        except ConciliumError as problem:
+            await self._move(held, Event.FAILED, Told(problem.rule or "failed", str(problem)))
+        except Exception:  # noqa: BLE001 - a bug ends its task, not the agent
+            _log.exception("task-crashed", task=held.task.task)
+            await self._move(held, Event.FAILED, Told(BUG, "see the agent's log"))
+        finally:
+            duty.cancel()
+            self._presence.task = ""
+            self._bell.ring()
+
+    async def _watched(self, duty: asyncio.Task[None], held: Held) -> None:
+        heard = self._bell.count
+        while not duty.done():
+            bell = asyncio.create_task(self._bell.after(heard))
+            await asyncio.wait({duty, bell}, return_when=asyncio.FIRST_COMPLETED)
+            bell.cancel()
+            heard = self._bell.count
+            if not duty.done() and await self._m.store.do(partial(self._has_ended, held)):
+                duty.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await duty
+                return
+        await duty
+
+    def _has_ended(self, held: Held, c: Connection) -> bool:
+        progress.cancel_without_consent(c, self._m)
+        now = work.find(c, self._m.federation, held.task.task)
+        return now is None or now.state in ENDS
+
+    async def _move(self, held: Held, event: Event, told: Told) -> None:
+        def change(c: Connection) -> TaskState:
+            now = work.find(c, self._m.federation, held.task.task)
+            assert now is not None
+            state = progress.happen(c, self._m, now, event, told)
+            if state in ENDS:
+                progress.drop_contribution(c, self._m, held.task, told.rule)
+            return state
+
+        state = await self._m.store.do(change)
+        self._bell.ring()
+        if state in ENDS:
+            _log.info("task-over", task=held.task.task, state=state.value, rule=told.rule)
+            await self._m.store.do(partial(housekeeping.tidy, m=self._m))
+
+    async def _decide(self, held: Held) -> None:
+        facts = await self._witness.facts_for(held.task, self._presence.skew, self._readiness)
+        await self._workshop.weigh(held.task)
+        decided = await self._m.store.do(
+            partial(deciding.decide, m=self._m, held=held, facts=facts)
+        )
+        _log.info("task-decided", task=held.task.task, state=decided.value)
+        self._bell.ring()
+
+    async def _fetch(self, held: Held) -> None:
+        blobs = [blob for blob in (held.task.model, held.task.state) if blob is not None]
+        folder = self._m.premises.work_of(self._m.federation)
+        for blob in blobs:
+            await self._patiently(partial(transfers.download, self._link, blob, folder))
+        await self._move(held, Event.FETCHED, Told())
+
+    async def _work(self, held: Held) -> None:
+        if held.task.kind is TaskKind.EVALUATE:
+            said = await self._workshop.evaluate(held)
+            await self._move(held, Event.FIGURES_READY, Told(figures=said))
+            return
+        made = await self._workshop.train(held)
+        await self._m.store.do(partial(contribution.keep, m=self._m, held=held, made=made))
+        self._bell.ring()
+
+    async def _send(self, held: Held) -> None:
+        assert held.update is not None
+        task, update = held.task, held.update
+        ref = UploadRef(task.round, task.attempt, update.digest, update.size)
+        path = self._m.premises.state / update.path
+        try:
+            receipt = await self._patiently(
+                lambda: contribution.send(self._m, self._link, held, ref, path)
+            )
+        except Refused as refusal:
+            await self._move(held, Event.SENDING_REFUSED, Told(refusal.rule, str(refusal)))
+            return
+        await self._m.store.do(
+            partial(contribution.sent, m=self._m, held=held, receipt=receipt)
+        )
+        self._bell.ring()
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until the line holds; waits between tries as a session does."""
+        failures = 0
+        while True:
+            heard = self._bell.count
+            try:
+                return await attempt()
+            except Unavailable as problem:
+                _log.info("waiting-for-line", rule=problem.rule, what=problem.what)
+                wait = backoff_s(failures, draw=random.random())  # noqa: S311 - no secret
+                failures += 1
+                await self._bell.within(heard, wait)

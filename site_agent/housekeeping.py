@@ -1,0 +1,56 @@
+"""What lies in the work folder and is still needed; the rest is deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from site_agent.agent import ENDS
+from site_agent.store import work
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from site_agent.membership import Membership
+
+KEEP_TASKS: Final = 6
+"""The newest tasks whose files stay: an update may be sent again, a model used again."""
+
+
+def tidy(c: Connection, m: Membership) -> int:
+    """Delete files of a federation that nothing needs any more; return how many went."""
+    folder = m.premises.work_of(m.federation)
+    files, folders = _wanted(c, m, folder)
+    gone = 0
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            if path not in folders and not any(path.iterdir()):
+                path.rmdir()
+        elif path not in files and path.parent not in folders and path.suffix != ".json":
+            path.unlink()
+            gone += 1
+    return gone
+
+
+def _wanted(c: Connection, m: Membership, folder: Path) -> tuple[set[Path], set[Path]]:
+    """Return the files to keep, and the folders to keep whole."""
+    files: set[Path] = set()
+    folders: set[Path] = set()
+    active = work.active(c, m.federation)
+    for held in (*active, *work.newest(c, m.federation, most=KEEP_TASKS)):
+        blobs = (blob for blob in (held.task.model, held.task.state) if blob is not None)
+        for blob in blobs:
+            files |= {folder / f"{blob.digest}.safetensors", folder / f"{blob.digest}.part"}
+        if held.update is not None:
+            files.add(m.premises.state / held.update.path)
+        if held.state not in ENDS:
+            folders.add(m.premises.task_folder(m.federation, held.task.task))
+    seen: set[str] = set()
+    for control in work.controls(c, m.federation, state=work.PENDING):
+        files.add(m.premises.state / control.path)
+    for control in work.controls(c, m.federation, state=work.COMMITTED):
+        if control.agreement not in seen:
+            files.add(m.premises.state / control.path)
+            seen.add(control.agreement)
+    return files, folders

@@ -1,0 +1,182 @@
+"""What each message of the coordinator changes, in the transaction that takes it.
+
+Nothing here is believed beyond what its kind can do: a proposal is only kept, a state of an
+agreement is only the coordinator's word, a task waits for the site's own rules, a checkpoint
+for the witness. A message that breaks a rule is dropped and noted; it never stops the session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from governance.agreement.load import parse
+from governance.consent import ENDED
+from protos.errors import ConciliumError, PeerFault
+from protos.words import (
+    AgreementState,
+    Cancel,
+    CertificateIssued,
+    CheckpointSent,
+    FinalModel,
+    Proposal,
+    StatementReceipt,
+    Task,
+)
+from site_agent import voice
+from site_agent.agent import Event, is_news
+from site_agent.progress import Told, cancel, happen
+from site_agent.standing import standing_of
+from site_agent.store import journal, letters, terms, work
+from site_agent.store.notes import (
+    CERTIFICATE,
+    CHECKPOINT,
+    FAULT,
+    FINAL,
+    RELINK,
+    checkpoint_text,
+    set_note,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Connection
+
+    from protos.words import ToSite
+    from site_agent.membership import Membership
+
+_log = structlog.get_logger("inbox")
+
+OPEN_PROPOSALS: Final = 16
+"""Proposals that nobody answered; more are not kept."""
+CHAIN_RULES: Final = frozenset({"broken-chain"})
+"""The ledger's rules for a statement that does not follow its key's last one."""
+
+
+def take(c: Connection, m: Membership, word: ToSite) -> bool:
+    """Take a numbered message durably; return False for one that was taken before.
+
+    Raises:
+        PeerFault: one before it is missing.
+    """
+    if not is_news(word.seq, taken=letters.taken(c, m.federation)):
+        return False
+    handler = _HANDLERS.get(type(word.body))
+    point = c.begin_nested()
+    try:
+        if handler is None:
+            raise PeerFault("this message carries no number", rule="unexpected-message")
+        handler(c, m, word.body)
+        point.commit()
+    except ConciliumError as problem:
+        point.rollback()
+        kind = type(word.body).__name__
+        _log.warning("message-dropped", kind=kind, rule=problem.rule, what=problem.what)
+        set_note(c, m.federation, FAULT, f"{kind}: {problem}")
+    letters.set_taken(c, m.federation, word.seq)
+    return True
+
+
+def _proposal(c: Connection, m: Membership, body: Proposal) -> None:
+    document = parse(body.document)
+    # 1. It is this federation's. Stops one federation speaking for another.
+    if document.agreement.federation != m.federation:
+        raise PeerFault("the proposal is another federation's", rule="wrong-federation")
+    known = terms.find(c, m.federation, document.digest)
+    # 2. One that was answered stays answered until it has ended. Stops a second proposal of the
+    #    same bytes from wiping out a consent, or the budget's reading of it.
+    if known is not None:
+        standing = standing_of(c, m.federation, document.digest)
+        if standing.at(m.now()) not in ENDED:
+            return
+    # 3. So many unanswered ones at most. Stops the store from being filled.
+    elif len(terms.every(c, m.federation, state="proposed")) >= OPEN_PROPOSALS:
+        raise PeerFault("too many proposals wait for an answer", rule="too-many-proposals")
+    offered = terms.Offered(
+        document.digest, document.material, document.raw, "proposed", m.now()
+    )
+    terms.keep(c, m.federation, offered)
+
+
+def _agreement_state(c: Connection, m: Membership, body: AgreementState) -> None:
+    if terms.find(c, m.federation, body.agreement) is None:
+        raise PeerFault("the state of an unknown agreement", rule="unknown-agreement")
+    terms.set_state(c, m.federation, body.agreement, body.state)
+
+
+def _task(c: Connection, m: Membership, body: Task) -> None:
+    known = work.find(c, m.federation, body.task)
+    if known is None:
+        work.offer(c, m.federation, body)
+    elif known.task == replace(body, deadline=known.task.deadline):
+        happen(c, m, known, Event.REPEATED, Told())
+    else:
+        raise PeerFault("one task's id for two tasks", rule="task-changed")
+
+
+def _cancel(c: Connection, m: Membership, body: Cancel) -> None:
+    held = work.find(c, m.federation, body.task)
+    if held is not None:
+        cancel(c, m, held, body.rule or "cancelled")
+
+
+def _receipt(c: Connection, m: Membership, body: StatementReceipt) -> None:
+    said = journal.find(c, m.federation, body.statement)
+    if said is None:
+        return
+    digest = said.statement.digest
+    if body.accepted:
+        journal.mark(c, m.federation, digest, status=journal.ACCEPTED, seq=body.seq)
+        if said.status == journal.VOID:
+            set_note(c, m.federation, RELINK, "yes")
+    elif said.status in {journal.VOID, journal.ACCEPTED}:
+        return
+    elif body.rule in CHAIN_RULES:
+        # Something before it is in the ledger that we gave up: look there, then sign again.
+        set_note(c, m.federation, RELINK, "yes")
+        return
+    else:
+        _log.warning(
+            "statement-refused", kind=said.statement.kind, rule=body.rule, what=body.sentence
+        )
+        set_note(c, m.federation, FAULT, f"{said.statement.kind}: {body.sentence}")
+        voice.give_up(c, m.voice, digest, rule=body.rule or "refused")
+    if said.statement.kind == "budget-reserved":
+        _reservation(c, m, said.task, body)
+
+
+def _reservation(c: Connection, m: Membership, task: str, body: StatementReceipt) -> None:
+    held = work.find(c, m.federation, task)
+    if held is None:
+        return
+    event = Event.RESERVED if body.accepted else Event.RESERVATION_REFUSED
+    happen(c, m, held, event, Told(rule="" if body.accepted else body.rule or "refused"))
+
+
+def _checkpoint(c: Connection, m: Membership, body: CheckpointSent) -> None:
+    set_note(c, m.federation, CHECKPOINT, checkpoint_text(body))
+
+
+def _certificate(c: Connection, m: Membership, body: CertificateIssued) -> None:
+    set_note(c, m.federation, CERTIFICATE, body.chain.decode("ascii", "replace"))
+
+
+def _final(c: Connection, m: Membership, body: FinalModel) -> None:
+    if terms.find(c, m.federation, body.agreement) is None:
+        raise PeerFault("the model of an unknown agreement", rule="unknown-agreement")
+    set_note(c, m.federation, FINAL, f"{body.model.digest} {body.model.size}")
+
+
+_HANDLERS: Final[Mapping[type, Callable[[Connection, Membership, Any], None]]] = {
+    Proposal: _proposal,
+    AgreementState: _agreement_state,
+    Task: _task,
+    Cancel: _cancel,
+    StatementReceipt: _receipt,
+    CheckpointSent: _checkpoint,
+    CertificateIssued: _certificate,
+    FinalModel: _final,
+}

@@ -1,0 +1,206 @@
+"""A hospital's first day: its file, its keys, its enrolment by token or by file."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from governance import statements
+from governance.identity import enrolment_files, folder
+from governance.identity.enrolment import read_token
+from governance.settings import load_site
+from protos.errors import Refused
+from site_agent.premises import Premises
+from site_agent.process import now
+from site_agent.store import Store, journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from governance.identity.enrolment import Token
+    from governance.identity.folder import Identity
+    from governance.identity.keys import SigningKey
+    from governance.settings import FederationSettings, SiteSettings
+    from governance.statements import Statement
+    from protos.words import EnrolRequest
+
+_TEMPLATE: Final = """\
+# This hospital's own file and its law: no agreement and no coordinator can widen what it says.
+site: 1
+name: {name}
+state: state/                     # keys, journal, budget, copies of the ledger; mode 0700
+officer_key: keys/officer.pem     # passphrase-encrypted; may live on another machine
+
+federations:                      # proxy: none | env | http://host:port
+  - {{coordinator: {coordinator}, folder: {folder}, cohort: {cohort}, proxy: none}}
+
+cohorts:                          # a cohort is a name; its privacy budget outlives agreements
+  {cohort}:
+    source: {{csv: {csv}, encoding: utf-8}}
+    patient_id: {patient_id}
+    held_out: 0.2                 # these patients never train, whatever comes later
+    map:                          # agreement's feature: this hospital's column, unit and codes
+      age: {{column: AGE}}
+      # sex: {{column: SEX, codes: {{1: m, 2: f}}}}
+      # chol: {{column: CHOL_MMOL, scale: 38.67}}      # mmol/l to mg/dl
+
+policy:
+  cap: {{epsilon: 8.0, delta: 1.0e-5}}     # over everything ever released from a cohort
+  minimum_sites: 3
+  purposes: [DUO:0000006]
+  models: [builtin:linear, builtin:mlp]
+  require_secure_aggregation: true
+  bytes_per_day: 5GiB
+  witness_lag: 24h
+  unsafe: []                      # terms accepted here although they weaken a guarantee
+
+resources: {{threads: 4, memory: 8GiB, device: auto, isolation: required}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What `init` is told."""
+
+    name: str
+    coordinator: str
+    folder: str
+    cohort: str
+    csv: str
+    patient_id: str
+
+
+def write_settings(file: Path, outline: Outline) -> None:
+    """Write a site.yaml with comments, to be completed in an editor.
+
+    Raises:
+        Refused: there is one already, or it would not be a valid one.
+    """
+    if file.exists():
+        raise Refused(
+            "this file exists and is never overwritten", where=str(file), rule="exists"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fields = {name: getattr(outline, name) for name in Outline.__slots__}
+    file.write_text(_TEMPLATE.format(**fields), encoding="utf-8")
+    try:
+        load_site(file)
+    except Refused:
+        file.unlink()
+        raise
+
+
+def officer_key(settings: SiteSettings, secret: bytes) -> SigningKey:
+    """Return the hospital's officer key, made the first time at site.yaml's `officer_key`.
+
+    Raises:
+        Refused: the file names none, or the passphrase is wrong.
+    """
+    if settings.officer_key is None:
+        raise Refused(
+            "site.yaml names no officer_key, and an enrolment is signed with it",
+            todo="Add `officer_key: keys/officer.pem`; it may move to another machine later.",
+            rule="officer-needed",
+        )
+    return folder.officer_key(settings.officer_key, secret)
+
+
+def place_for(settings: SiteSettings, token: Token) -> FederationSettings:
+    """Return the entry of site.yaml that a token is for.
+
+    Raises:
+        Refused: the token is another hospital's, or no entry waits for it; says what to add.
+    """
+    if (token.role, token.name) != ("site", settings.name):
+        raise Refused(
+            f"this token is for {token.role} {token.name}, but site.yaml is of site "
+            f"{settings.name}",
+            rule="token-for-another",
+        )
+    free = [one for one in settings.federations if _is_free(one.folder)]
+    named = [one for one in free if one.folder.name == token.federation]
+    if len(named or free) == 1:
+        return (named or free)[0]
+    cohort = next(iter(settings.cohorts), "COHORT")
+    raise Refused(
+        f"site.yaml has no entry that waits for the federation {token.federation}",
+        todo=f"Add under federations:\n  - {{coordinator: {token.coordinator}, folder: "
+        f"enrolled/{token.federation}, cohort: {cohort}, proxy: none}}",
+        rule="no-federation",
+    )
+
+
+def request(settings: SiteSettings, token: str, secret: bytes) -> EnrolRequest:
+    """Make all keys on this machine and return the request that enrols them."""
+    known = read_token(token)
+    place = place_for(settings, known)
+    officer = officer_key(settings, secret)
+    made = folder.prepare(place.folder, known, officers=[officer], now=now())
+    _journal(settings, known.federation, made)
+    return made
+
+
+def enrol(settings: SiteSettings, token: str, secret: bytes) -> Identity:
+    """Enrol over the coordinator's enrolment port; may be broken off and begun again.
+
+    Raises:
+        Refused, PeerFault, Unavailable: as the token, the network and the coordinator say.
+    """
+    known = read_token(token)
+    if not known.enrolment:
+        raise Refused(
+            "this federation enrols by file",
+            todo="concilium-site enrol TOKEN --request FILE, then --response FILE.",
+            rule="enrol-by-file",
+        )
+    place = place_for(settings, known)
+    made = request(settings, token, secret)
+    from governance.ledger import remote
+
+    enrolled = asyncio.run(remote.enrol(known, made))
+    return folder.finish(place.folder, enrolled, now=now())
+
+
+def finish_by_file(settings: SiteSettings, response: Path) -> Identity:
+    """Take the coordinator's answer from a file."""
+    enrolled = enrolment_files.read_response(response.read_bytes())
+    waiting = [
+        one for one in settings.federations if _is_free(one.folder) and one.folder.exists()
+    ]
+    for place in waiting:
+        return folder.finish(place.folder, enrolled, now=now())
+    raise Refused("no enrolment was begun here", rule="not-begun")
+
+
+def dialled_otherwise(settings: SiteSettings, identity: Identity) -> str:
+    """Return a warning when site.yaml dials another coordinator than the invitation's."""
+    place = next(one for one in settings.federations if one.folder == identity.folder)
+    if place.coordinator == identity.coordinator:
+        return ""
+    return (
+        f"site.yaml dials {place.coordinator}, but the invitation named {identity.coordinator}."
+    )
+
+
+def _journal(settings: SiteSettings, federation: str, made: EnrolRequest) -> None:
+    """Write the enrolment into the journal, before it leaves."""
+    premises = Premises(settings.state)
+    premises.prepare()
+    statement = statements.read(made.statement)
+    store = Store.open(premises.database)
+    try:
+        store.now(partial(_keep_once, federation=federation, statement=statement))
+    finally:
+        store.close()
+
+
+def _keep_once(c: Connection, federation: str, statement: Statement) -> None:
+    if journal.find(c, federation, statement.digest) is None:
+        journal.keep(c, federation, statement, status=journal.ACCEPTED)
+
+
+def _is_free(place: Path) -> bool:
+    return not (place / "federation.json").exists()

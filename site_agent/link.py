@@ -1,0 +1,220 @@
+"""The only place where a site speaks gRPC: one channel a federation, dialled out.
+
+Nothing connects to a hospital. The channel is mutual TLS 1.3 with keepalive, one for the whole
+process and used again and again; only a renewed certificate needs a new one. A peer's error
+becomes one of ours here, and bytes become words.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from governance.identity.tls import pin_tls13
+from protos import codec
+from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
+from protos.words import ConsistencyRequest, DownloadRequest, EntriesRequest
+
+pin_tls13()
+
+import grpc  # noqa: E402 - the cipher list must be set before grpc is loaded
+
+from protos.concilium.v1 import (  # noqa: E402 - as above
+    audit_pb2,
+    audit_pb2_grpc,
+    federation_pb2,
+    federation_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+
+    from protos.words import (
+        Digest,
+        EntryRecord,
+        FromSite,
+        Receipt,
+        ToSite,
+        UploadHeader,
+        UploadOffset,
+        UploadRef,
+    )
+
+KEEPALIVE_MS: Final = 20_000
+KEEPALIVE_TIMEOUT_MS: Final = 20_000
+UNARY_S: Final = 60.0
+_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+
+_ERRORS: Final[Mapping[grpc.StatusCode, type[ConciliumError]]] = {
+    grpc.StatusCode.FAILED_PRECONDITION: Refused,
+    grpc.StatusCode.PERMISSION_DENIED: Refused,
+    grpc.StatusCode.UNAUTHENTICATED: Refused,
+    grpc.StatusCode.NOT_FOUND: Refused,
+    grpc.StatusCode.INVALID_ARGUMENT: PeerFault,
+    grpc.StatusCode.DATA_LOSS: Corrupt,
+}
+"""Every other status is worth another try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Whom to dial, and how: `proxy` is `none`, `env` or `http://host:port`."""
+
+    target: str
+    proxy: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """What the channel shows and trusts, PEM."""
+
+    key: bytes = field(repr=False)
+    chain: bytes
+    root: bytes
+
+
+class Stream:
+    """One open session: words out, words in."""
+
+    def __init__(self, call: Any) -> None:  # noqa: ANN401 - grpc's call has no public type
+        self._call = call
+
+    async def send(self, word: FromSite) -> None:
+        """Write one word; waits while the coordinator does not read."""
+        with _our_errors("session"):
+            await self._call.write(codec.from_site_out(word))
+
+    async def receive(self) -> ToSite | None:
+        """Read one word, or None when the coordinator ended the session."""
+        with _our_errors("session"):
+            message = await self._call.read()
+        if message is grpc.aio.EOF:
+            return None
+        return codec.to_site_in(message)
+
+    async def ended(self) -> None:
+        """Raise why the session ended, if it was an error."""
+        code = await self._call.code()
+        if code is not grpc.StatusCode.OK:
+            raise _ours(code, await self._call.details() or "", "session")
+
+
+class Link:
+    """The channel of one federation."""
+
+    def __init__(self, address: Address, papers: Papers) -> None:
+        self._address = address
+        self._channel = _channel(address, papers)
+
+    async def renew(self, papers: Papers) -> None:
+        """Dial with new papers; what is under way on the old channel ends and resumes."""
+        old, self._channel = self._channel, _channel(self._address, papers)
+        await old.close()
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._channel.close()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Stream]:
+        """Open the one session; it is cancelled when the block is left."""
+        call = federation_pb2_grpc.FederationStub(self._channel).Session()
+        try:
+            yield Stream(call)
+        finally:
+            call.cancel()
+
+    async def download(self, digest: Digest, offset: int) -> AsyncIterator[bytes]:
+        """Give the bytes of a file from an offset on, in chunks of 1 MiB at most."""
+        request = codec.download_out(DownloadRequest(digest, offset))
+        call = federation_pb2_grpc.FederationStub(self._channel).Download(request)
+        try:
+            with _our_errors("download"):
+                async for chunk in call:
+                    yield codec.chunk_in(chunk)
+        finally:
+            call.cancel()
+
+    async def upload_status(self, upload: UploadRef) -> UploadOffset:
+        """Ask from which byte an upload goes on."""
+        stub = federation_pb2_grpc.FederationStub(self._channel)
+        with _our_errors("upload"):
+            answer = await stub.UploadStatus(codec.upload_ref_out(upload), timeout=UNARY_S)
+        return codec.upload_offset_in(answer)
+
+    async def upload(self, header: UploadHeader, chunks: AsyncIterable[bytes]) -> Receipt:
+        """Send an update from the header's offset on, and return the receipt."""
+
+        async def parts() -> AsyncIterator[federation_pb2.UploadPart]:
+            yield codec.upload_part_out(header)
+            async for chunk in chunks:
+                yield codec.upload_part_out(chunk)
+
+        stub = federation_pb2_grpc.FederationStub(self._channel)
+        with _our_errors("upload"):
+            return codec.receipt_in(await stub.Upload(parts()))
+
+    async def entries(self, since: int, until: int) -> AsyncIterator[tuple[EntryRecord, ...]]:
+        """Give the log's entries with since <= seq < until, in batches."""
+        request = codec.entries_request_out(EntriesRequest(since, until))
+        call = audit_pb2_grpc.AuditStub(self._channel).Entries(request)
+        try:
+            with _our_errors("ledger"):
+                async for batch in call:
+                    yield codec.entry_batch_in(batch)
+        finally:
+            call.cancel()
+
+    async def checkpoint(self) -> str:
+        """Return the log's latest checkpoint with its cosignatures, a signed note."""
+        stub = audit_pb2_grpc.AuditStub(self._channel)
+        with _our_errors("ledger"):
+            answer = await stub.Checkpoint(audit_pb2.CheckpointRequest(), timeout=UNARY_S)
+        return codec.note_in(answer)
+
+    async def consistency(self, from_size: int, to_size: int) -> tuple[bytes, ...]:
+        """Return the proof that the log of one size extends that of another."""
+        stub = audit_pb2_grpc.AuditStub(self._channel)
+        request = codec.consistency_request_out(ConsistencyRequest(from_size, to_size))
+        with _our_errors("ledger"):
+            return codec.proof_in(await stub.Consistency(request, timeout=UNARY_S))
+
+
+def _channel(address: Address, papers: Papers) -> grpc.aio.Channel:
+    credentials = grpc.ssl_channel_credentials(papers.root, papers.key, papers.chain)
+    options: list[tuple[str, int | str]] = [
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _MESSAGE_BYTES),
+        # The agent's own backoff decides when to dial; the channel only must not sleep longer.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+    if address.proxy != "env":
+        options.append(("grpc.enable_http_proxy", 0))
+    if address.proxy not in {"env", "none"}:
+        options[-1] = ("grpc.http_proxy", address.proxy)
+    return grpc.aio.secure_channel(address.target, credentials, options=options)
+
+
+@contextmanager
+def _our_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as problem:
+        raise _ours(problem.code(), problem.details() or "", what) from None
+    except grpc.aio.UsageError as problem:
+        raise Unavailable(f"the {what} is closed: {problem}", rule="disconnected") from None
+
+
+def _ours(code: grpc.StatusCode, details: str, what: str) -> ConciliumError:
+    kind = _ERRORS.get(code, Unavailable)
+    rule, _, sentence = details.partition(": ")
+    if kind is Unavailable or not sentence:
+        rule, sentence = code.name.lower().replace("_", "-"), details
+    return kind(f"{what}: {sentence}", rule=rule)

@@ -1,0 +1,351 @@
+"""The officer's desk: consent, decline, pause, resume, withdraw; here or on another machine.
+
+Each act is composed, signed, journalled and queued in one transaction, and the running agent is
+only rung. A statement for another machine travels as a file: its payload, the text that was
+shown, and the values that it only commits to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from governance import consent, statements
+from governance.agreement.load import parse
+from governance.consent import Consent
+from governance.privacy.releases import decimal_text, expected_batch
+from governance.statements import timestamp
+from protos.errors import PeerFault, Refused
+from protos.words import Disclosure, KeyId
+from site_agent import progress, voice
+from site_agent.standing import EVENTS, standing_of
+from site_agent.store import journal, terms
+from site_agent.voice import Saying
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from governance.agreement.load import Document
+    from governance.identity.keys import Signer
+    from governance.statements import Statement
+    from site_agent.membership import Membership
+    from site_agent.review import Reviewed
+    from site_agent.store.terms import Offered
+
+OFFICERS: Final = frozenset({"consent-given", "consent-declined", "consent-resumed"})
+"""What only an officer may say; a pause and a withdrawal either key may."""
+_FORM: Final = "concilium-to-sign"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an accountable person says with a consent.
+
+    `officer` and `role` are the person's; only commitments to them are in the ledger.
+    """
+
+    officer: str
+    role: str
+    until: datetime
+    declared_patients: int
+    basis: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A statement that waits for an officer's signature; `envelope` is empty until then."""
+
+    payload: bytes
+    disclosures: tuple[Disclosure, ...]
+    shown: str
+    envelope: bytes = b""
+
+
+def officers_of(c: Connection, m: Membership) -> tuple[tuple[KeyId, ...], int]:
+    """Return the officer keys that this site enrolled with, and how many of them must sign.
+
+    Raises:
+        Refused: the journal has no enrolment.
+    """
+    said = journal.of_kind(c, m.federation, "enrolled")
+    if not said:
+        raise Refused("this store has no enrolment of this site", rule="not-enrolled")
+    body = said[-1].statement.body
+    officers = tuple(KeyId(key) for key in body["officers"])
+    for turned in journal.of_kind(c, m.federation, "key-rotated"):
+        if turned.status != journal.VOID and turned.statement.body["usage"] == "officer":
+            old, new = turned.statement.body["old"], KeyId(turned.statement.body["new"])
+            officers = tuple(new if key == old else key for key in officers)
+    return officers, int(body["needed"])
+
+
+def agreement_at_hand(c: Connection, m: Membership, digest: str = "") -> Offered:
+    """Return the agreement that a verb is about: the named one, or the newest.
+
+    Raises:
+        Refused: there is none.
+    """
+    known = terms.every(c, m.federation)
+    found = [one for one in known if one.digest.startswith(digest)]
+    if not found:
+        raise Refused(
+            "no agreement was proposed to this site yet"
+            if not digest
+            else f"no agreement begins with {digest}",
+            todo="The operator proposes one; the agent must run to receive it.",
+            rule="no-proposal",
+        )
+    waiting = [
+        one
+        for one in found
+        if standing_of(c, m.federation, one.digest).state is Consent.PROPOSED
+    ]
+    return (waiting or found)[-1]
+
+
+def consent_draft(
+    c: Connection, m: Membership, document: Document, reviewed: Reviewed, answer: Answer
+) -> Draft:
+    """Compose the consent to an agreement, for an officer to sign.
+
+    Raises:
+        Refused: this hospital's own file refuses the agreement, the answer is out of range, or
+            the consent's state does not allow it.
+    """
+    if reviewed.objection:
+        raise Refused(
+            f"this hospital's own file refuses the agreement: {reviewed.objection}",
+            rule="own-policy",
+        )
+    _check_answer(document, answer, m.now())
+    body: dict[str, Any] = {
+        "agreement": document.digest,
+        "material": document.material,
+        "review": reviewed.digest,
+        "purposes": list(document.agreement.purpose),
+        "basis": {name: answer.basis.get(name, "") for name in _BASIS},
+        "until": timestamp(answer.until),
+        "declared_patients": answer.declared_patients,
+        "cap": _decimal(reviewed.cap),
+        "delta": decimal_text(reviewed.delta),
+        "stops_in_round": reviewed.stops_in_round,
+        "cohort": m.cohort,
+    }
+    told = (_told("officer", answer.officer), _told("role", answer.role))
+    return _draft(c, m, "consent-given", body, told, reviewed.text)
+
+
+def decline_draft(c: Connection, m: Membership, document: Document, reason: str) -> Draft:
+    """Compose the answer that this site does not consent."""
+    body = {"agreement": document.digest}
+    shown = f"{m.site} declines {document.agreement.title}: {reason}\n"
+    return _draft(c, m, "consent-declined", body, (_told("reason", reason),), shown)
+
+
+def resume_draft(c: Connection, m: Membership, document: Document) -> Draft:
+    """Compose the end of a pause."""
+    body = {"agreement": document.digest, "material": document.material}
+    shown = f"{m.site} resumes its part in {document.agreement.title}\n"
+    return _draft(c, m, "consent-resumed", body, (), shown)
+
+
+def suspend(c: Connection, m: Membership, document: Document) -> Statement:
+    """Pause, with the agent's key: no task from now on; one at work is cancelled."""
+    return _stop(c, m, document, "consent-suspended")
+
+
+def withdraw(c: Connection, m: Membership, document: Document) -> Statement:
+    """Withdraw from an agreement, with the agent's key; the site stays enrolled."""
+    return _stop(c, m, document, "consent-withdrawn")
+
+
+def sign(draft: Draft, key: Signer) -> Draft:
+    """Return a draft with one more signature."""
+    if draft.envelope:
+        return replace(draft, envelope=statements.countersign(draft.envelope, key))
+    return replace(draft, envelope=statements.sign(draft.payload, [key]))
+
+
+def deliver(c: Connection, m: Membership, draft: Draft) -> Statement:
+    """Take a signed statement of an officer: journal it, queue it, and what follows from it.
+
+    Raises:
+        PeerFault: it is not what was composed.
+        Refused: a signature is missing, or something else was signed meanwhile.
+    """
+    statement = statements.read(draft.envelope)
+    _check_signed(c, m, statement, draft.disclosures)
+    kind, agreement = statement.kind, str(statement.body["agreement"])
+    consent.advance(standing_of(c, m.federation, agreement).at(m.now()), EVENTS[kind])
+    saying = Saying(kind, statement.body, "officer", draft.disclosures)
+    voice.enqueue(c, m.federation, statement, saying, at=m.now())
+    if kind == "consent-given":
+        _declare_data(c, m, statement.body)
+    return statement
+
+
+def to_file(draft: Draft) -> bytes:
+    """Write a draft as the file that goes to another machine, and comes back signed."""
+    told = [[one.label, one.salt.hex(), one.value] for one in draft.disclosures]
+    fields = {
+        "form": _FORM,
+        "payload": draft.payload.decode(),
+        "shown": draft.shown,
+        "envelope": draft.envelope.decode(),
+        "disclosures": told,
+    }
+    return json.dumps(fields, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def from_file(path: Path) -> Draft:
+    """Read such a file.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        return _read(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Refused(
+            "this is no statement to sign",
+            where=str(path),
+            todo="It is written by `concilium-site consent --export FILE`.",
+            rule="bad-file",
+        ) from None
+
+
+def _read(fields: Mapping[str, Any]) -> Draft:
+    if fields["form"] != _FORM:
+        raise ValueError("another form")
+    told = tuple(
+        Disclosure(label, bytes.fromhex(salt), value)
+        for label, salt, value in fields["disclosures"]
+    )
+    return Draft(fields["payload"].encode(), told, fields["shown"], fields["envelope"].encode())
+
+
+_BASIS: Final = ("jurisdiction", "irb", "permit", "dpa")
+
+
+def _check_answer(document: Document, answer: Answer, now: datetime) -> None:
+    if answer.declared_patients < 0 or answer.declared_patients % 10:
+        raise Refused(
+            f"the declared patients are {answer.declared_patients}, but must be in tens",
+            rule="declared-patients",
+        )
+    if answer.declared_patients < document.agreement.data.minimum_patients:
+        raise Refused(
+            f"the declared patients are {answer.declared_patients}, but the agreement wants at "
+            f"least {document.agreement.data.minimum_patients}",
+            rule="declared-patients",
+        )
+    if answer.until <= now:
+        raise Refused("the consent would end before it begins", rule="consent-is-lapsed")
+    if not (answer.officer.strip() and answer.role.strip()):
+        raise Refused("a consent names the person who signs, and their role", rule="officer")
+
+
+def _draft(
+    c: Connection,
+    m: Membership,
+    kind: str,
+    body: Mapping[str, Any],
+    told: Sequence[Disclosure],
+    shown: str,
+) -> Draft:
+    standing = standing_of(c, m.federation, str(body["agreement"]))
+    state = standing.at(m.now())
+    if kind == "consent-given" and state is Consent.LAPSED:
+        raise _ended(state)
+    consent.advance(state, EVENTS[kind])
+    officers, _ = officers_of(c, m)
+    payload = statements.compose(
+        kind,
+        body,
+        actor=m.voice.actor,
+        key=officers[0],
+        chain=journal.chain(c, m.federation, officers[0]),
+        log=m.voice.log,
+        at=m.now(),
+        disclosures=told,
+    )
+    return Draft(payload, tuple(told), shown)
+
+
+def _ended(state: Consent) -> Refused:
+    return Refused(
+        f"the consent to this agreement is {state.value}; a new one needs a new proposal",
+        rule=f"consent-is-{state.value}",
+    )
+
+
+def _check_signed(
+    c: Connection, m: Membership, statement: Statement, told: Sequence[Disclosure]
+) -> None:
+    # 1. An officer's kind, of this site, for this log. Stops another statement in its place.
+    if statement.kind not in OFFICERS or statement.actor != m.voice.actor:
+        raise PeerFault("this is no officer's statement of this site", rule="wrong-kind")
+    if statement.log != m.voice.log:
+        raise PeerFault("this statement is for another federation", rule="wrong-log")
+    # 2. As many enrolled officers as must. Stops one officer where two are needed.
+    officers, needed = officers_of(c, m)
+    signed = [key for key in officers if key in statement.signatures]
+    if len(signed) < needed:
+        raise Refused(
+            f"{needed} officers must sign, and {len(signed)} have",
+            todo="Sign the file with `concilium-site sign FILE --officer-key KEY`.",
+            rule="officer-needed",
+        )
+    statements.check_signatures(statement, signed)
+    # 3. The values are those committed to.
+    statements.check_disclosures(statement, told)
+    # 4. It follows the last one of its key. Stops a statement composed before another was.
+    known = journal.chain(c, m.federation, statement.key)
+    if (statement.counter, statement.previous) != (known.counter + 1, known.previous):
+        raise Refused(
+            "something else was signed since this was composed",
+            todo="Compose it anew with --export, and sign that.",
+            rule="broken-chain",
+        )
+
+
+def _stop(c: Connection, m: Membership, document: Document, kind: str) -> Statement:
+    standing = standing_of(c, m.federation, document.digest)
+    state = standing.at(m.now())
+    consent.advance(state, EVENTS[kind])
+    body = {"agreement": document.digest}
+    progress.cancel_of_agreement(c, m, document.digest, rule="no-consent")
+    return voice.say(c, m.voice, Saying(kind, body, "always-allowed"))
+
+
+def _declare_data(c: Connection, m: Membership, given: Mapping[str, Any]) -> None:
+    offered = terms.find(c, m.federation, str(given["agreement"]))
+    if offered is None:
+        return
+    agreement = parse(offered.document).agreement
+    declared = int(given["declared_patients"])
+    rate = agreement.round.local.sampling_rate or 1.0
+    contract = agreement.model_dump(mode="json", by_alias=True, include={"data"})
+    body = {
+        "agreement": offered.digest,
+        "cohort": m.cohort,
+        "declared_patients": declared,
+        "schema": hashlib.sha256(json.dumps(contract, sort_keys=True).encode()).hexdigest(),
+        "expected_batch": format(expected_batch(rate, declared).normalize(), "f"),
+    }
+    voice.say(c, m.voice, Saying("data-declared", body, "consent"))
+
+
+def _told(label: str, value: str) -> Disclosure:
+    return statements.disclose(label, value, salt=secrets.token_bytes(32))
+
+
+def _decimal(value: float) -> str:
+    return "inf" if value == float("inf") else decimal_text(value)

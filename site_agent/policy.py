@@ -1,0 +1,339 @@
+"""The hospital's law: what must hold before a task is taken, each rule with what it stops.
+
+The rules are numbered and fail closed; the first that is broken is the answer, and its name is
+all that the coordinator learns. `check_terms` reads what an agreement says, before a consent as
+before a task; `check_moment` what holds now. The budget is the last rule (`reservation`), since
+it must be reserved in the transaction that checks it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from governance import consent as consents
+from governance.agreement.schema import unsafe_terms
+from governance.consent import Consent
+from governance.identity.clock import SKEW_LIMIT
+from governance.settings import ISOLATION_TERM
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from governance.agreement.load import Document
+    from governance.agreement.party_terms import Window
+    from governance.agreement.schema import Agreement
+    from governance.settings import SitePolicy
+    from protos.words import Task
+
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NO_PRIVACY: Final = frozenset({"no-noise", "no-privacy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What this hospital's own file says: its name, its policy, the worker's confinement."""
+
+    site: str
+    policy: SitePolicy
+    isolation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The site's own consent to an agreement, as its journal has it.
+
+    `cap` is ε (infinite where the officer accepted no noise), `until` an instant; where the
+    officer never signed, the digests are empty and nothing else counts.
+    """
+
+    state: Consent
+    agreement: str = ""
+    material: str = ""
+    until: datetime | None = None
+    cap: float = 0.0
+    delta: float = 0.0
+    declared_patients: int = 0
+    cohort: str = ""
+
+    def at(self, now: datetime) -> Consent:
+        """Return the state that counts at a moment: one whose time is over has lapsed."""
+        return self.state if self.until is None else consents.at(self.state, self.until, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What holds when a task is decided.
+
+    Attributes:
+        now: The site's clock.
+        skew: How far it is from the coordinator's.
+        alarm: Why the ledger is not to be trusted, or empty.
+        standing: The site's own consent to the task's agreement.
+        in_force: Whether the agreement is in force, as far as the site knows.
+        newest: (round, attempt) of the last task of this kind that passed the rules.
+        data_fault: What keeps the cohort from the agreement's standards, or empty.
+        cohort: The cohort that this federation may use.
+        bytes_today: What left within the last 24 hours.
+        bytes_next: What the task would send.
+    """
+
+    now: datetime
+    skew: timedelta
+    alarm: str
+    standing: Standing
+    in_force: bool
+    newest: tuple[int, int]
+    data_fault: str
+    cohort: str
+    bytes_today: int
+    bytes_next: int
+
+
+def check_terms(document: Document, law: Law) -> None:
+    """Check an agreement against the hospital's law; raise Refused naming the first rule."""
+    for check in _TERMS:
+        check(document.agreement, law)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A task with all that is needed to decide it."""
+
+    task: Task
+    document: Document
+    moment: Moment
+    law: Law
+
+
+def check_moment(asked: Asked) -> None:
+    """Check a task against what holds now; raise Refused naming the first rule."""
+    for check in _MOMENT:
+        check(asked)
+
+
+# 1. The hospital stands in the roster. Stops an agreement among others from using its data.
+def _in_roster(agreement: Agreement, law: Law) -> None:
+    if not agreement.sites.roster.get(law.site):
+        raise Refused(
+            f"{law.site} does not stand in the agreement's roster with an officer's key",
+            rule="not-in-roster",
+        )
+
+
+# 2. What weakens a guarantee is listed here by name. Stops a coordinator switching privacy off.
+def _unsafe(agreement: Agreement, law: Law) -> None:
+    unlisted = sorted(unsafe_terms(agreement) - set(law.policy.unsafe))
+    if unlisted:
+        raise Refused(
+            f"the agreement has terms that weaken a guarantee: {', '.join(unlisted)}",
+            todo="Only this hospital can accept them, under policy.unsafe in site.yaml.",
+            rule="unsafe-terms",
+        )
+
+
+# 3. Masks where the hospital demands them. Stops the coordinator reading this site's update.
+def _secure_aggregation(agreement: Agreement, law: Law) -> None:
+    if law.policy.require_secure_aggregation and not agreement.aggregation.secure:
+        raise Refused(
+            "the agreement lets the coordinator see this site's update, but site.yaml says "
+            "require_secure_aggregation: true",
+            rule="secure-aggregation-required",
+        )
+    if agreement.aggregation.secure:
+        raise Refused(
+            "secure aggregation is not built yet, and is never silently left out",
+            rule="secure-aggregation-not-built",
+        )
+
+
+# 4. Every purpose is one that the hospital allows. Stops another study from using the consent.
+def _purposes(agreement: Agreement, law: Law) -> None:
+    foreign = sorted(set(agreement.purpose) - set(law.policy.purposes))
+    if foreign:
+        raise Refused(
+            f"the agreement's purpose {foreign[0]} is not among policy.purposes of site.yaml",
+            rule="purpose-not-allowed",
+        )
+
+
+# 5. The model is approved here. Stops code or a shape that nobody here has looked at.
+def _model(agreement: Agreement, law: Law) -> None:
+    if f"builtin:{agreement.model.name}" not in law.policy.models:
+        raise Refused(
+            f"the model {agreement.model.name} is not among policy.models of site.yaml",
+            rule="model-not-approved",
+        )
+
+
+# 6. Enough hospitals in every sum. Stops a round of one whose result is this site's update.
+def _minimum_sites(agreement: Agreement, law: Law) -> None:
+    fewest = min(agreement.sites.close_at_least, len(agreement.sites.roster))
+    if fewest < law.policy.minimum_sites:
+        raise Refused(
+            f"the agreement closes rounds with {fewest} sites, but site.yaml says "
+            f"minimum_sites: {law.policy.minimum_sites}",
+            rule="minimum-sites",
+        )
+
+
+# 7. The worker's confinement is what the hospital says. Stops a promise that nobody keeps.
+def _isolation(agreement: Agreement, law: Law) -> None:  # noqa: ARG001 - one row of the table
+    if law.isolation == "required":
+        raise Refused(
+            "site.yaml says isolation: required, and the worker's confinement is not built yet",
+            todo="Until then only isolation: none runs, with no-isolation under policy.unsafe.",
+            rule="isolation-not-built",
+        )
+    if ISOLATION_TERM not in law.policy.unsafe:
+        raise Refused(
+            f"site.yaml says isolation: {law.isolation}, but does not list {ISOLATION_TERM} "
+            "under policy.unsafe",
+            rule=ISOLATION_TERM,
+        )
+
+
+_TERMS: Final[tuple[Callable[[Agreement, Law], None], ...]] = (
+    _in_roster,
+    _unsafe,
+    _secure_aggregation,
+    _purposes,
+    _model,
+    _minimum_sites,
+    _isolation,
+)
+
+
+# 8. The ledger is whole. Stops a coordinator that showed this site a history of its own.
+def _integrity(asked: Asked) -> None:
+    if asked.moment.alarm:
+        raise Refused(
+            f"the ledger cannot be trusted: {asked.moment.alarm}",
+            todo="No task is taken until the administrators have compared their copies.",
+            rule="integrity-alarm",
+        )
+
+
+# 9. The officer's consent, to these very bytes, in force at this second. Stops an agreement
+#    edited after it was signed, a withdrawal racing a task, and a consent that ran out.
+def _consent(asked: Asked) -> None:
+    standing, document, now = asked.moment.standing, asked.document, asked.moment.now
+    same = (standing.agreement, standing.material) == (document.digest, document.material)
+    state = standing.at(now)
+    if not same or state is not Consent.IN_FORCE:
+        raise Refused(
+            f"this site's consent to the agreement is not in force: it is {state.value}",
+            rule="no-consent",
+        )
+
+
+# 10. The agreement itself is in force and in its time. Stops work under a mere proposal.
+def _in_force(asked: Asked) -> None:
+    if not asked.moment.in_force:
+        raise Refused("the agreement is not in force", rule="agreement-not-in-force")
+    valid = asked.document.agreement.valid
+    if not valid.from_ <= asked.moment.now <= valid.until:
+        raise Refused("the agreement is not valid at this time", rule="agreement-not-valid")
+
+
+# 11. The clocks agree, and the deadline lies ahead. Stops a task from being played again later.
+def _clock(asked: Asked) -> None:
+    if abs(asked.moment.skew) > SKEW_LIMIT:
+        raise Refused(
+            f"this machine's clock differs from the coordinator's by {asked.moment.skew}",
+            rule="clock-skew",
+        )
+    if asked.task.deadline <= asked.moment.now:
+        raise Refused("the task's deadline has passed", rule="deadline-passed")
+
+
+# 12. Strictly newer than any before. Stops the same round from being paid for twice.
+def _newer(asked: Asked) -> None:
+    task, newest = asked.task, asked.moment.newest
+    if (task.round, task.attempt) <= newest:
+        raise Refused(
+            f"round {task.round}, attempt {task.attempt} is not newer than round {newest[0]}, "
+            f"attempt {newest[1]}",
+            rule="not-newer",
+        )
+
+
+# 13. Not within the hospital's quiet hours. Stops training beside the clinic's own work.
+def _quiet_hours(asked: Asked) -> None:
+    quiet = asked.law.policy.quiet_hours
+    if quiet is not None and is_within(quiet, asked.moment.now):
+        raise Refused(f"these are quiet hours, until {quiet.to}", rule="quiet-hours")
+
+
+# 14. The data is what the agreement says, and the cohort what the officer signed for. Stops a
+#     model of mistaken units, and another cohort's patients under this consent.
+def _data(asked: Asked) -> None:
+    moment = asked.moment
+    if moment.standing.cohort != moment.cohort:
+        raise Refused(
+            f"the consent is for the cohort {moment.standing.cohort}, but site.yaml now names "
+            f"{moment.cohort}",
+            rule="other-cohort",
+        )
+    if moment.data_fault:
+        raise Refused(
+            f"the data does not meet the agreement's standards: {moment.data_fault}",
+            todo="See concilium-site check.",
+            rule="data-contract",
+        )
+
+
+# 15. The day's bytes. Stops a stream of tasks from filling the hospital's line.
+def _bytes(asked: Asked) -> None:
+    limit, moment = asked.law.policy.bytes_per_day, asked.moment
+    if limit is not None and moment.bytes_today + moment.bytes_next > limit:
+        raise Refused(
+            f"{moment.bytes_today} bytes left within a day and this task would add "
+            f"{moment.bytes_next}, past bytes_per_day = {limit}",
+            rule="bytes-per-day",
+        )
+
+
+_MOMENT: Final[tuple[Callable[[Asked], None], ...]] = (
+    _integrity,
+    _consent,
+    _in_force,
+    _clock,
+    _newer,
+    _quiet_hours,
+    _data,
+    _bytes,
+)
+
+
+# 16. The budget (governance.privacy.budget), against the lowest of three caps. Stops patients'
+#     privacy from being spent past what anybody agreed to.
+def cap_of(agreement: Agreement, policy: SitePolicy) -> tuple[float, float]:
+    """Return (ε, δ) that the cohort may spend: the lower of its own and the agreement's.
+
+    ε is infinite only for an agreement without noise, which `policy.unsafe` must permit.
+    """
+    if agreement.privacy is None or unsafe_terms(agreement) & _NO_PRIVACY:
+        return math.inf, policy.cap.delta
+    return (
+        min(policy.cap.epsilon, agreement.privacy.budget.epsilon),
+        min(policy.cap.delta, agreement.privacy.delta),
+    )
+
+
+def is_within(window: Window, now: datetime) -> bool:
+    """Tell whether a moment lies in hours of the week; `to` before `from` is the next day."""
+    local = now.astimezone(ZoneInfo(window.zone))
+    today, yesterday = _DAYS[local.weekday()], _DAYS[local.weekday() - 1]
+    at, start, end = (
+        local.time(),
+        time.fromisoformat(window.from_),
+        time.fromisoformat(window.to),
+    )
+    if start < end:
+        return today in window.days and start <= at < end
+    return (today in window.days and at >= start) or (yesterday in window.days and at < end)

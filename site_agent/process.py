@@ -1,0 +1,123 @@
+"""The long-lived agent: one process for all federations of the hospital."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from protos.errors import Refused
+from site_agent import doorbell
+from site_agent.membership import open_membership
+from site_agent.premises import Premises, sole_agent
+from site_agent.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from governance.settings import SiteSettings
+    from site_agent.member import Member
+
+_log = structlog.get_logger("agent")
+
+GRACE_S: Final = 1.5
+"""How long a stop may take before the process ends as it is; the store needs nothing more."""
+_PROXY_VARIABLES: Final = (
+    "http_proxy",
+    "https_proxy",
+    "grpc_proxy",
+    "no_proxy",
+    "no_grpc_proxy",
+)
+
+
+def now() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)
+
+
+def run(settings: SiteSettings) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        Refused: another agent works on the same store, or a federation is not enrolled.
+    """
+    if not settings.federations:
+        raise Refused(
+            "site.yaml names no federation",
+            todo="Enrol with the token that an operator gives you: concilium-site enrol TOKEN",
+            rule="no-federation",
+        )
+    _log_as_json()
+    _forget_proxies(settings)
+    premises = Premises(settings.state)
+    premises.prepare()
+    with sole_agent(premises):
+        premises.held_out_secret()
+        asyncio.run(_serve(settings, premises))
+
+
+async def _serve(settings: SiteSettings, premises: Premises) -> None:
+    from site_agent.member import Member
+
+    store = Store.open(premises.database)
+    members: list[Member] = []
+    for federation in settings.federations:
+        m, identity = open_membership(
+            settings, federation, store=store, premises=premises, now=now
+        )
+        members.append(Member(m, identity, federation))
+    serving = asyncio.gather(*(member.run() for member in members))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, serving)
+
+    def ring() -> None:
+        for member in members:
+            member.bell.ring()
+
+    def status() -> Mapping[str, Any]:
+        return {"pid": os.getpid(), "federations": [member.status() for member in members]}
+
+    _log.info("started", site=settings.name, federations=len(members))
+    async with doorbell.listening(premises.state, ring=ring, status=status):
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    _log.info("stopped", site=settings.name)
+    store.close()
+
+
+def _stop(serving: asyncio.Future[Any]) -> None:
+    """End in order; and at the latest after the grace, since the store can be left any time."""
+    serving.cancel()
+    asyncio.get_running_loop().call_later(GRACE_S, os._exit, 0)
+
+
+def _forget_proxies(settings: SiteSettings) -> None:
+    """Take proxy variables away unless site.yaml asks for them: they override the channel's."""
+    if any(federation.proxy == "env" for federation in settings.federations):
+        return
+    for name in _PROXY_VARIABLES:
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
+
+
+def _log_as_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,132 @@
+"""A task's step: the table decides, and what it says is written in the same transaction."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from governance import statements
+from governance.consent import Consent
+from protos.words import TaskAnswer
+from site_agent import agent, voice
+from site_agent.agent import Effect, Event, TaskState
+from site_agent.standing import standing_of
+from site_agent.store import journal, letters, work
+from site_agent.voice import Saying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Connection
+
+    from protos.words import Task
+    from site_agent.membership import Membership
+    from site_agent.store.work import Held, Spent
+
+_log = structlog.get_logger("task")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a step has to say beside its event: a rule that said no, what to journal.
+
+    `why` is for local eyes and never leaves.
+    """
+
+    rule: str = ""
+    why: str = ""
+    reservation: Spent | None = None
+    reserved: Mapping[str, Any] | None = None
+    figures: str = ""
+
+
+def happen(c: Connection, m: Membership, held: Held, event: Event, told: Told) -> TaskState:
+    """Let an event happen to a task, write all that follows; return its new state."""
+    step = agent.advance(held.state, event)
+    rule = told.rule or held.rule
+    for effect in step.effects:
+        _EFFECTS[effect](c, m, held.task, told)
+    if told.rule and step.state is not held.state:
+        _log.warning("task-ended", task=held.task.task, rule=told.rule, why=told.why)
+    if step.state is not held.state:
+        work.move(c, m.federation, held.task.task, state=step.state, rule=rule)
+    return step.state
+
+
+def cancel(c: Connection, m: Membership, held: Held, rule: str) -> None:
+    """Cancel a task; a contribution that is on its way no longer counts as said."""
+    before = held.state
+    state = happen(c, m, held, Event.CANCELLED, Told(rule=rule))
+    if before is TaskState.SENDING and state is TaskState.CANCELLED:
+        drop_contribution(c, m, held.task, rule)
+
+
+def drop_contribution(c: Connection, m: Membership, task: Task, rule: str) -> None:
+    """Give up the contribution of a task that is not in the ledger."""
+    said = journal.of_task(c, m.federation, task.task, kind="contribution-made")
+    if said is not None and said.status == journal.FLYING:
+        voice.give_up(c, m.voice, said.statement.digest, rule=rule)
+
+
+def cancel_without_consent(c: Connection, m: Membership) -> None:
+    """Cancel each task that was taken and whose consent is not in force any more."""
+    for held in work.active(c, m.federation):
+        standing = standing_of(c, m.federation, held.task.agreement)
+        if held.state is not TaskState.OFFERED and standing.at(m.now()) is not Consent.IN_FORCE:
+            cancel(c, m, held, "no-consent")
+
+
+def cancel_of_agreement(c: Connection, m: Membership, agreement: str, rule: str) -> None:
+    """Cancel every task under an agreement."""
+    for held in work.active(c, m.federation):
+        if held.task.agreement == agreement:
+            cancel(c, m, held, rule)
+
+
+def place_of(task: Task) -> dict[str, Any]:
+    """Return what every statement about a task says of it."""
+    return {"agreement": task.agreement, "round": task.round, "attempt": task.attempt}
+
+
+def _say_yes(c: Connection, m: Membership, task: Task, _told: Told) -> None:
+    answer = TaskAnswer(task.task, accepted=True)
+    letters.send(c, m.federation, answer, at=m.now(), rule="task-taken")
+
+
+def _say_no(c: Connection, m: Membership, task: Task, told: Told) -> None:
+    held = work.find(c, m.federation, task.task)
+    rule = told.rule or (held.rule if held is not None else "") or "refused"
+    answer = TaskAnswer(task.task, accepted=False, rule=rule)
+    letters.send(c, m.federation, answer, at=m.now(), rule="task-refused")
+
+
+def _reserve(c: Connection, m: Membership, task: Task, told: Told) -> None:
+    assert told.reservation is not None
+    assert told.reserved is not None
+    work.reserve(c, told.reservation, at=m.now())
+    body = {**place_of(task), "task": task.task, **told.reserved}
+    voice.say(c, m.voice, Saying("budget-reserved", body, "budget", task=task.task))
+
+
+def _state_refusal(c: Connection, m: Membership, task: Task, told: Told) -> None:
+    body = {**place_of(task), "task": task.task, "refusal": told.rule or "refused"}
+    voice.say(c, m.voice, Saying("task-refused", body, "task-refused", task=task.task))
+
+
+def _state_figures(c: Connection, m: Membership, task: Task, told: Told) -> None:
+    body = {**place_of(task), "model": task.model.digest, "mechanism": "exact"}
+    figures = statements.disclose("figures", told.figures, salt=secrets.token_bytes(32))
+    saying = Saying("evaluation-made", body, "metrics-exact", (figures,), task.task)
+    voice.say(c, m.voice, saying)
+
+
+_EFFECTS: Final[Mapping[Effect, Callable[[Connection, Membership, Task, Told], None]]] = {
+    Effect.SAY_YES: _say_yes,
+    Effect.SAY_NO: _say_no,
+    Effect.RESERVE: _reserve,
+    Effect.STATE_REFUSAL: _state_refusal,
+    Effect.STATE_FIGURES: _state_figures,
+}

@@ -1,0 +1,200 @@
+"""The session: hello, replay, then words both ways until the line breaks, and again, for ever.
+
+What is numbered comes from the store and goes into it; heartbeats say how far the work is. A
+word is acknowledged only after the store has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from protos import codec
+from protos.errors import ConciliumError, PeerFault, Unavailable
+from protos.words import FromSite, Goodbye, Heartbeat, Hello, Welcome
+from site_agent import inbox
+from site_agent.agent import backoff_s
+from site_agent.store import letters
+from site_agent.store.notes import COSIGNED, note
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from protos.words import ToSite
+    from site_agent.bell import Bell
+    from site_agent.link import Link, Stream
+    from site_agent.membership import Membership
+
+_log = structlog.get_logger("session")
+
+SOFTWARE: Final = f"concilium-site/{version('concilium')}"
+SILENCE_S: Final = 60.0
+"""Seconds without a word after which a session is given up and dialled again."""
+
+
+STEADY_S: Final = 5.0
+"""A session that lasted longer was a good one: its end is no failure in a row."""
+
+
+@dataclass(slots=True)
+class Presence:
+    """What the agent shows of itself in heartbeats and in its status."""
+
+    task: str = ""
+    steps_done: int = 0
+    connected: bool = False
+    skew: timedelta = timedelta()
+    last_fault: str = ""
+    failures: int = 0
+
+
+class Session:
+    """One federation's session, dialled again whenever it breaks."""
+
+    def __init__(self, m: Membership, link: Link, presence: Presence, *, bell: Bell) -> None:
+        self._m = m
+        self._link = link
+        self._presence = presence
+        self._bell = bell
+        self._redial = asyncio.Event()
+        self._acked = 0
+        self._beat_s = 1.0
+
+    def redial(self) -> None:
+        """End the present session and dial at once, with the link's new papers."""
+        self._redial.set()
+
+    async def run(self) -> None:
+        """Hold a session for ever; wait between attempts as `backoff_s` says."""
+        while True:
+            self._redial.clear()
+            began = time.monotonic()
+            try:
+                await self._once()
+            except ConciliumError as problem:
+                await self._lost(problem, lasted_s=time.monotonic() - began)
+
+    async def _lost(self, problem: ConciliumError, *, lasted_s: float) -> None:
+        presence = self._presence
+        presence.connected = False
+        if lasted_s > STEADY_S:
+            presence.failures = 0
+        if self._redial.is_set():
+            return
+        told = f"{problem.rule}: {problem.what}"
+        if told != presence.last_fault:
+            _log.warning("session-lost", rule=problem.rule, what=problem.what)
+        presence.last_fault = told
+        wait = backoff_s(presence.failures, draw=random.random())  # noqa: S311 - no secret
+        presence.failures += 1
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._redial.wait(), wait)
+
+    async def _once(self) -> None:
+        async with self._link.session() as stream:
+            after = await self._greet(stream)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._write(stream, after))
+                    group.create_task(self._until_redial())
+                    await self._read(stream)
+            except* ConciliumError as problems:
+                raise _first(problems) from None
+
+    async def _greet(self, stream: Stream) -> int:
+        """Say hello; return the number up to which the coordinator has what we sent."""
+        m = self._m
+        taken = await m.store.ask(partial(letters.taken, federation=m.federation))
+        cosigned = await m.store.ask(partial(note, federation=m.federation, name=COSIGNED))
+        hello = Hello(
+            protocol_lowest=codec.PROTOCOL,
+            protocol_highest=codec.PROTOCOL,
+            software=SOFTWARE,
+            models=m.settings.policy.models,
+            cosigned_size=int(cosigned or 0),
+            clock=m.now(),
+        )
+        await stream.send(FromSite(hello, ack=taken))
+        word = await _heard(stream)
+        if not isinstance(word.body, Welcome):
+            raise PeerFault("the coordinator did not say welcome", rule="welcome-first")
+        welcome = word.body
+        if welcome.protocol != codec.PROTOCOL:
+            raise PeerFault(f"protocol {welcome.protocol} was not offered", rule="protocol")
+        self._presence.skew = m.now() - welcome.clock
+        self._presence.connected = True
+        self._presence.last_fault = ""
+        self._beat_s = welcome.heartbeat_s
+        await self._acknowledged(word.ack)
+        self._bell.ring()
+        _log.info("session-open", skew_s=self._presence.skew.total_seconds())
+        return word.ack
+
+    async def _acknowledged(self, seq: int) -> None:
+        if seq > self._acked:
+            m = self._m
+            await m.store.do(partial(letters.acknowledged, federation=m.federation, seq=seq))
+            self._acked = seq
+
+    async def _read(self, stream: Stream) -> None:
+        m = self._m
+        while True:
+            word = await _heard(stream)
+            if isinstance(word.body, Goodbye):
+                raise Unavailable(word.body.sentence or "goodbye", rule=word.body.rule)
+            await self._acknowledged(word.ack)
+            if word.seq:
+                await m.store.do(partial(inbox.take, m=m, word=word))
+                self._bell.ring()  # something may be to be done; and it is acknowledged
+
+    async def _write(self, stream: Stream, after: int) -> None:
+        """Send what is new in the outbox, what was taken, and a heartbeat when it is time."""
+        loop = asyncio.get_running_loop()
+        said_taken, beat_at = -1, 0.0
+        while True:
+            heard = self._bell.count
+            words, taken = await self._m.store.ask(partial(self._waiting, after=after))
+            for word in words:
+                await stream.send(FromSite(word.body, seq=word.seq, ack=taken))
+                after, said_taken = word.seq, taken
+            if taken != said_taken or loop.time() >= beat_at:
+                beat = Heartbeat(self._presence.task, self._presence.steps_done)
+                await stream.send(FromSite(beat, ack=taken))
+                said_taken, beat_at = taken, loop.time() + self._beat_s
+            await self._bell.within(heard, max(0.0, beat_at - loop.time()))
+
+    def _waiting(self, c: Connection, after: int) -> tuple[list[FromSite], int]:
+        federation = self._m.federation
+        return letters.unsent(c, federation, after=after), letters.taken(c, federation)
+
+    async def _until_redial(self) -> None:
+        await self._redial.wait()
+        raise Unavailable("dialling again", rule="redial")
+
+
+async def _heard(stream: Stream) -> ToSite:
+    try:
+        word = await asyncio.wait_for(stream.receive(), SILENCE_S)
+    except TimeoutError:
+        raise Unavailable(f"nothing was heard for {SILENCE_S:.0f} s", rule="silence") from None
+    if word is None:
+        await stream.ended()
+        raise Unavailable("the coordinator ended the session", rule="session-ended")
+    return word
+
+
+def _first(problems: ExceptionGroup[ConciliumError]) -> ConciliumError:
+    for problem in problems.exceptions:
+        if isinstance(problem, ConciliumError):
+            return problem
+        return _first(problem)
+    raise AssertionError("an exception group is never empty")

@@ -1,0 +1,88 @@
+"""Where this site's own consent stands, by its journal: what it signed counts at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from governance.consent import ENDED, Consent, Event, advance
+from governance.statements import parse_time
+from protos.errors import Refused
+from site_agent.policy import Standing
+from site_agent.store import journal, terms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from site_agent.store.journal import Said
+
+EVENTS: Final[Mapping[str, Event]] = {
+    "consent-given": Event.SIGNED,
+    "consent-declined": Event.DECLINED,
+    "consent-objected": Event.OBJECTED,
+    "consent-suspended": Event.PAUSED,
+    "consent-resumed": Event.RESUMED,
+    "consent-withdrawn": Event.WITHDRAWN,
+}
+"""What each statement of a site does to its consent."""
+
+_PERMITS: Final = frozenset({"consent-given", "consent-resumed"})
+_STATES: Final[Mapping[str, Event]] = {
+    "superseded": Event.LEFT_OUT,
+    "expired": Event.LAPSED,
+}
+"""What an agreement's own end does to a consent that is not ended."""
+
+
+def standing_of(c: Connection, federation: str, agreement: str) -> Standing:
+    """Return the site's consent to an agreement.
+
+    A permission that the ledger refused does not count; a withdrawal or a pause does.
+    """
+    offered = terms.find(c, federation, agreement)
+    said = [
+        one
+        for one in journal.of_agreement(c, federation, agreement, kinds=EVENTS)
+        if offered is not None and one.statement.at >= offered.received_at
+    ]
+    standing = standing_after(said)
+    event = _STATES.get(offered.state) if offered is not None else None
+    if event is None or standing.state in ENDED:
+        return standing
+    return _moved(standing, event)
+
+
+def standing_after(said: Sequence[Said]) -> Standing:
+    """Return the consent that follows from statements about one agreement, in their order."""
+    standing = Standing(Consent.PROPOSED)
+    for one in said:
+        statement = one.statement
+        if one.status == journal.VOID and statement.kind in _PERMITS:
+            continue
+        before, standing = standing, _moved(standing, EVENTS[statement.kind])
+        if statement.kind == "consent-given" and standing.state is not before.state:
+            standing = _signed(standing.state, statement.body)
+    return standing
+
+
+def _moved(standing: Standing, event: Event) -> Standing:
+    from dataclasses import replace
+
+    try:
+        return replace(standing, state=advance(standing.state, event))
+    except Refused:
+        return standing  # what cannot follow changes nothing: paused twice is paused
+
+
+def _signed(state: Consent, body: Mapping[str, str | int]) -> Standing:
+    return Standing(
+        state,
+        agreement=str(body["agreement"]),
+        material=str(body["material"]),
+        until=parse_time(str(body["until"])),
+        cap=float(body["cap"]),
+        delta=float(body["delta"]),
+        declared_patients=int(body["declared_patients"]),
+        cohort=str(body["cohort"]),
+    )

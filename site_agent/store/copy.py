@@ -1,0 +1,116 @@
+"""This site's own copy of a federation's ledger, and what the agent asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+
+from governance.ledger import store as ledger
+from governance.ledger.schema import agreements, checkpoints, cosignatures, rounds
+from protos.errors import Unavailable
+from site_agent.agent import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+
+
+class Copy:
+    """One federation's log as this site has verified it, in a database of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="copy")
+
+    @classmethod
+    def open(cls, path: Path) -> Copy:
+        """Open a copy, making an empty one when there is none."""
+        engine = ledger.open_engine(f"sqlite:///{path}")
+        try:
+            ledger.create(engine)
+        except OperationalError as problem:
+            raise _unavailable(problem) from None
+        return cls(engine)
+
+    async def do(self, change: Callable[[Connection], T]) -> T:
+        """Run one transaction in the copy's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.now, change)
+
+    def now(self, change: Callable[[Connection], T]) -> T:
+        """Run one transaction here."""
+        try:
+            with self._engine.begin() as connection:
+                return change(connection)
+        except OperationalError as problem:
+            raise _unavailable(problem) from None
+
+    def close(self) -> None:
+        """Finish what is being written, and close."""
+        self._thread.shutdown()
+        self._engine.dispose()
+
+
+def _unavailable(problem: OperationalError) -> Unavailable:
+    return Unavailable(
+        f"the copy of the ledger could not be used: {problem.orig}",
+        todo="See whether the disk is full or read-only; nothing was changed.",
+        rule="store-unavailable",
+    )
+
+
+def cosigned(c: Connection, site: str) -> tuple[int, str]:
+    """Return the size of the last checkpoint that this site cosigned, and its line."""
+    row = c.execute(
+        select(cosignatures.c.size, cosignatures.c.line)
+        .where(cosignatures.c.site == site)
+        .order_by(cosignatures.c.size.desc())
+        .limit(1)
+    ).one_or_none()
+    return (int(row.size), str(row.line)) if row is not None else (0, "")
+
+
+def root_of(c: Connection, size: int) -> bytes:
+    """Return the root of a checkpoint that is kept here; empty bytes for none."""
+    found = c.execute(select(checkpoints.c.root).where(checkpoints.c.size == size)).scalar()
+    return bytes(found or b"")
+
+
+def in_force(c: Connection) -> frozenset[str]:
+    """Return the agreements in force."""
+    rows = c.execute(select(agreements.c.digest).where(agreements.c.state == "in-force"))
+    return frozenset(rows.scalars())
+
+
+def outcome(c: Connection, round_: int, attempt: int) -> Outcome | None:
+    """Return how an attempt of a round ended, None where it is not in the copy."""
+    row = c.execute(
+        select(rounds.c.state, rounds.c.sites_in, rounds.c.reason).where(
+            rounds.c.round == round_, rounds.c.attempt == attempt
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return Outcome(row.state, frozenset(json.loads(row.sites_in or "[]")), row.reason or "")
+
+
+def outcomes(c: Connection, round_: int) -> dict[int, Outcome]:
+    """Return how each attempt of a round ended, or that it is open."""
+    attempts = c.execute(select(rounds.c.attempt).where(rounds.c.round == round_)).scalars()
+    known = {attempt: outcome(c, round_, attempt) for attempt in list(attempts)}
+    return {attempt: found for attempt, found in known.items() if found is not None}
+
+
+def rounds_closed(c: Connection) -> int:
+    """Return how many rounds are closed."""
+    closed = select(func.count()).select_from(rounds).where(rounds.c.state == "closed")
+    return int(c.execute(closed).scalar() or 0)

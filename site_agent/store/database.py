@@ -1,0 +1,89 @@
+"""One SQLite file for all federations of the hospital, shared by agent and command line.
+
+Each federation's copy of the ledger lies in a file of its own beside it. A message that is
+taken, a statement that is made, a task that moves: each is one transaction, written before
+anybody else can see its effect. Here is no rule, only what is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sqlalchemy import MetaData
+from sqlalchemy.exc import OperationalError
+
+from governance.ledger import store as ledger
+from protos.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+
+metadata: Final = MetaData()
+
+
+class Store:
+    """The database at a path, and the one thread that the running agent uses it in."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open the database, making what is missing.
+
+        Raises:
+            Unavailable: it cannot be opened or written.
+        """
+        engine = ledger.open_engine(f"sqlite:///{path}")
+        try:
+            metadata.create_all(engine)
+        except OperationalError as problem:
+            raise _unavailable(problem) from None
+        return cls(engine)
+
+    def now(self, change: Callable[[Connection], T]) -> T:
+        """Run one transaction here and return its result once it is durable."""
+        try:
+            with self._engine.begin() as connection:
+                return change(connection)
+        except OperationalError as problem:
+            raise _unavailable(problem) from None
+
+    def look(self, question: Callable[[Connection], T]) -> T:
+        """Ask something here; waits for no writer."""
+        try:
+            with ledger.reading(self._engine) as connection:
+                return question(connection)
+        except OperationalError as problem:
+            raise _unavailable(problem) from None
+
+    async def ask(self, question: Callable[[Connection], T]) -> T:
+        """Ask something in the store's thread, after all that was asked to be written."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.look, question)
+
+    async def do(self, change: Callable[[Connection], T]) -> T:
+        """Run one transaction in the store's thread; a cancelled caller does not undo it."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.now, change)
+
+    def close(self) -> None:
+        """Finish what is being written, and close."""
+        self._thread.shutdown()
+        self._engine.dispose()
+
+
+def _unavailable(problem: OperationalError) -> Unavailable:
+    return Unavailable(
+        f"the site's store could not be used: {problem.orig}",
+        todo="See whether the disk is full or read-only; nothing was changed.",
+        rule="store-unavailable",
+    )

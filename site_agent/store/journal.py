@@ -1,0 +1,231 @@
+"""The journal: every statement that a key of this site signed, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    select,
+    update,
+)
+
+from governance import statements
+from governance.statements import Chain, timestamp
+from protos.words import Digest, Disclosure, KeyId
+from site_agent.store.database import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from governance.statements import Statement
+
+QUEUED: Final = "queued"
+"""Handed to the session; the ledger has not answered yet."""
+FLYING: Final = "flying"
+"""A contribution, which goes with its upload and is in the ledger only when that is whole."""
+ACCEPTED: Final = "accepted"
+VOID: Final = "void"
+"""Refused, or given up before it was in: its counter is used again."""
+
+_journal: Final = Table(
+    "journal",
+    metadata,
+    Column("place", Integer, primary_key=True, autoincrement=True),
+    Column("federation", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("counter", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("agreement", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("disclosures", Text, nullable=False),
+    Column("at", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("seq", Integer),
+    Column("rule", String, nullable=False),
+    UniqueConstraint("federation", "digest"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One row of the journal; `seq` is its place in the ledger once it is accepted."""
+
+    statement: Statement
+    disclosures: tuple[Disclosure, ...]
+    task: str
+    status: str
+    seq: int | None
+    rule: str
+
+
+def keep(
+    c: Connection,
+    federation: str,
+    statement: Statement,
+    *,
+    disclosures: Sequence[Disclosure] = (),
+    task: str = "",
+    status: str = QUEUED,
+) -> None:
+    """Write down a statement that one of this site's keys signed."""
+    c.execute(
+        insert(_journal).values(
+            federation=federation,
+            digest=statement.digest,
+            key=statement.key,
+            counter=statement.counter,
+            kind=statement.kind,
+            agreement=str(statement.body.get("agreement", "")),
+            task=task,
+            envelope=statement.envelope,
+            disclosures=_disclosures_text(disclosures),
+            at=timestamp(statement.at),
+            status=status,
+            rule="",
+        )
+    )
+
+
+def mark(
+    c: Connection,
+    federation: str,
+    digest: Digest,
+    *,
+    status: str,
+    seq: int | None = None,
+    rule: str = "",
+) -> None:
+    """Write down what became of a statement."""
+    c.execute(
+        update(_journal)
+        .where(_journal.c.federation == federation, _journal.c.digest == digest)
+        .values(status=status, seq=seq, rule=rule)
+    )
+
+
+def find(c: Connection, federation: str, digest: str) -> Said | None:
+    """Return a statement by its digest."""
+    row = c.execute(
+        select(_journal).where(_journal.c.federation == federation, _journal.c.digest == digest)
+    ).one_or_none()
+    return _said(row) if row is not None else None
+
+
+def by_key(c: Connection, federation: str, key: KeyId, *, status: str) -> list[Said]:
+    """Return a key's statements that stand in this status, in counter order."""
+    rows = c.execute(
+        select(_journal)
+        .where(
+            _journal.c.federation == federation,
+            _journal.c.key == key,
+            _journal.c.status == status,
+        )
+        .order_by(_journal.c.counter, _journal.c.place)
+    )
+    return [_said(row) for row in rows]
+
+
+def of_agreement(
+    c: Connection, federation: str, agreement: str, *, kinds: Collection[str]
+) -> list[Said]:
+    """Return what was said of an agreement, by any key, in the order in which it was said."""
+    rows = c.execute(
+        select(_journal)
+        .where(
+            _journal.c.federation == federation,
+            _journal.c.agreement == agreement,
+            _journal.c.kind.in_(kinds),
+        )
+        .order_by(_journal.c.place)
+    )
+    return [_said(row) for row in rows]
+
+
+def of_task(c: Connection, federation: str, task: str, *, kind: str) -> Said | None:
+    """Return the newest statement of a kind that was made for a task."""
+    row = c.execute(
+        select(_journal)
+        .where(
+            _journal.c.federation == federation,
+            _journal.c.task == task,
+            _journal.c.kind == kind,
+        )
+        .order_by(_journal.c.place.desc())
+        .limit(1)
+    ).one_or_none()
+    return _said(row) if row is not None else None
+
+
+def of_kind(c: Connection, federation: str, kind: str) -> list[Said]:
+    """Return what was said of one kind, by any key, in the order in which it was said."""
+    rows = c.execute(
+        select(_journal)
+        .where(_journal.c.federation == federation, _journal.c.kind == kind)
+        .order_by(_journal.c.place)
+    )
+    return [_said(row) for row in rows]
+
+
+def chain(c: Connection, federation: str, key: KeyId) -> Chain:
+    """Return what the next statement of a key builds on: the last that is not void."""
+    row = c.execute(
+        select(_journal.c.counter, _journal.c.digest)
+        .where(
+            _journal.c.federation == federation,
+            _journal.c.key == key,
+            _journal.c.status != VOID,
+        )
+        .order_by(_journal.c.counter.desc())
+        .limit(1)
+    ).one_or_none()
+    return Chain(row.counter, Digest(row.digest)) if row is not None else Chain.START
+
+
+def settled_chain(c: Connection, federation: str, key: KeyId) -> Chain:
+    """Return where a key's chain stands in the ledger, as far as receipts have told."""
+    row = c.execute(
+        select(_journal.c.counter, _journal.c.digest)
+        .where(
+            _journal.c.federation == federation,
+            _journal.c.key == key,
+            _journal.c.status == ACCEPTED,
+        )
+        .order_by(_journal.c.counter.desc())
+        .limit(1)
+    ).one_or_none()
+    return Chain(row.counter, Digest(row.digest)) if row is not None else Chain.START
+
+
+def _said(row: Row[tuple[object, ...]]) -> Said:
+    return Said(
+        statement=statements.read(row.envelope),
+        disclosures=_disclosures_of(row.disclosures),
+        task=row.task,
+        status=row.status,
+        seq=row.seq,
+        rule=row.rule,
+    )
+
+
+def _disclosures_text(disclosures: Sequence[Disclosure]) -> str:
+    return json.dumps([[told.label, told.salt.hex(), told.value] for told in disclosures])
+
+
+def _disclosures_of(text: str) -> tuple[Disclosure, ...]:
+    return tuple(
+        Disclosure(label, bytes.fromhex(salt), value) for label, salt, value in json.loads(text)
+    )

@@ -1,0 +1,85 @@
+"""Named values of a federation: where the session stands, what still waits to be looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Column, String, Table, Text, delete, insert, select
+
+from protos import codec
+from protos.words import BlobRef, CheckpointSent, Digest, ToSite
+from site_agent.store.database import metadata
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+TAKEN: Final = "taken"
+SENT: Final = "sent"
+CHECKPOINT: Final = "checkpoint"
+"""The last checkpoint that came and is not witnessed yet."""
+COSIGNED: Final = "cosigned"
+"""The size whose cosignature is in the outbox or beyond."""
+RELINK: Final = "relink"
+"""The agent key's chain and the ledger differ: look there before anything is signed again."""
+ALARM: Final = "alarm"
+"""Why the ledger is not to be trusted; nothing but an administrator takes it away."""
+EVIDENCE: Final = "evidence"
+"""The two signed notes behind the alarm."""
+CERTIFICATE: Final = "certificate"
+"""A renewed certificate that came and is not in its place yet."""
+RENEWAL: Final = "renewal"
+"""When a renewed certificate was asked for last."""
+FINAL: Final = "final"
+"""The final model that is still to be fetched: digest and size."""
+FAULT: Final = "fault"
+"""The last thing that went wrong, for eyes."""
+
+_notes: Final = Table(
+    "notes",
+    metadata,
+    Column("federation", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+
+def note(c: Connection, federation: str, name: str) -> str:
+    """Return a named value of a federation, empty when there is none."""
+    found = c.execute(
+        select(_notes.c.value).where(_notes.c.federation == federation, _notes.c.name == name)
+    ).scalar()
+    return str(found or "")
+
+
+def set_note(c: Connection, federation: str, name: str, value: str) -> None:
+    """Keep a named value; an empty one is forgotten."""
+    c.execute(delete(_notes).where(_notes.c.federation == federation, _notes.c.name == name))
+    if value:
+        c.execute(insert(_notes).values(federation=federation, name=name, value=value))
+
+
+def clear_note(c: Connection, federation: str, name: str, value: str) -> None:
+    """Forget a named value, unless it has changed since it was read as `value`."""
+    c.execute(
+        delete(_notes).where(
+            _notes.c.federation == federation, _notes.c.name == name, _notes.c.value == value
+        )
+    )
+
+
+def checkpoint_text(body: CheckpointSent) -> str:
+    """Write a checkpoint as a note's value."""
+    return codec.to_site_bytes(ToSite(body)).hex()
+
+
+def checkpoint_of(text: str) -> CheckpointSent:
+    """Read what `checkpoint_text` wrote."""
+    body = codec.to_site_parse(bytes.fromhex(text)).body
+    assert isinstance(body, CheckpointSent)
+    return body
+
+
+def blob_of(text: str) -> BlobRef:
+    """Read `digest size`."""
+    digest, size = text.split()
+    return BlobRef(Digest(digest), int(size))

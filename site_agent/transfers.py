@@ -1,0 +1,98 @@
+"""Files that come and go in chunks, bound to their digest, resumed where they broke off."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from protos.codec import CHUNK_BYTES
+from protos.errors import Corrupt, PeerFault
+from protos.words import UploadHeader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from protos.words import BlobRef, Receipt, UploadRef
+    from site_agent.link import Link
+
+
+async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
+    """Fetch a file by its digest into a folder, unless it is there; return its path.
+
+    What arrived before a break is kept beside it as `<digest>.part` and is not asked for again.
+
+    Raises:
+        Unavailable: the line broke; call again.
+        PeerFault: what came is longer, or is not what the digest says; it is deleted.
+    """
+    path = folder / f"{blob.digest}.safetensors"
+    if path.exists():
+        return path
+    part = folder / f"{blob.digest}.part"
+    hasher = hashlib.sha256()
+    with part.open("ab+") as file:
+        offset = await asyncio.to_thread(_hash_so_far, file.fileno(), hasher)
+        if offset < blob.size:
+            async for chunk in link.download(blob.digest, offset):
+                offset += len(chunk)
+                if offset > blob.size:
+                    break
+                hasher.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+        file.flush()
+        await asyncio.to_thread(os.fsync, file.fileno())
+    if offset != blob.size or hasher.hexdigest() != blob.digest:
+        part.unlink()
+        raise PeerFault(
+            f"a file of {blob.size} bytes was promised, and what came is another one",
+            rule="digest-mismatch",
+        )
+    part.replace(path)
+    _sync(folder)
+    return path
+
+
+async def upload(link: Link, ref: UploadRef, path: Path, statement: bytes) -> Receipt:
+    """Send an update from where the coordinator has it, and return the receipt.
+
+    Raises:
+        Unavailable: the line broke; call again.
+        Refused: the coordinator does not take it.
+        Corrupt: the file is gone or has another size.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise Corrupt("the update is gone", where=str(path), rule="update-missing") from None
+    with file:
+        if os.fstat(file.fileno()).st_size != ref.size:
+            raise Corrupt("the update has another size", where=str(path), rule="update-size")
+        status = await link.upload_status(ref)
+        offset = ref.size if status.complete else min(status.offset, ref.size)
+        header = UploadHeader(ref, offset, statement)
+        return await link.upload(header, _chunks(file.fileno(), offset))
+
+
+async def _chunks(handle: int, offset: int) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(os.pread, handle, CHUNK_BYTES, offset):
+        yield chunk
+        offset += len(chunk)
+
+
+def _hash_so_far(handle: int, hasher: hashlib._Hash) -> int:
+    offset = 0
+    while chunk := os.pread(handle, CHUNK_BYTES, offset):
+        hasher.update(chunk)
+        offset += len(chunk)
+    return offset
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

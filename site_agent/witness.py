@@ -1,0 +1,333 @@
+"""This hospital as a witness: it keeps a full copy of the log and cosigns what extends it.
+
+A checkpoint is cosigned only when its root is that of the entries held here, when it is proven
+to extend the one cosigned last, and when every entry in this site's own name is in its own
+journal. A history that was rewritten or forked stops the site from taking tasks; both signed
+notes are kept as the proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from governance import statements
+from governance.ledger import checkpoint, merkle, note
+from governance.ledger import store as ledger
+from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
+from protos.words import CheckpointSent, CosignatureSent
+from site_agent import custody, voice
+from site_agent.deciding import Facts, document_of
+from site_agent.store import copy, journal, letters, notes
+from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, EVIDENCE, FAULT, RELINK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from sqlalchemy import Connection
+
+    from governance.ledger.checkpoint import Checkpoint
+    from governance.ledger.note import VerifierKey
+    from protos.words import EntryRecord, Task
+    from site_agent.bell import Bell
+    from site_agent.link import Link
+    from site_agent.membership import Membership
+    from site_agent.readiness import Readiness
+    from site_agent.store.copy import Copy
+
+_log = structlog.get_logger("witness")
+
+SLICE: Final = 20_000
+"""Entries that are fetched before they are checked and stored."""
+RETRY_S: Final = 10.0
+TAIL: Final = 10_000
+"""Entries beyond the last checkpoint that are looked through for this site's own statements."""
+FORKS: Final = frozenset(
+    {
+        "history-differs",
+        "time-went-back",
+        "foreign-statement",
+        "bad-signature",
+        "broken-chain",
+        "key-not-enrolled",
+        "wrong-log",
+    }
+)
+"""What only a log that was rewritten, shown twice, or written in others' names brings about."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A checkpoint with all that it is judged by; `since` is the size cosigned last."""
+
+    note: str
+    head: Checkpoint
+    since: int
+    proof: Sequence[bytes]
+    fresh: Sequence[EntryRecord]
+
+
+class Witness:
+    """One federation's log, as this site sees it."""
+
+    def __init__(
+        self, m: Membership, link: Link, bell: Bell, *, ledger_key: str, kept: Copy
+    ) -> None:
+        self._m = m
+        self._link = link
+        self._bell = bell
+        self._key: VerifierKey = note.parse_vkey(ledger_key)
+        self._copy = kept
+
+    async def run(self) -> None:
+        """Witness each checkpoint that comes, for ever."""
+        m = self._m
+        await self._send_last()
+        while True:
+            heard = self._bell.count
+            waiting = await m.store.ask(self._waiting)
+            if waiting == ("", ""):
+                await self._bell.after(heard)
+                continue
+            try:
+                if not await self._catch_up(*waiting):
+                    await self._bell.within(heard, RETRY_S)
+            except ConciliumError as problem:
+                _log.warning("checkpoint-not-witnessed", rule=problem.rule, what=problem.what)
+                await self._bell.within(heard, RETRY_S)
+
+    async def facts_for(self, task: Task, skew: timedelta, readiness: Readiness) -> Facts:
+        """Return what a decision needs, once every checkpoint that came before is witnessed.
+
+        A task that trains also waits until the ledger says what became of the control variates
+        of the rounds before.
+        """
+        m = self._m
+        document = await m.store.ask(partial(document_of, m=m, digest=task.agreement))
+        fault = await readiness.fault(document) if document is not None else ""
+        while True:
+            heard = self._bell.count
+            alarm, waiting, pending = await m.store.ask(partial(self._unsettled, task=task))
+            if alarm or not (waiting or pending):
+                break
+            if not waiting:
+                await self._ask_for_the_latest()
+            await self._bell.within(heard, RETRY_S)
+        agreements = await self._copy.do(copy.in_force)
+        ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
+        return Facts(skew, fault, agreements, ended)
+
+    def _waiting(self, c: Connection) -> tuple[str, str]:
+        federation = self._m.federation
+        return notes.note(c, federation, CHECKPOINT), notes.note(c, federation, RELINK)
+
+    def _unsettled(self, c: Connection, task: Task) -> tuple[bool, bool, bool]:
+        federation = self._m.federation
+        waiting = self._waiting(c)
+        return (
+            bool(notes.note(c, federation, ALARM)),
+            waiting != ("", ""),
+            custody.has_pending(c, self._m, task),
+        )
+
+    async def _catch_up(self, text: str, relink: str) -> bool:
+        """Witness what waits, mend the chain where it must be; tell whether that helped."""
+        m = self._m
+        if text:
+            await self.witness(notes.checkpoint_of(text))
+            await m.store.do(partial(self._done, value=text))
+        mended = True
+        if relink:
+            await self._look_for_own()
+            mended = await m.store.do(self._relink) > 0
+        self._bell.ring()
+        return mended
+
+    def _done(self, c: Connection, value: str) -> None:
+        notes.clear_note(c, self._m.federation, CHECKPOINT, value)
+
+    def _relink(self, c: Connection) -> int:
+        m = self._m
+        notes.set_note(c, m.federation, RELINK, "")
+        return voice.resign(c, m.voice)
+
+    async def _look_for_own(self) -> None:
+        """Look through the log's newest entries for statements that we gave up too early."""
+        size = await self._copy.do(ledger.size_of)
+        async for batch in self._link.entries(size, size + TAIL):
+            await self._m.store.do(partial(self._accept_own, fresh=batch))
+
+    async def _ask_for_the_latest(self) -> None:
+        try:
+            await self.witness(await self._fetched())
+        except ConciliumError as problem:
+            _log.info("no-newer-checkpoint", rule=problem.rule, what=problem.what)
+
+    async def _fetched(self) -> CheckpointSent:
+        """Ask for the latest checkpoint with the proof from the one cosigned last."""
+        text = await self._link.checkpoint()
+        size = checkpoint.read(text, self._key).size
+        since, _ = await self._copy.do(partial(copy.cosigned, site=self._m.site))
+        proof: tuple[bytes, ...] = ()
+        if 0 < since < size:
+            proof = await self._link.consistency(since, size)
+        return CheckpointSent(text, since, proof, "")
+
+    async def witness(self, sent: CheckpointSent) -> None:
+        """Verify a checkpoint, store its entries, cosign it and queue the cosignature.
+
+        Raises:
+            PeerFault, Refused: it cannot be; another history sets the alarm.
+            Unavailable: the entries could not be fetched.
+        """
+        # 0. No alarm. Stops a fork that was found once from being cosigned over.
+        if await self._m.store.ask(partial(self._noted, name=ALARM)):
+            raise Refused("the log is not to be trusted", rule="integrity-alarm")
+        # 1. The log's own key, as it was at enrolment. Stops a head that somebody made up.
+        head = checkpoint.read(sent.note, self._key)
+        try:
+            await self._witnessed(sent, head)
+        except (Refused, PeerFault, Corrupt) as problem:
+            if problem.rule in FORKS:
+                await self._alarm(sent, problem)
+            raise
+
+    async def _witnessed(self, sent: CheckpointSent, head: Checkpoint) -> None:
+        since, _ = await self._copy.do(partial(copy.cosigned, site=self._m.site))
+        if head.size <= since:
+            await self._copy.do(partial(_check_older, head=head))
+            return
+        proof = sent.consistency
+        if since and sent.from_size != since:
+            proof = await self._link.consistency(since, head.size)
+        size = await self._copy.do(ledger.size_of)
+        fresh: list[EntryRecord] = []
+        async for batch in self._link.entries(size, max(head.size, size)):
+            fresh += [record for record in batch if record.seq < head.size]
+            if len(fresh) >= SLICE:
+                await self._store(fresh)
+                fresh = []
+        await self._check_own(fresh)
+        found = _Found(sent.note, head, since, proof, fresh)
+        line = await self._copy.do(partial(self._cosign, found=found))
+        await self._m.store.do(partial(self._queue, head=head, line=line))
+        await self._settle()
+        _log.info("cosigned", size=head.size)
+
+    async def _store(self, fresh: Sequence[EntryRecord]) -> None:
+        await self._check_own(fresh)
+        await self._copy.do(partial(ledger.append_mirrored, records=fresh))
+
+    async def _check_own(self, fresh: Sequence[EntryRecord]) -> None:
+        if fresh and fresh[0].seq == 0:
+            _check_first(fresh[0], self._m, self._key)
+        await self._m.store.do(partial(self._accept_own, fresh=fresh))
+
+    def _accept_own(self, c: Connection, fresh: Sequence[EntryRecord]) -> None:
+        """Check that this site said every entry in its name; take each as accepted."""
+        m = self._m
+        for record in fresh:
+            said = statements.read(record.envelope)
+            if said.actor != m.voice.actor:
+                continue
+            own = journal.find(c, m.federation, said.digest)
+            if own is None:
+                raise Refused(
+                    f"entry {record.seq} is a {said.kind} in this site's name, which it never "
+                    "signed",
+                    rule="foreign-statement",
+                )
+            if own.status == journal.VOID:
+                notes.set_note(c, m.federation, RELINK, "yes")
+            status = journal.ACCEPTED
+            journal.mark(c, m.federation, said.digest, status=status, seq=record.seq)
+
+    def _cosign(self, c: Connection, found: _Found) -> str:
+        """Append, compare, prove and cosign, in one transaction of the copy."""
+        m, head, since = self._m, found.head, found.since
+        # 2. The entries are admitted here by the same rules. Stops what the log let slip in.
+        ledger.append_mirrored(c, found.fresh)
+        # 3. The root is that of the entries held here. Stops a second history.
+        ledger.add_checkpoint(c, found.note)
+        # 4. It extends the one cosigned last. Stops a rewritten past.
+        if since:
+            known = copy.root_of(c, since)
+            merkle.verify_consistency(since, head.size, found.proof, known, head.root)
+        line = checkpoint.cosign(found.note, site=m.site, key=m.voice.key, at=m.now())
+        try:
+            ledger.add_cosignature(c, head.size, line, m.site)
+        except PeerFault:
+            raise Unavailable(
+                "this site's new agent key is not in the ledger yet", rule="key-turning"
+            ) from None
+        return line
+
+    def _queue(self, c: Connection, head: Checkpoint, line: str) -> None:
+        m = self._m
+        word = CosignatureSent(head.size, line)
+        letters.send(c, m.federation, word, at=m.now(), rule="witness")
+        notes.set_note(c, m.federation, COSIGNED, str(head.size))
+
+    async def _send_last(self) -> None:
+        """Queue a cosignature that a crash left in the copy alone; settle what it decides."""
+        m = self._m
+        size, line = await self._copy.do(partial(copy.cosigned, site=m.site))
+        queued = int(await m.store.ask(partial(self._noted, name=COSIGNED)) or 0)
+        if size > queued:
+            text = await self._copy.do(partial(ledger.checkpoint_of, size=size))
+            head = checkpoint.read(text or "", self._key)
+            await m.store.do(partial(self._queue, head=head, line=line))
+        await self._settle()
+
+    def _noted(self, c: Connection, name: str) -> str:
+        return notes.note(c, self._m.federation, name)
+
+    async def _settle(self) -> None:
+        """Keep or drop each control variate of which the ledger now tells."""
+        m = self._m
+        for control in await m.store.ask(partial(custody.pending, m=m)):
+            place = (control.round, control.attempt)
+            ended = await self._copy.do(lambda c, p=place: copy.outcome(c, *p))  # type: ignore[misc]
+            await m.store.do(partial(custody.settle, m=m, control=control, ended=ended))
+        self._bell.ring()
+
+    async def _alarm(self, sent: CheckpointSent, problem: ConciliumError) -> None:
+        m = self._m
+        ours = await self._copy.do(ledger.latest_checkpoint) or "(none yet)"
+        _log.error("integrity-alarm", rule=problem.rule, what=problem.what)
+
+        def change(c: Connection) -> None:
+            if notes.note(c, m.federation, ALARM):
+                return
+            notes.set_note(c, m.federation, ALARM, f"{problem.rule}: {problem.what}")
+            notes.set_note(c, m.federation, EVIDENCE, f"{ours}\n\n{sent.note}")
+            notes.set_note(c, m.federation, FAULT, problem.what)
+            notes.set_note(c, m.federation, CHECKPOINT, "")
+
+        await m.store.do(change)
+        self._bell.ring()
+
+
+def _check_older(c: Connection, head: Checkpoint) -> None:
+    """Check a head that is no newer than what was cosigned: it must be of the same history."""
+    from governance.ledger import tree
+
+    if head.size and tree.root(c, head.size) != head.root:
+        raise Refused(
+            f"the checkpoint of size {head.size} is of another history than this site's copy",
+            rule="history-differs",
+        )
+
+
+def _check_first(record: EntryRecord, m: Membership, key: VerifierKey) -> None:
+    """Check that the log is the one this site enrolled in. Stops another log in its place."""
+    founding = statements.read(record.envelope)
+    if founding.log != m.voice.log or founding.body.get("agent") != key.key_id:
+        raise Refused(
+            "the log's first entry is not of the federation that this site enrolled in",
+            rule="history-differs",
+        )

@@ -1,0 +1,213 @@
+"""The worker at work for one federation: its jobs, its folder, and what a crash left in it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from governance import figures, tensors
+from governance.privacy.accountant import epsilon
+from protos.errors import ConciliumError, Refused, Unavailable
+from protos.words import Digest, TaskKind
+from site_agent import deciding, jobs
+from site_agent.standing import standing_of
+from site_agent.store import work
+from site_agent.worker import EvaluateJob, Trained, TrainJob, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from governance.agreement.load import Document
+    from protos.words import Task
+    from site_agent.membership import Membership
+    from site_agent.policy import Standing
+    from site_agent.session import Presence
+    from site_agent.store.work import Held
+
+_log = structlog.get_logger("worker")
+
+TRIES: Final = 3
+"""How often a task is begun anew, under its one reservation, when the worker dies."""
+GONE: Final = "worker-gone"
+
+
+class Workshop:
+    """A worker and the folders that it works in."""
+
+    def __init__(self, m: Membership, presence: Presence) -> None:
+        self._m = m
+        self._presence = presence
+        self._worker = Worker(threads=m.settings.resources.threads)
+
+    async def warm(self) -> None:
+        """Start the worker, and load what accounting needs, before the first task asks."""
+        try:
+            await self._worker.start()
+        except Unavailable as problem:
+            _log.warning("worker-not-started", what=problem.what)
+        await asyncio.to_thread(epsilon, [], 1e-5)
+
+    async def stop(self) -> None:
+        """End the worker."""
+        await self._worker.stop()
+
+    async def weigh(self, task: Task) -> None:
+        """Compute what a task would cost outside of any transaction; the figure is kept."""
+        if task.kind is not TaskKind.TRAIN:
+            return
+        m = self._m
+
+        def known(c: Connection) -> tuple[Document | None, Standing, list[work.Spent]]:
+            document = deciding.document_of(c, m, task.agreement)
+            standing = standing_of(c, m.federation, task.agreement)
+            return document, standing, work.spent_on(c, m.cohort)
+
+        document, standing, spent = await m.store.do(known)
+        if document is not None and 0 < standing.delta < 1:
+            release = deciding.release_of(document.agreement, standing.declared_patients)
+            releases = [*(one.release for one in spent), release]
+            await asyncio.to_thread(epsilon, releases, standing.delta)
+
+    async def train(self, held: Held) -> Trained:
+        """Return the update of a task: the one that a crash left whole, or a new one.
+
+        Raises:
+            Refused, PeerFault, Corrupt, Unavailable: as the worker says; `worker-gone` only
+                when it died too often.
+        """
+        m = self._m
+        document, standing = await self._terms(held)
+        out = m.premises.task_folder(m.federation, held.task.task)
+        left = await asyncio.to_thread(_adopted, out, document)
+        if left is not None:
+            return left
+        for attempt in range(1, TRIES + 1):
+            await asyncio.to_thread(_emptied, out)
+            job = await self._job(held, document, standing, out)
+            try:
+                return await self._worker.train(job, self._progress)
+            except Unavailable as problem:
+                if problem.rule != GONE or attempt == TRIES:
+                    raise
+                _log.warning("worker-died", task=held.task.task, attempt=attempt)
+        raise AssertionError("unreachable")
+
+    async def evaluate(self, held: Held) -> str:
+        """Return the figures of a task's model on the held-out patients, as JSON."""
+        document, _ = await self._terms(held)
+        m = self._m
+        job = EvaluateJob(
+            document=self._written(document),
+            cohort=self._cohort(),
+            model=tensors.path_of(m.premises.work_of(m.federation), held.task.model.digest),
+            threads=m.settings.resources.threads,
+        )
+        return figures.to_json(await self._worker.evaluate(job))
+
+    def _progress(self, steps: int) -> None:
+        self._presence.steps_done = steps
+
+    async def _terms(self, held: Held) -> tuple[Document, Standing]:
+        m = self._m
+
+        def known(c: Connection) -> tuple[Document | None, Standing]:
+            return (
+                deciding.document_of(c, m, held.task.agreement),
+                standing_of(c, m.federation, held.task.agreement),
+            )
+
+        document, standing = await m.store.do(known)
+        if document is None:
+            raise Refused("the task's agreement is not known", rule="unknown-agreement")
+        return document, standing
+
+    async def _job(
+        self, held: Held, document: Document, standing: Standing, out: Path
+    ) -> TrainJob:
+        m, task = self._m, held.task
+        control = await m.store.do(
+            partial(work.own_control, federation=m.federation, agreement=task.agreement)
+        )
+        state, here = task.state, m.premises.work_of(m.federation)
+        return TrainJob(
+            document=self._written(document),
+            cohort=self._cohort(),
+            model=tensors.path_of(here, task.model.digest),
+            state=None if state is None else tensors.path_of(here, state.digest),
+            control=None if control is None else m.premises.state / control.path,
+            out=out,
+            declared_patients=standing.declared_patients,
+            noise_seed=_noise_seed(document, m.site, task),
+            threads=m.settings.resources.threads,
+        )
+
+    def _cohort(self) -> Mapping[str, object]:
+        m = self._m
+        m.premises.held_out_secret()
+        settings = m.settings.cohorts[m.cohort]
+        return jobs.cohort_spec(settings, secret=m.premises.held_out_secret_path)
+
+    def _written(self, document: Document) -> Path:
+        path = self._m.premises.work_of(self._m.federation) / f"{document.digest}.json"
+        if not path.exists():
+            half = path.with_suffix(".part")
+            half.write_bytes(document.raw)
+            half.replace(path)
+        return path
+
+
+def _noise_seed(document: Document, site: str, task: Task) -> int | None:
+    """Return the Unsafe fixed noise seed of a task, or None: the operating system's entropy."""
+    privacy = document.agreement.privacy
+    if privacy is None or privacy.noise_seed is None:
+        return None
+    said = f"{privacy.noise_seed}/{site}/{task.round}/{task.attempt}"
+    return int(hashlib.sha256(said.encode()).hexdigest()[:8], 16)
+
+
+def _emptied(out: Path) -> None:
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True, mode=0o700)
+
+
+def _adopted(out: Path, document: Document) -> Trained | None:
+    """Return what a training left that ended just before a crash, if all of it is there.
+
+    Files are named by their digest when they are whole, so that one whose digest is right was
+    written to its end. The control variate of scaffold is written after the update.
+    """
+    steps = document.agreement.round.local.steps
+    files = list(out.glob("*.safetensors")) if out.exists() else []
+    if steps is None or not files:
+        return None
+    try:
+        found = {path: set(tensors.shapes(path)) for path in files if _is_whole(path)}
+    except ConciliumError:
+        return None
+    updates = [path for path, names in found.items() if any(n.startswith("y/") for n in names)]
+    controls = [path for path in found if path not in updates]
+    expected = 1 if document.agreement.strategy.name == "scaffold" else 0
+    if len(updates) != 1 or len(controls) != expected:
+        return None
+    update = updates[0]
+    return Trained(
+        update=update,
+        digest=Digest(update.stem),
+        size=update.stat().st_size,
+        steps=steps,
+        control=controls[0] if controls else None,
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == path.stem
