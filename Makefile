@@ -1,29 +1,35 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PY ?= python3.11
+PY ?= $(firstword $(shell command -v python3.11) python3)
 BIN := .venv/bin
 READY := .venv/.ready
 PROTOS := $(wildcard protos/concilium/v1/*.proto)
 TESTS ?= tests
+JOBS ?= 2
+DEMO := configs/breast-cancer
+PATIENTS := $(patsubst %/site.yaml,%/patients.csv,$(wildcard $(DEMO)/sites/*/site.yaml))
+BENCHES := $(wildcard bench/*.py)
+STUBS = PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I . \
+	--python_out=$(1) --grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=$(1) $(PROTOS)
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PY) -m venv .venv
+	test -x $(BIN)/pip || $(PY) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site,coordinator,postgresql,dev]'
 	touch $@
 
 install: $(READY) ## the environment in .venv, every version pinned
 
 proto: $(READY) ## stubs from protos/
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. $(PROTOS)
+	$(call STUBS,.)
 
 proto-check: $(READY) ## committed stubs are those of the .proto files
 	rm -rf build/proto && mkdir -p build/proto
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I . --python_out=build/proto --grpc_python_out=build/proto --mypy_out=build/proto --mypy_grpc_out=build/proto $(PROTOS)
-	@for made in build/proto/protos/concilium/v1/*; do \
-	  cmp "$$made" "protos/concilium/v1/$$(basename $$made)" || { echo "stale stub: run make proto"; exit 1; }; done
+	$(call STUBS,build/proto)
+	@diff -r -x '*.proto' -x __init__.py -x __pycache__ build/proto/protos/concilium/v1 protos/concilium/v1 \
+	  || { echo "stale stubs: run make proto"; exit 1; }
 
 fix: $(READY) ## format and mend what ruff can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -32,13 +38,23 @@ lint: $(READY) ## format, rules, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 test: $(READY) ## the tests, under five minutes
-	$(BIN)/python -m pytest -n 2 -m 'not slow' $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow' $(TESTS)
 
 test-all: test ## and the slow ones
 	$(BIN)/python -m pytest -m slow $(TESTS)
+
+demo: $(READY) $(PATIENTS) ## five hospitals train one model on this machine: about a minute
+	$(BIN)/concilium-coordinator rehearse $(DEMO)/agreement.yaml
+
+$(PATIENTS) &: $(DEMO)/cohort.py | $(READY)
+	$(BIN)/python $(DEMO)/cohort.py
+
+bench: $(READY) ## what bench/ measures, each on its own
+	@$(if $(BENCHES),,echo "bench/ holds no measurement yet")
+	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done
 
 check: lint proto-check test ## all that must pass before a commit
 
