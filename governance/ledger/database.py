@@ -50,8 +50,11 @@ def create(engine: Engine) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Begin a transaction that only reads."""
-    with engine.connect().execution_options(**{_READING: True}) as c, c.begin():
+    """Begin a transaction that only reads, and sees one state of things throughout."""
+    options: dict[str, Any] = {_READING: True}
+    if engine.dialect.name != "sqlite":
+        options["isolation_level"] = "REPEATABLE READ"
+    with engine.connect().execution_options(**options) as c, c.begin():
         yield c
 
 

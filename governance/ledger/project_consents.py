@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from governance.ledger.entry import Entry
 
+_IN_FORCE: Final = Consent.IN_FORCE.value
 _OPEN: Final = frozenset({"proposed", "in-force"})
 _EVENTS: Final[Mapping[str, Event]] = {
     "consent-declined": Event.DECLINED,
@@ -65,7 +66,7 @@ def in_force(
     """
     question = select(consents).where(
         consents.c.material == material,
-        consents.c.state == Consent.IN_FORCE.value,
+        consents.c.state == _IN_FORCE,
         consents.c.until > timestamp(now),
         consents.c.site.not_in(select(revocations.c.name)),
     )
@@ -208,11 +209,11 @@ def consent_lapsed(c: Connection, e: Entry) -> list[Executable]:
 
 def _left_behind(c: Connection, e: Entry, material: str) -> list[Executable]:
     """Return what becomes of the consents to other agreements when one takes force."""
-    signed = in_force(c, material, e.received_at)
+    mine = (consents.c.agreement == e.body["agreement"], consents.c.state == _IN_FORCE)
+    signed = set(c.execute(select(consents.c.site).where(*mine)).scalars())
     changes: list[Executable] = []
     for row in _others(c, e):
-        own = signed.get(row.site)
-        if own is not None and own.agreement == e.body["agreement"]:
+        if row.site in signed:
             changes.append(_moved(row, _after(row, Event.OWN_NEW_CONSENT), e))
         elif row.material != material:
             changes.append(_moved(row, _after(row, Event.LEFT_OUT), e))
