@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 
 import pytest
 
-from governance.settings import cohort_of, load_coordinator, load_site
+from governance.agreement.meaning import SHOUTED
+from governance.agreement.schema import UNSAFE_TERMS
+from governance.settings import (
+    SITE_UNSAFE_TERMS,
+    UnsafeTerm,
+    cohort_of,
+    load_coordinator,
+    load_site,
+)
 from protos.errors import Refused
 
 EXAMPLE = Path(__file__).parents[3] / "configs" / "agreement-example"
@@ -148,3 +157,8 @@ def test_mistake_in_a_coordinators_file_is_named(changed, old, new, said):
 def test_all_errors_of_a_file_are_said_at_once(changed):
     path = changed("site", ("site: 1", "site: 3"), ("threads: 4", "threads: x"))
     assert len(_refusal(load_site, path).splitlines()) == 2
+
+
+def test_every_unsafe_term_can_be_accepted_and_is_shouted():
+    assert set(typing.get_args(UnsafeTerm)) == set(SITE_UNSAFE_TERMS)
+    assert set(SHOUTED) == set(UNSAFE_TERMS)
