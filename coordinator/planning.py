@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from governance import terminal
 from governance.agreement.load import Document, load, parse
 from governance.agreement.plan import plan
-from governance.agreement.roster import fill_roster
+from governance.agreement.roster import fill_roster, require_keys
 from governance.terminal import Answer, Format
-from protos.errors import ConciliumError, Refused
+from protos.errors import ConciliumError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,13 +66,7 @@ def propose(
         operators = {r.name: r.keys[0] for r in status.enrolled if r.role == "operator"}
         path.write_text(fill_roster(path, sites, operators), encoding="utf-8")
     document = load(path)
-    if document.agreement.is_draft:
-        raise Refused(
-            "the roster has names without keys",
-            where=str(path),
-            todo="Write the enrolled keys in: concilium-coordinator propose … --fill-roster",
-            rule="draft",
-        )
+    require_keys(document)
     former = parse(status.document) if status.document else None
     meaning = plan(document, in_force=former)
     body = {
