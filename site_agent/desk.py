@@ -112,6 +112,7 @@ def reviewed(m: Membership, document: Document) -> Reviewed:
         cohort=m.cohort,
         releases=[one.release for one in spent],
         release=deciding.release_of(document.agreement, 0),
+        trained=len({one.round for one in spent if one.agreement == document.digest}),
     )
     return review(document, place, last=parse(last) if last is not None else None)
 

@@ -7,6 +7,7 @@ becomes one of ours here, and bytes become words.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -82,6 +83,8 @@ class Stream:
 
     async def send(self, word: FromSite) -> None:
         """Write one word; waits while the coordinator does not read."""
+        if self._call.done():
+            await self.ended()
         with _our_errors("session"):
             await self._call.write(codec.from_site_out(word))
 
@@ -208,7 +211,7 @@ def _our_errors(what: str) -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as problem:
         raise _ours(problem.code(), problem.details() or "", what) from None
-    except grpc.aio.UsageError as problem:
+    except (grpc.aio.UsageError, asyncio.InvalidStateError) as problem:
         raise Unavailable(f"the {what} is closed: {problem}", rule="disconnected") from None
 
 

@@ -31,6 +31,7 @@ class Premises:
         """Make the folders that are missing, mode 0700."""
         for folder in (self.state, self.work, self.models, self.copies):
             folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
+        os.close(os.open(self.database, os.O_WRONLY | os.O_CREAT, 0o600))
 
     @property
     def database(self) -> Path:

@@ -57,12 +57,16 @@ class Reviewed:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The hospital that reads it: its file, the cohort at stake and what was ever released."""
+    """The hospital that reads it: its file, the cohort at stake and what was ever released.
+
+    `trained` are the rounds of this very agreement that are among the releases.
+    """
 
     settings: SiteSettings
     cohort: str
     releases: Sequence[Release]
     release: Release
+    trained: int = 0
 
 
 def review(document: Document, place: Place, *, last: Document | None = None) -> Reviewed:
@@ -172,10 +176,10 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
         return
     rounds = agreement.schedule.rounds
     spent = epsilon(place.releases, delta)
-    after = epsilon([*place.releases, place.release.times(rounds)], delta)
+    after = epsilon([*place.releases, place.release.times(_left(agreement, place))], delta)
     yield (
         f"The cohort {place.cohort} has spent ε {format_epsilon(spent)} so far, over all "
-        f"agreements and federations; all {rounds} rounds would bring it to ε "
+        f"agreements and federations; all {rounds} rounds of this one bring it to ε "
         f"{format_epsilon(after)} at δ {decimal_text(delta)}."
     )
     yield (
@@ -198,7 +202,14 @@ def _stops_in(agreement: Agreement, place: Place, *, cap: float, delta: float) -
     if math.isinf(cap):
         return 0
     bears = rounds_within(place.release, already=place.releases, cap=cap, delta=delta)
-    return 0 if bears >= agreement.schedule.rounds else bears + 1
+    if bears >= _left(agreement, place):
+        return 0
+    return min(place.trained + bears, agreement.schedule.rounds - 1) + 1
+
+
+def _left(agreement: Agreement, place: Place) -> int:
+    """Return how many rounds this site has not trained in yet."""
+    return max(0, agreement.schedule.rounds - place.trained)
 
 
 def _objection(document: Document, settings: SiteSettings) -> str:

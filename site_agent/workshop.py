@@ -12,6 +12,7 @@ import structlog
 
 from governance import figures, tensors
 from governance.privacy.accountant import epsilon
+from governance.privacy.releases import Release
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import Digest, TaskKind
 from site_agent import deciding, jobs
@@ -49,11 +50,10 @@ class Workshop:
 
     async def warm(self) -> None:
         """Start the worker, and load what accounting needs, before the first task asks."""
-        try:
-            await self._worker.start()
-        except Unavailable as problem:
-            _log.warning("worker-not-started", what=problem.what)
-        await asyncio.to_thread(epsilon, [], 1e-5)
+        counting = asyncio.to_thread(epsilon, [Release(0.01, 1.0, 1)], 1e-5)
+        _, failed = await asyncio.gather(counting, self._worker.start(), return_exceptions=True)
+        if isinstance(failed, BaseException):
+            _log.warning("worker-not-started", why=str(failed))
 
     async def stop(self) -> None:
         """End the worker."""
