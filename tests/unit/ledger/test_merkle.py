@@ -189,33 +189,38 @@ def test_stored_nodes_give_every_span_of_a_proof(case):
         assert merkle.fold(subtrees) == naive_root(items[start:end])
 
 
+ALL = leaves(200)
+
+
+@functools.cache
+def mth(start, end):
+    if end - start == 1:
+        return ALL[start]
+    k = start + naive_split(end - start)
+    return merkle.node_hash(mth(start, k), mth(k, end))
+
+
+@functools.cache
+def path(m, start, end):
+    if end - start == 1:
+        return ()
+    k = start + naive_split(end - start)
+    return (*path(m, start, k), mth(k, end)) if m < k else (*path(m, k, end), mth(start, k))
+
+
+@functools.cache
+def subproof(m, start, end, *, whole):
+    if m == end:
+        return () if whole else (mth(start, end),)
+    k = start + naive_split(end - start)
+    if m <= k:
+        return (*subproof(m, start, k, whole=whole), mth(k, end))
+    return (*subproof(m, k, end, whole=False), mth(start, k))
+
+
 def test_every_proof_of_every_tree_to_200_is_that_of_the_naive_recursion():
-    items = leaves(200)
     frontier = merkle.Frontier()
-    nodes = {(level, idx): made for item in items for level, idx, made in frontier.append(item)}
-
-    @functools.cache
-    def mth(start, end):
-        if end - start == 1:
-            return items[start]
-        k = start + naive_split(end - start)
-        return merkle.node_hash(mth(start, k), mth(k, end))
-
-    @functools.cache
-    def path(m, start, end):
-        if end - start == 1:
-            return ()
-        k = start + naive_split(end - start)
-        return (*path(m, start, k), mth(k, end)) if m < k else (*path(m, k, end), mth(start, k))
-
-    @functools.cache
-    def subproof(m, start, end, whole):
-        if m == end:
-            return () if whole else (mth(start, end),)
-        k = start + naive_split(end - start)
-        if m <= k:
-            return (*subproof(m, start, k, whole), mth(k, end))
-        return (*subproof(m, k, end, False), mth(start, k))  # noqa: FBT003 - as RFC 9162 has it
+    nodes = {(level, idx): made for item in ALL for level, idx, made in frontier.append(item)}
 
     def folded(spans):
         return tuple(merkle.fold([nodes[one] for one in merkle.cover(*span)]) for span in spans)
@@ -224,9 +229,9 @@ def test_every_proof_of_every_tree_to_200_is_that_of_the_naive_recursion():
         for m in range(n):
             proof = folded(merkle.inclusion_spans(m, n))
             assert proof == path(m, 0, n)
-            merkle.verify_inclusion(m, n, items[m], proof, mth(0, n))
+            merkle.verify_inclusion(m, n, ALL[m], proof, mth(0, n))
             proof = folded(merkle.consistency_spans(m + 1, n))
-            assert proof == subproof(m + 1, 0, n, True)  # noqa: FBT003
+            assert proof == subproof(m + 1, 0, n, whole=True)
             merkle.verify_consistency(m + 1, n, proof, mth(0, m + 1), mth(0, n))
 
 
