@@ -199,10 +199,16 @@ def open_database(url: str) -> Engine:
         with engine.connect() as connection:
             found = inspect(connection).has_table(entries.name)
     except DBAPIError as problem:
-        raise _no_ledger(url, f"it cannot be opened: {problem.orig}") from None
+        said = str(problem.orig).partition("\n")[0]
+        raise _no_ledger(url, f"it cannot be opened: {said}") from None
     if not found:
         raise _no_ledger(url, "it holds no ledger")
     return engine
+
+
+def writable_url(url: str) -> str:
+    """Return a URL as SQLAlchemy wants it, of a database or the path of an SQLite file."""
+    return url if "://" in url else f"sqlite:///{url}"
 
 
 def rows_of(connection: Connection, table: Table) -> list[dict[str, object]]:
@@ -243,10 +249,8 @@ _STREAM: Final = {"yield_per": _STREAM_ROWS}
 
 
 def _engine(url: str) -> Engine:
-    if "://" not in url:
-        url = f"sqlite:///{url}"
     try:
-        parsed = make_url(url)
+        parsed = make_url(writable_url(url))
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(url, parsed.database or "")
         return create_engine(

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from governance.ledger import rebuild, trust
 from governance.ledger.heads import Heads
 from governance.ledger.replay import Fault
-from governance.ledger.walk import Signatures, Walk
+from governance.ledger.signatures import Signatures
+from governance.ledger.walk import Walk
 from protos.errors import Refused
 
 if TYPE_CHECKING:

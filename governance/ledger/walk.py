@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +12,7 @@ from governance.ledger.entry import Entry, columns, leaf_data
 from governance.ledger.keyring import Keyring
 from governance.ledger.replay import Fault
 from governance.ledger.rules import Replay
+from governance.ledger.signatures import Signatures
 from governance.statements import Chain
 from protos.errors import PeerFault, Refused
 
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from governance.ledger.source import HeldEntry
     from governance.statements import Statement
     from protos.words import Disclosure, KeyId
-
-
-class Signatures(enum.StrEnum):
-    """Which entries' signatures are verified."""
-
-    ALL = "all"
-    SITE = "site"
-    NONE = "none"
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from governance import statements
 from governance.identity.keys import SigningKey
 from governance.ledger import checkpoint, source
 from governance.ledger.verify import CONSISTENT, PROVEN
-from governance.ledger.walk import Signatures
+from governance.ledger.signatures import Signatures
 from governance.statements import Chain
 
 SITES = ("amc", "kul", "ucl", "usz")

@@ -1,0 +1,175 @@
+"""What the auditor's program opens, reads and says; the questions themselves know no files."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from typing import TYPE_CHECKING, Final
+
+from governance import terminal
+from governance.ledger import rebuild
+from governance.ledger.source import Database, Export, open_database, split_witnesses
+from governance.terminal import Answer, Format
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from governance.ledger.export import Exported
+    from governance.ledger.signatures import Signatures
+    from governance.ledger.source import Source
+    from governance.ledger.verify import Verdict
+
+_DIGEST: Final = re.compile(r"(ed25519:|x509:)?([0-9a-f]{8})[0-9a-f]{56}")
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}Z")
+
+
+@contextmanager
+def source(url: str | None, export: Path | None) -> Iterator[Source]:
+    """Open what is to be read: one of a database and an export.
+
+    Raises:
+        Refused: neither or both are named, or it is not there.
+    """
+    if export is not None and url is None:
+        yield Export(export)
+        return
+    if url is None or export is not None:
+        raise Refused(
+            "name either a database with --url or an export's folder with --export",
+            todo="For example: concilium-ledger verify --export handover",
+            rule="no-ledger",
+        )
+    engine = open_database(url)
+    try:
+        with engine.connect() as connection:
+            yield Database(connection)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def ledger(url: str | None, export: Path | None) -> Iterator[Connection]:
+    """Give a ledger to ask: the database, or an export taken into one in memory."""
+    with source(url, export) as held:
+        if isinstance(held, Database):
+            yield held.connection
+            return
+        with rebuild.empty() as connection:
+            rebuild.load(connection, held)
+            yield connection
+
+
+def verified(
+    url: str | None,
+    export: Path | None,
+    *,
+    trust: Path | None,
+    against: Path | None,
+    signatures: Signatures,
+) -> Verdict:
+    """Verify a log by what an auditor has in files.
+
+    Raises:
+        Refused: a file is not there or not what it should be.
+    """
+    from governance.identity.trust import parse_trust
+    from governance.ledger.verify import verify
+
+    trusted = None if trust is None else parse_trust(_text(trust), where=str(trust))
+    pinned = None if against is None else split_witnesses(_text(against))
+    with source(url, export) as held:
+        return verify(held, trusted=trusted, against=pinned, signatures=signatures)
+
+
+def rebuilt(url: str | None) -> Answer:
+    """Make a database's projections anew; say what was not as it follows from the entries.
+
+    Raises:
+        Refused: there is no such ledger, or its entries break a rule; nothing is changed then.
+    """
+    from governance.ledger import projections, schema, store
+    from governance.ledger.source import rows_of, writable_url
+
+    with source(url, None):
+        pass
+    engine = store.open_engine(writable_url(url or ""))
+    try:
+        with engine.begin() as c:
+            before = {table.name: rows_of(c, table) for table in schema.PROJECTIONS}
+            projections.rebuild(c)
+            rows = []
+            for table in schema.PROJECTIONS:
+                made = rows_of(c, table)
+                wrong = [row for row in before[table.name] if row not in made]
+                missing = [row for row in made if row not in before[table.name]]
+                rows.append((table.name, len(made), len(wrong), len(missing)))
+    finally:
+        engine.dispose()
+    columns = ("table", "rows", "rows_taken_away", "rows_added")
+    return Answer(columns, rows, title="Tables made anew from the entries")
+
+
+def exported(folder: Path, made: Exported) -> Answer:
+    """Say what an export holds."""
+    facts = {
+        "folder": str(folder),
+        "since": made.since,
+        "size": made.size,
+        "disclosures": made.disclosures,
+        "checkpoints": made.checkpoints,
+    }
+    return Answer(
+        tuple(facts),
+        [tuple(facts.values())],
+        title="Exported",
+        notes=[f"Verify it with: concilium-ledger verify --export {folder}"],
+        facts=facts,
+    )
+
+
+def moment(text: str) -> datetime:
+    """Read a time, in UTC where it says no zone; a bare day means its end.
+
+    Raises:
+        Refused: it is no time.
+    """
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(
+            f"{text!r} is no time; write 2026-11-21T10:46:00Z or 2026-11-21", rule="bad-time"
+        ) from None
+    if "T" not in text and " " not in text:
+        parsed = datetime.combine(parsed.date(), time.max)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def say(answer: Answer, form: Format, *, hidden: frozenset[str] = frozenset()) -> None:
+    """Print an answer; a table for eyes hides some columns and shortens digests and times."""
+    if form is Format.TABLE:
+        shown = [i for i, name in enumerate(answer.columns) if name not in hidden]
+        columns = tuple(answer.columns[i].removesuffix("_seq") for i in shown)
+        rows = [tuple(_short(row[i]) for i in shown) for row in answer.rows]
+        answer = replace(answer, columns=columns, rows=rows)
+    terminal.say(answer, form)
+
+
+def _short(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    if _DIGEST.fullmatch(cell):
+        return _DIGEST.sub(r"\1\2", cell)
+    return _TIME.sub(r"\1 \2", cell)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise Refused("this is no text", where=str(path), rule="bad-file") from None

@@ -1,0 +1,261 @@
+"""`concilium-ledger`: the auditor's program; it needs neither torch nor opacus."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from governance import terminal
+from governance.ledger.signatures import Signatures
+from governance.terminal import Format
+from protos.errors import EXIT_DONE, EXIT_FOUND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+app = typer.Typer(
+    name="concilium-ledger",
+    help="Verify a federation's governance ledger and ask it; trust nobody who keeps it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="A database: SQLAlchemy URL, or the path of an SQLite file."),
+]
+Export = Annotated[Path | None, typer.Option("--export", help="The folder of an export.")]
+Form = Annotated[Format, typer.Option("--format", help="For eyes or for machines.")]
+Site = Annotated[str | None, typer.Option("--site", help="This hospital alone.")]
+
+
+def main() -> None:
+    """Run the program."""
+    terminal.run(app)
+
+
+@app.command()
+def verify(
+    url: Url = None,
+    export: Export = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="The hospitals' keys, as `concilium-site key` prints.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="A checkpoint kept from before; the log must extend it.")
+    ] = None,
+    signatures: Annotated[
+        Signatures, typer.Option(help="Which to check: all, hospitals' alone, none.")
+    ] = Signatures.ALL,
+    form: Form = Format.TABLE,
+) -> int:
+    """Check everything from nothing; name the first fault. Exit code 1 when there is one.
+
+    Example: concilium-ledger verify --export build/demo/export --trust build/demo/trust.keys
+    """
+    from governance.ledger import asking, verdicts
+
+    verdict = asking.verified(url, export, trust=trust, against=against, signatures=signatures)
+    terminal.say(verdicts.answer(verdict, form), form)
+    return EXIT_DONE if verdict.verified else EXIT_FOUND
+
+
+@app.command()
+def consents(
+    url: Url = None,
+    export: Export = None,
+    site: Site = None,
+    at: Annotated[
+        str | None, typer.Option(help="As of a time: 2026-11-21T10:46:00Z, or a day's end.")
+    ] = None,
+    round_: Annotated[
+        int | None, typer.Option("--round", help="As of the opening of a round.")
+    ] = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Say which consent is in force, or was: who signed, for what, until when.
+
+    Example: concilium-ledger consents --export export --site charite --round 14
+    """
+    from governance.ledger import asking, queries
+
+    with _ledger(url, export) as c:
+        moment = None if at is None else asking.moment(at)
+        answer = queries.consents_at(
+            c, now=datetime.now(UTC), site=site, at=moment, round_=round_
+        )
+        asking.say(answer, form, hidden=frozenset({"role", "changed_seq"}))
+
+
+@app.command()
+def rounds(
+    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+) -> None:
+    """List every attempt of every round, and what became of it.
+
+    Example: concilium-ledger rounds --export export
+    """
+    from governance.ledger import asking, query_rounds
+
+    with _ledger(url, export) as c:
+        answer = query_rounds.rounds_held(c, site=site)
+        asking.say(answer, form, hidden=frozenset({"ended"}))
+
+
+@app.command("round")
+def one_round(
+    number: Annotated[int, typer.Argument(help="The round's number.")],
+    url: Url = None,
+    export: Export = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Say who was asked in a round, who contributed, and why others did not.
+
+    Example: concilium-ledger round 14 --export export
+    """
+    from governance.ledger import asking, query_rounds
+
+    with _ledger(url, export) as c:
+        answer = query_rounds.one_round(c, number)
+        asking.say(answer, form, hidden=frozenset({"update"}))
+
+
+@app.command()
+def spending(
+    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+) -> None:
+    """Recompute each cohort's ε from its reservations, beside what the hospital stated.
+
+    Example: concilium-ledger spending --export export --format csv
+    """
+    from governance.ledger import asking, queries
+
+    with _ledger(url, export) as c:
+        asking.say(queries.spent(c, site=site), form)
+
+
+@app.command()
+def lineage(
+    model: Annotated[str, typer.Argument(help="Its digest, or the first digits of it.")],
+    url: Url = None,
+    export: Export = None,
+    site: Site = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Say which rounds, hospitals, consents and software are inside a model.
+
+    Example: concilium-ledger lineage 9f86d081884c --export export
+    """
+    from governance.ledger import asking, query_rounds
+
+    with _ledger(url, export) as c:
+        asking.say(query_rounds.lineage(c, model, site=site), form)
+
+
+@app.command()
+def certificates(
+    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+) -> None:
+    """List the certificates that were issued, and who was revoked.
+
+    Example: concilium-ledger certificates --export export --site charite
+    """
+    from governance.ledger import asking, queries
+
+    with _ledger(url, export) as c:
+        asking.say(queries.certificates_issued(c, site=site), form)
+
+
+@app.command()
+def show(
+    seq: Annotated[int, typer.Argument(help="The entry's number, from 0.")],
+    url: Url = None,
+    export: Export = None,
+    proof: Annotated[
+        bool, typer.Option("--proof", help="With the proof that it is in the log.")
+    ] = False,
+    form: Form = Format.TABLE,
+) -> None:
+    """Show one entry: who said what, signed with which key.
+
+    Example: concilium-ledger show 17 --export export --proof
+    """
+    from governance.ledger import showing
+
+    with _ledger(url, export) as c:
+        answer = showing.show(c, seq, proof=proof)
+    terminal.say(answer, form)
+    if proof and form is not Format.JSON:
+        typer.echo(answer.facts["proof"])  # never wrapped: it is a file of c2sp.org/tlog-proof
+
+
+@app.command("export")
+def export_(
+    folder: Annotated[Path, typer.Argument(help="The folder to make, or to write anew.")],
+    url: Url = None,
+    source: Annotated[
+        Path | None, typer.Option("--export", help="Another export to write it from.")
+    ] = None,
+    since: Annotated[int, typer.Option(min=0, help="Only the entries from this one on.")] = 0,
+    form: Form = Format.TABLE,
+) -> None:
+    """Write one folder that anyone can verify offline, with a README that says how.
+
+    Example: concilium-ledger export handover --url fed/state/coordinator.db
+    """
+    from governance.ledger import asking
+    from governance.ledger.export import export
+
+    with asking.source(url, source) as held:
+        made = export(held, folder, since=since)
+    terminal.say(asking.exported(folder, made), form)
+
+
+@app.command()
+def rebuild(
+    url: Url = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Make the tables of current state anew from the entries, in the database itself.
+
+    Example: concilium-ledger rebuild --url fed/state/coordinator.db
+    """
+    from governance.ledger import asking
+
+    terminal.say(asking.rebuilt(url), form)
+
+
+@app.command()
+def enrol(
+    token: Annotated[str, typer.Argument(help="The one-time token of the invitation.")],
+    identity: Annotated[Path, typer.Option("--identity", help="The folder to make.")],
+) -> None:
+    """Enrol as an auditor: the keys are made here and never leave.
+
+    Example: concilium-ledger enrol concilium1.… --identity me
+    """
+    from governance.ledger import joining
+
+    joining.enrol(token, identity, now=datetime.now(UTC))
+    terminal.tell(f"Enrolled. Your keys are in {identity}; keep it to yourself.")
+
+
+@contextmanager
+def _ledger(url: str | None, export: Path | None) -> Iterator[Connection]:
+    """Give a ledger to ask: the database, or the export taken into one in memory."""
+    from governance.ledger import asking
+
+    with asking.ledger(url, export) as connection:
+        yield connection
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""What an auditor asks of consents and spending: pure functions, each with one answer.
+
+Every answer is a table whose columns are stable names, documented in docs/auditor.md. Times are
+UTC; a value that nobody disclosed, or that was erased, is empty. Rounds are in `query_rounds`,
+single entries in `showing`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+
+from governance import statements
+from governance.ledger import spending
+from governance.ledger.reading import attempts_of, disclosed, received_at, standing_at
+from governance.ledger.schema import certificates, consents, entries, reservations, revocations
+from governance.statements import parse_time, timestamp
+from governance.terminal import Answer
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from governance.ledger.standing import Held, Standing
+
+_CONSENTS: Final = (
+    "site",
+    "state",
+    "agreement",
+    "officer",
+    "role",
+    "purposes",
+    "until",
+    "patients",
+    "cap",
+    "given_seq",
+    "changed_seq",
+)
+_SPENDING: Final = (
+    "site",
+    "cohort",
+    "reservations",
+    "steps",
+    "delta",
+    "epsilon",
+    "epsilon_stated",
+    "cap",
+    "left",
+)
+_CERTIFICATES: Final = ("name", "role", "serial", "not_after", "seq", "revoked_seq")
+
+
+def consents_at(
+    c: Connection,
+    *,
+    now: datetime,
+    site: str | None = None,
+    at: datetime | None = None,
+    round_: int | None = None,
+) -> Answer:
+    """Say which consent stood where: now, at a time, or when a round was last opened.
+
+    Raises:
+        Refused: there was no such round.
+    """
+    until: int | None = None
+    moment = at or now
+    if round_ is not None:
+        until = int(attempts_of(c, round_)[-1].opened_seq)
+        moment = parse_time(received_at(c, until))
+    standing = standing_at(c, moment, until)
+    held = [one for one in standing.consents.values() if site in {None, one.site}]
+    rows = [_consent_row(c, one, standing, moment) for one in sorted(held, key=_by_site)]
+    when = timestamp(moment)
+    return Answer(
+        _CONSENTS,
+        rows,
+        title=f"Consents as of {_plain(when)}",
+        notes=() if rows else ("No site had answered any agreement.",),
+        facts={"as_of": when},
+    )
+
+
+def _by_site(held: Held) -> tuple[str, int]:
+    return held.site, held.given_seq
+
+
+def _consent_row(
+    c: Connection, held: Held, standing: Standing, moment: datetime
+) -> tuple[object, ...]:
+    told = disclosed(c, held.given_seq)
+    terms = held.terms
+    state = "revoked" if held.site in standing.revoked else held.state_at(moment).value
+    return (
+        held.site,
+        state,
+        held.agreement,
+        told.get("officer"),
+        told.get("role"),
+        ", ".join(terms.purposes) if terms else None,
+        timestamp(terms.until) if terms else None,
+        terms.declared_patients if terms else None,
+        f"{terms.cap:g}" if terms else None,
+        held.given_seq,
+        held.changed_seq,
+    )
+
+
+def spent(c: Connection, *, site: str | None = None) -> Answer:
+    """Recompute ε from every reservation, beside what each site stated last."""
+    spent_by = spending.Spending()
+    question = select(reservations, entries.c.envelope).join(
+        entries, entries.c.seq == reservations.c.seq
+    )
+    if site is not None:
+        question = question.where(reservations.c.site == site)
+    for row in c.execute(question.order_by(reservations.c.seq)):
+        spent_by.take(row.site, spending.read(row.seq, statements.read(row.envelope).body))
+    rows = [
+        _spent_row(c, site, name, cohort)
+        for (site, name), cohort in sorted(spent_by.cohorts.items())
+    ]
+    note = "ε is of this federation's rounds alone; a site that trains in others states more."
+    return Answer(
+        _SPENDING,
+        rows,
+        title="Privacy spent, recomputed from the reservations",
+        notes=(note,) if rows else ("Nothing was ever reserved.",),
+    )
+
+
+def _spent_row(
+    c: Connection, site: str, name: str, cohort: spending.Cohort
+) -> tuple[object, ...]:
+    from governance.privacy.accountant import format_epsilon
+
+    last = cohort.last
+    assert last is not None
+    epsilon = spending.epsilon(cohort.releases, last.delta)
+    cap = c.execute(
+        select(consents.c.cap)
+        .where(consents.c.site == site, consents.c.cohort == name)
+        .order_by(consents.c.given_seq.desc())
+        .limit(1)
+    ).scalar()
+    return (
+        site,
+        name,
+        cohort.reservations,
+        sum(release.steps for release in cohort.releases),
+        f"{last.delta:g}",
+        format_epsilon(epsilon),
+        format_epsilon(last.stated),
+        cap,
+        None if cap is None else f"{max(float(cap) - epsilon, 0.0):.4f}",
+    )
+
+
+def certificates_issued(c: Connection, *, site: str | None = None) -> Answer:
+    """Say which certificates were issued to whom, and who was revoked."""
+    question = select(certificates, revocations.c.seq.label("revoked_seq")).outerjoin(
+        revocations, revocations.c.name == certificates.c.name
+    )
+    if site is not None:
+        question = question.where(certificates.c.name == site)
+    rows = [
+        (row.name, row.role, row.serial, row.not_after, row.seq, row.revoked_seq)
+        for row in c.execute(question.order_by(certificates.c.name, certificates.c.seq))
+    ]
+    return Answer(_CERTIFICATES, rows, title="Certificates")
+
+
+def _plain(time: str) -> str:
+    return f"{time[:10]} {time[11:19]} UTC"

@@ -1,0 +1,91 @@
+"""What several questions read: entries, what they disclose, and how things stood at a time."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, select
+
+from governance import statements
+from governance.ledger.entry import Entry
+from governance.ledger.schema import disclosures, entries, rounds
+from governance.ledger.standing import KINDS, Standing
+from governance.statements import parse_time, timestamp
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from governance.statements import Statement
+
+
+def standing_at(c: Connection, moment: datetime, until: int | None = None) -> Standing:
+    """Return how agreements and consents stood at a time, or before entry `until`."""
+    standing = Standing()
+    question = select(entries.c.seq, entries.c.received_at, entries.c.envelope).where(
+        entries.c.kind.in_(KINDS), entries.c.received_at <= timestamp(moment)
+    )
+    if until is not None:
+        question = question.where(entries.c.seq < until)
+    for row in c.execute(question.order_by(entries.c.seq)):
+        standing.take(
+            Entry(row.seq, parse_time(row.received_at), statements.read(row.envelope))
+        )
+    return standing
+
+
+def attempts_of(c: Connection, number: int) -> list[Row[Any]]:
+    """Return the attempts of a round in order, or raise Refused where there is none."""
+    attempts = list(
+        c.execute(select(rounds).where(rounds.c.round == number).order_by(rounds.c.attempt))
+    )
+    if not attempts:
+        raise Refused(
+            f"there is no round {number} in this ledger",
+            todo="See which there are with: concilium-ledger rounds",
+            rule="no-round",
+        )
+    return attempts
+
+
+def of_attempt(c: Connection, table: Any, site: str, attempt: Row[Any]) -> Row[Any] | None:  # noqa: ANN401
+    """Return a site's last row of a table for an attempt."""
+    return c.execute(
+        select(table)
+        .where(
+            table.c.site == site,
+            table.c.round == attempt.round,
+            table.c.attempt == attempt.attempt,
+        )
+        .order_by(table.c.seq.desc())
+        .limit(1)
+    ).first()
+
+
+def statement_at(c: Connection, seq: int) -> Statement:
+    """Return the statement of an entry."""
+    envelope = c.execute(select(entries.c.envelope).where(entries.c.seq == seq)).scalar_one()
+    return statements.read(envelope)
+
+
+def received_at(c: Connection, seq: int) -> str:
+    """Return when an entry was received."""
+    return str(
+        c.execute(select(entries.c.received_at).where(entries.c.seq == seq)).scalar_one()
+    )
+
+
+def disclosed(c: Connection, seq: int) -> dict[str, str]:
+    """Return what is disclosed of an entry, by label."""
+    rows = c.execute(
+        select(disclosures.c.label, disclosures.c.value).where(disclosures.c.seq == seq)
+    )
+    return {row.label: row.value for row in rows}
+
+
+def names_in(text: str | None) -> list[str]:
+    """Return the names of a projection's JSON list, none where there is no list yet."""
+    return list(json.loads(text)) if text else []

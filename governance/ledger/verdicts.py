@@ -1,0 +1,44 @@
+"""A verdict in words: for eyes, for a machine, for a sheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from governance.terminal import Answer, Format
+
+if TYPE_CHECKING:
+    from governance.ledger.verify import Verdict
+
+
+def answer(verdict: Verdict, form: Format) -> Answer:
+    """Return what `verify` prints; on a table its sentences alone."""
+    said = verdict.to_json()
+    if form is Format.JSON:
+        return Answer((), (), facts=said)
+    if form is Format.CSV:
+        fault = said.pop("fault") or {"seq": None, "rule": None}
+        row = {**said, "fault_seq": fault["seq"], "fault_rule": fault["rule"]}
+        return Answer(tuple(row), [tuple(row.values())])
+    if verdict.fault is not None:
+        title = f"FAULT at {verdict.sentence}"
+        notes = [f"Rule: {verdict.fault.rule}. {verdict.entries} entries were read before it."]
+        return Answer((), (), title=title, notes=notes)
+    return Answer((), (), title=_title(verdict), notes=_notes(verdict))
+
+
+def _title(verdict: Verdict) -> str:
+    return f"{verdict.entries} entries, every check passed: {verdict.sentence}."
+
+
+def _notes(verdict: Verdict) -> list[str]:
+    newer = verdict.entries - verdict.checkpoint_size
+    if verdict.checkpoint_size == 0:
+        notes = ["No checkpoint was signed yet: nothing shows that no entry was left out."]
+    else:
+        sites = "1 site" if verdict.cosignatures == 1 else f"{verdict.cosignatures} sites"
+        notes = [f"Checkpoint of {verdict.checkpoint_size} entries, cosigned by {sites}."]
+        if newer:
+            notes.append(f"{newer} newer ones are under no checkpoint yet.")
+    if verdict.unproven:
+        notes.append(f"Not proven, because {verdict.unproven}.")
+    return notes
