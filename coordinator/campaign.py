@@ -145,6 +145,9 @@ def happen(
         roundbook.move(connection, step.state.value)
     for effect in step.effects:
         _EFFECTS[effect](turn)
+    turn.chores.updates_withdrawn |= {
+        (site, *turn.at) for site, a in running.training.items() if a.reason == OUT_CONSENT
+    }
     if step.state in {State.COMMITTED, State.ABANDONED}:
         roundbook.end(connection)
     return turn.chores
@@ -153,29 +156,47 @@ def happen(
 # --- leaving in a round --------------------------------------------------------------------
 
 
-def leave(connection: Connection, site: SiteName) -> Event | None:
-    """Take a site out of the round at work; return what that means for the round."""
+def part(base: Foundation, connection: Connection, now: datetime) -> Chores | None:
+    """Take a site out of the round whose consent permits nothing any more; None for none.
+
+    Withdrawn, paused, revoked or lapsed: one question, asked before every step, so that time
+    itself ends a consent too.
+    """
     running = roundbook.running(connection)
     if running is None:
         return None
+    members = record.declared_patients(connection, running.agreement, now)
+    for site in sorted({*running.training, *running.evaluating} - members.keys()):
+        event = _leave(connection, running, site)
+        if event is not None:
+            return happen(base, connection, event, now=now)
+    return None
+
+
+def _leave(connection: Connection, running: Running, site: SiteName) -> Event | None:
+    """Take a site out of the round at work; return what that means, None when it was out."""
+    event: Event | None = None
     for asked in (running.evaluating.get(site), running.training.get(site)):
         if asked is not None and asked.state in {"sent", "accepted"}:
             outbox.send(connection, site, Cancel(asked.task, OUT_CONSENT))
             roundbook.mark(connection, asked, "withdrawn", OUT_CONSENT)
+            event = Event.SITE_OUT
     training = running.training.get(site)
-    if training is None:
-        return None
-    if training.state == "in":
+    if training is not None and training.state == "in":
         roundbook.mark(connection, training, "withdrawn", OUT_CONSENT)
         return Event.UPDATE_WITHDRAWN
-    return Event.SITE_OUT
+    return event
 
 
 # --- effects -------------------------------------------------------------------------------
 
 
 def _nothing(turn: Turn) -> None:
-    """Do nothing: the upload path refuses, and tasks wait in the outbox until taken."""
+    """Do nothing: it is done elsewhere.
+
+    The upload path refuses. Tasks wait in the outbox until they are taken. What a site that
+    withdrew has sent is deleted after every event, and the record says so at the end.
+    """
 
 
 def _cancel(turn: Turn, asked: Asked, reason: str) -> None:
@@ -252,7 +273,9 @@ def _remember(turn: Turn) -> None:
     """Keep what later candidates are compared with, and the figures that `stop` looks at."""
     if turn.verdict is None or turn.verdict.candidate is None:
         return
-    kept.set_note(turn.connection, "judged", f"{turn.at[0]} {turn.at[1]}")
+    assert turn.running.candidate is not None
+    judged = f"{turn.at[0]} {turn.at[1]} {turn.running.candidate.digest}"
+    kept.set_note(turn.connection, "judged", judged)
     history = json.loads(kept.note(turn.connection, "history") or "[]")
     kept.set_note(turn.connection, "history", json.dumps([*history, turn.verdict.candidate]))
 
@@ -312,20 +335,6 @@ def _delete_updates(turn: Turn) -> None:
     turn.chores.attempts_over.add(turn.at)
 
 
-def _delete_withdrawn(turn: Turn) -> None:
-    gone = {s for s, a in turn.running.training.items() if a.state == "withdrawn"}
-    updates = record.updates(turn.connection, *turn.at)
-    deleted = sorted(digest for site, digest in updates.items() if site in gone)
-    if deleted:
-        turn.base.chronicle.say(
-            turn.connection,
-            "updates-deleted",
-            {**_place(turn), "updates": deleted},
-            now=turn.now,
-        )
-    turn.chores.updates_withdrawn |= {(site, *turn.at) for site in gone}
-
-
 def _checkpoint(turn: Turn) -> None:
     heads.publish(turn.base, turn.connection)
 
@@ -333,7 +342,7 @@ def _checkpoint(turn: Turn) -> None:
 _EFFECTS: Final[Mapping[Effect, Callable[[Turn], None]]] = {
     Effect.SEND_TRAINING: _nothing,
     Effect.REFUSE_UPDATE: _nothing,
-    Effect.DELETE_WITHDRAWN: _delete_withdrawn,
+    Effect.DELETE_WITHDRAWN: _nothing,
     Effect.CANCEL_LATE: _cancel_late,
     Effect.AGGREGATE: _aggregate,
     Effect.ASK_FIGURES: _ask_figures,

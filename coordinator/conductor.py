@@ -224,16 +224,6 @@ class Conductor:
 
     async def _bar(self, name: str) -> None:
         self.base.bar(frozenset({name}))
-
-        def change(connection: Connection) -> Chores | None:
-            event = campaign.leave(connection, _site(name))
-            if event is None:
-                return None
-            return campaign.happen(self.base, connection, event, now=self.base.now())
-
-        chores = await self._write(change)
-        if chores is not None:
-            await onward.do(self.base, chores)
         self.base.sessions.end(_site(name), Goodbye("revoked", f"{name} is revoked"))
         if self.on_revoked is not None:
             await self.on_revoked(name)

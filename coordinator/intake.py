@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator import campaign
 from coordinator.rounds import Event
 from coordinator.store import record, roundbook
 from governance import figures, statements
@@ -118,17 +117,11 @@ def _refused(connection: Connection, site: SiteName, statement: Statement) -> Ev
     return take_answer(connection, site, TaskAnswer(task, accepted=False, rule=rule))
 
 
-def _left(connection: Connection, site: SiteName, _: Statement) -> Event | None:
-    return campaign.leave(connection, site)
-
-
 _Follow: TypeAlias = "Callable[[Connection, SiteName, Statement], Event | None]"
 _OF_A_TASK: Final = frozenset({"budget-reserved", "evaluation-made", "task-refused"})
 _FOLLOWS: Final[Mapping[str, _Follow]] = {
     "evaluation-made": _evaluated,
     "task-refused": _refused,
-    "consent-withdrawn": _left,
-    "consent-suspended": _left,
 }
 
 

@@ -15,7 +15,7 @@ from governance.agreement.schedule import may_open, next_opening, stop_reached
 from governance.figures import from_json
 from governance.tensors import verify, write
 from protos.errors import Corrupt, PeerFault, Refused
-from protos.words import AgreementState, FinalModel, SiteName
+from protos.words import AgreementState, Digest, FinalModel, SiteName
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,6 +36,8 @@ _Updates: TypeAlias = "tuple[dict[SiteName, Path], dict[SiteName, int]]"
 
 async def step(base: Foundation) -> bool:
     """Do the next step that is due; say whether there was one."""
+    if await _part(base):
+        return True
     running, document = await base.store.read(_at_work)
     if running is None:
         if await base.store.write(lambda c: _settle(base, c)):
@@ -48,6 +50,15 @@ async def step(base: Foundation) -> bool:
     if running.state == State.EVALUATING.value:
         return await _judge(base, running, document)
     return await _collect(base)
+
+
+async def _part(base: Foundation) -> bool:
+    """Take a site out of the round whose consent ended; say whether there was one."""
+    chores = await base.store.write(lambda c: campaign.part(base, c, base.now()))
+    if chores is None:
+        return False
+    await do(base, chores)
+    return True
 
 
 async def do(base: Foundation, chores: Chores) -> None:
@@ -90,10 +101,12 @@ async def wait_s(base: Foundation) -> float:
             terms = force.agreement
             opening = next_opening(terms.schedule.window, now, terms.round.deadline)
             return opening if opening is not None and opening > now else None
-        if running.state == State.EVALUATING.value:
-            return running.deadline
         assert document is not None
-        return next_wakeup(campaign.view(connection, running, document), now)
+        moment = running.deadline
+        if running.state != State.EVALUATING.value:
+            moment = next_wakeup(campaign.view(connection, running, document), now)
+        lapse = record.next_lapse(connection, running.agreement, now)
+        return moment if lapse is None else min(moment, lapse)
 
     moment = await base.store.read(question)
     if moment is None:
@@ -311,6 +324,15 @@ def _sum(
     )
 
 
+def _judged(connection: Connection) -> dict[SiteName, str]:
+    """Return the figures of the model in force, as the sites said them when it was judged."""
+    judged = kept.note(connection, "judged")
+    if not judged:
+        return {}
+    round_, attempt, model = judged.split()
+    return record.figures(connection, int(round_), int(attempt), Digest(model))
+
+
 async def _judge(base: Foundation, running: Running, document: Document) -> bool:
     asked = frozenset(running.evaluating)
     answered = frozenset(
@@ -320,10 +342,9 @@ async def _judge(base: Foundation, running: Running, document: Document) -> bool
         return False
 
     def question(connection: Connection) -> tuple[dict[SiteName, str], dict[SiteName, str]]:
-        new = record.figures(connection, running.round, running.attempt)
-        judged = kept.note(connection, "judged")
-        old = record.figures(connection, *map(int, judged.split())) if judged else {}
-        return new, old
+        assert running.candidate is not None
+        at = (running.round, running.attempt, running.candidate.digest)
+        return record.figures(connection, *at), _judged(connection)
 
     new, old = await base.store.read(question)
     verdict = gate.judge(

@@ -47,13 +47,13 @@ def check_header(
         raise Refused(f"round {upload.round}.{upload.attempt} is over", rule="round-over")
     if running.state not in _OPEN:
         raise Refused(f"round {upload.round} collects no more", rule="round-over")
-    # 3. The site was asked, and is not out. Stops an update that nobody waits for.
+    # 3. Consent: in force now. Stops a withdrawal racing an upload.
+    if site not in record.declared_patients(connection, running.agreement, base.now()):
+        raise Refused(f"the consent of {site} is not in force", rule="consent-not-in-force")
+    # 4. The site was asked, and is not out. Stops an update that nobody waits for.
     asked = running.training.get(site)
     if asked is None or asked.state not in {"sent", "accepted", "in"}:
         raise Refused(f"{site} is not in round {upload.round}", rule="not-asked")
-    # 4. Consent: in force now. Stops a withdrawal racing an upload.
-    if site not in record.declared_patients(connection, running.agreement, base.now()):
-        raise Refused(f"the consent of {site} is not in force", rule="consent-not-in-force")
     # 5. Statement and transfer say the same. Stops one update under another's statement.
     said = (body["round"], body["attempt"], body["update"], body["size"])
     if said != (upload.round, upload.attempt, upload.digest, upload.size):

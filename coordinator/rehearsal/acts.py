@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from coordinator.console import open_console
 from coordinator.rehearsal import cast as casting
 from coordinator.rehearsal.stage import free_port, program, run, together
+from coordinator.store import chronology
 from protos.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -137,11 +138,19 @@ def let_finish(roles: Cast, stage: Stage, progress: Progress) -> None:
     """Wait until every hospital has the final model and has cosigned the last checkpoint."""
     progress.step("Handing the final model to every hospital")
     end = time.monotonic() + _START_S
-    while not all(any((roles.site(n) / "state" / "models").glob("*")) for n in roles.names):
+    while not _all_have_it(roles):
         stage.watch()
         if time.monotonic() > end:
-            raise Refused("a hospital did not get the final model", rule="rehearsal")
+            what = "a hospital has not got the final model, or has not cosigned the ledger"
+            raise Refused(what, rule="rehearsal")
         _tick.wait(_LOOK_EVERY_S)
+
+
+def _all_have_it(roles: Cast) -> bool:
+    models = (roles.site(name) / "state" / "models" for name in roles.names)
+    if not all(any(folder.glob("*.safetensors")) for folder in models):
+        return False
+    return chronology.witnesses(roles.database) == len(roles.names)
 
 
 def _until(roles: Cast, stage: Stage, progress: Progress, reached: _Reached) -> None:

@@ -47,6 +47,11 @@ class Cast:
         return self.out / "coordinator"
 
     @property
+    def database(self) -> str:
+        """The URL of the coordinator's database."""
+        return f"sqlite:///{(self.coordinator / 'state' / 'coordinator.db').resolve()}"
+
+    @property
     def passphrase(self) -> Path:
         """The file with the passphrase of every key that a rehearsal makes."""
         return self.out / "passphrase"

@@ -56,14 +56,9 @@ class Result:
         return bool(federated > alone) if self.metric == "auc" else bool(federated < alone)
 
 
-def database(roles: Cast) -> str:
-    """Return the URL of the coordinator's database."""
-    return f"sqlite:///{(roles.coordinator / 'state' / 'coordinator.db').resolve()}"
-
-
 def score(roles: Cast, rounds: Sequence[Ended]) -> Result:
     """Compare the final model with the naive guess, training alone and central training."""
-    record = chronology.read(database(roles))
+    record = chronology.read(roles.database)
     document, out = roles.out / "agreement.json", roles.out / "compared.json"
     document.write_bytes(record.document)
     command = [SITE, "rehearsal-figures", "--document", str(document)]
@@ -86,7 +81,7 @@ def export(roles: Cast, result: Result) -> None:
     keys = [run([SITE, "key", "--site", str(roles.site_file(name))]) for name in roles.names]
     trust.write_text("".join(keys), encoding="utf-8")
     folder = str(roles.out / "export")
-    run([LEDGER, "export", folder, "--url", database(roles)])
+    run([LEDGER, "export", folder, "--url", roles.database])
     said = run(
         [LEDGER, "verify", "--export", folder, "--trust", str(trust), "--format", "json"],
         exits=(0, 1),
@@ -147,7 +142,7 @@ def gain_sentence(result: Result) -> str:
         f"Federation {verb}: on everybody's held-out patients {_name(metric)} is "
         f"{_figure(federated)} with the federated model, against {_figure(alone)} for the "
         f"average hospital training alone under the same privacy, and {len(better)} of "
-        f"{len(sites)} hospitals have a better model than their own ({', '.join(better) or 'none'})."
+        f"{len(sites)} hospitals have a better model than their own ({_listed(better)})."
     )
 
 

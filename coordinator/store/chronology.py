@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from coordinator.store import kept, record
 from governance.ledger import store as ledger
-from governance.ledger.schema import reservations, rounds
+from governance.ledger.schema import checkpoints, cosignatures, reservations, rounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,18 @@ def read(url: str) -> Chronology:
     try:
         with engine.connect() as connection:
             return _read(connection)
+    finally:
+        engine.dispose()
+
+
+def witnesses(url: str) -> int:
+    """Return how many sites have cosigned the latest checkpoint."""
+    engine = ledger.open_engine(url)
+    try:
+        with engine.connect() as connection:
+            size = connection.execute(select(func.max(checkpoints.c.size))).scalar() or 0
+            cosigned = select(func.count()).where(cosignatures.c.size == size)
+            return int(connection.execute(cosigned).scalar() or 0)
     finally:
         engine.dispose()
 

@@ -114,9 +114,15 @@ def agreement_in_force(connection: Connection) -> Document | None:
 
 
 def agreement_proposed(connection: Connection) -> Document | None:
-    """Return the latest proposed agreement, if there is one."""
-    digests = agreement_digests(connection, "proposed")
-    return read_document(connection, digests[-1]) if digests else None
+    """Return the latest proposal, unless a later one has taken force since."""
+    latest = connection.execute(
+        select(agreements.c.digest, agreements.c.state)
+        .order_by(agreements.c.proposed_seq.desc())
+        .limit(1)
+    ).first()
+    if latest is None or latest.state != "proposed":
+        return None
+    return read_document(connection, latest.digest)
 
 
 def declared_patients(
@@ -127,6 +133,12 @@ def declared_patients(
         SiteName(row.site): int(row.declared_patients)
         for row in ledger.consents_in_force(connection, agreement, now)
     }
+
+
+def next_lapse(connection: Connection, agreement: str, now: datetime) -> datetime | None:
+    """Return when the first consent that is in force now ends by time, None without any."""
+    ends = (parse_time(c.until) for c in ledger.consents_in_force(connection, agreement, now))
+    return min(ends, default=None)
 
 
 def declared_ever(connection: Connection, agreement: str) -> dict[SiteName, int]:
@@ -176,14 +188,17 @@ def recent_ends(connection: Connection, count: int) -> list[tuple[str, str]]:
     return [(row.state, row.reason or "") for row in rows]
 
 
-def figures(connection: Connection, round_: int, attempt: int) -> dict[SiteName, str]:
-    """Return the figures (JSON) that sites disclosed on an attempt's candidate."""
+def figures(
+    connection: Connection, round_: int, attempt: int, model: Digest
+) -> dict[SiteName, str]:
+    """Return the figures (JSON) that sites disclosed on one candidate of an attempt."""
     rows = connection.execute(
         select(evaluations.c.site, disclosures.c.value)
         .join(disclosures, disclosures.c.seq == evaluations.c.seq)
         .where(
             evaluations.c.round == round_,
             evaluations.c.attempt == attempt,
+            evaluations.c.model == model,
             disclosures.c.label == "figures",
         )
     )
