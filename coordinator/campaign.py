@@ -228,7 +228,8 @@ def _ask_figures(turn: Turn) -> None:
     if running.evaluating or not gate.figures_due(document.agreement, running.round):
         return
     members = record.declared_patients(turn.connection, document.digest, turn.now)
-    for site in sorted(members.keys() & turn.base.sessions.connected):
+    here = members.keys() & running.training.keys() & turn.base.sessions.connected
+    for site in sorted(here):
         name = f"{turn.base.federation}/{running.round}/{running.attempt}/evaluate"
         task = TaskId(f"{name}/{running.candidate.digest[:12]}")
         asked = Asked(site, task, TaskKind.EVALUATE, "sent", "")

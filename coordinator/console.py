@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _DEADLINE_S: Final = 60.0
+_RACES: Final = 20
 
 
 class Console:
@@ -72,6 +73,25 @@ class Console:
         document: bytes = b"",
     ) -> OperatorActed:
         """Sign an act as the next of this operator's chain and send it."""
+        for _ in range(_RACES):
+            try:
+                return self._act(kind, body, now, disclosures, document)
+            except Refused as problem:
+                # Another act of this operator came between asking for the chain and signing.
+                if problem.rule != "broken-chain":
+                    raise
+        raise Unavailable(
+            "other acts of this operator kept coming in between", todo="Try again."
+        )
+
+    def _act(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        now: datetime,
+        disclosures: Sequence[Disclosure],
+        document: bytes,
+    ) -> OperatorActed:
         status = self.status()
         key = self._identity.signing_key()
         payload = statements.compose(

@@ -105,18 +105,19 @@ def rotate(folder: Path, which: str, *, passphrase: bytes, now: datetime) -> Non
         "new": new.issuing_key.key_id,
         "issuing": certificate.to_pem([new.issuing]).decode(),
     }
+    key = base.chronicle.key
 
     def change(connection: Connection) -> None:
         payload = statements.compose(
             "key-rotated",
             body,
-            actor="authority",
-            key=old.issuing_key.key_id,
-            chain=ledger.chain_of(connection, old.issuing_key.key_id),
+            actor="coordinator",
+            key=key.key_id,
+            chain=ledger.chain_of(connection, key.key_id),
             log=old.log,
             at=now,
         )
-        envelope = statements.sign(payload, [old.issuing_key, new.issuing_key])
+        envelope = statements.sign(payload, [key, new.issuing_key])
         ledger.append(connection, statements.read(envelope), received_at=now)
 
     base.store.write_now(change)
