@@ -15,7 +15,7 @@ from governance.identity import certificate
 from governance.identity import folder as identities
 from governance.identity.authority import create
 from governance.identity.enrolment import Token, enrolled_body, invitation_of
-from governance.identity.names import COORDINATOR
+from governance.identity.names import AUTHORITY, COORDINATOR
 from governance.ledger import store as ledger
 from protos.errors import Refused
 
@@ -99,7 +99,7 @@ def rotate(folder: Path, which: str, *, passphrase: bytes, now: datetime) -> Non
     old = base.authority
     new = old.renew_issuing(passphrase, now=now)
     body = {
-        "name": COORDINATOR,
+        "name": AUTHORITY,
         "usage": "authority",
         "old": old.issuing_key.key_id,
         "new": new.issuing_key.key_id,
