@@ -62,7 +62,7 @@ class Conductor:
         self.base = base
         self._queue: asyncio.Queue[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]]
         self._queue = asyncio.Queue()
-        self._nudged = False
+        base.summing.on_done = self.nudge
         self.on_revoked: Callable[[str], Awaitable[None]] | None = None
         self.on_invitation: Callable[[bool], Awaitable[None]] | None = None
 

@@ -14,6 +14,7 @@ from coordinator.sessions import Sessions
 from coordinator.spool import Spool
 from coordinator.store import record
 from coordinator.store.writer import Store
+from coordinator.summing import Summing
 from governance import statements
 from governance.identity.authority import Authority
 from governance.identity.certificate import authenticate
@@ -44,6 +45,7 @@ class Foundation:
     spool: Spool
     held: Hold
     sessions: Sessions = field(default_factory=Sessions)
+    summing: Summing = field(default_factory=Summing)
     revocations: Revocations = field(default_factory=Revocations)
     heartbeat_s: float = HEARTBEAT_S
 

@@ -11,6 +11,7 @@ import structlog
 from coordinator import aggregate, campaign, gate, heads
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
 from coordinator.store import kept, outbox, record, roundbook
+from coordinator.summing import What
 from governance.agreement.schedule import may_open, next_opening, stop_reached
 from governance.figures import from_json
 from governance.tensors import verify, write
@@ -45,8 +46,7 @@ async def step(base: Foundation) -> bool:
         return await _open(base)
     assert document is not None
     if running.state == State.AGGREGATING.value:
-        await _aggregate(base, running, document)
-        return True
+        return await _aggregate(base, running, document)
     if running.state == State.EVALUATING.value:
         return await _judge(base, running, document)
     return await _collect(base)
@@ -102,16 +102,24 @@ async def wait_s(base: Foundation) -> float:
             opening = next_opening(terms.schedule.window, now, terms.round.deadline)
             return opening if opening is not None and opening > now else None
         assert document is not None
-        moment = running.deadline
-        if running.state != State.EVALUATING.value:
-            moment = next_wakeup(campaign.view(connection, running, document), now)
         lapse = record.next_lapse(connection, running.agreement, now)
-        return moment if lapse is None else min(moment, lapse)
+        due_at = _due_by_time(connection, running, document, now)
+        return min((m for m in (lapse, due_at) if m is not None), default=None)
 
     moment = await base.store.read(question)
     if moment is None:
         return _IDLE_S
     return max(0.0, (moment - base.now()).total_seconds())
+
+
+def _due_by_time(
+    connection: Connection, running: Running, document: Document, now: datetime
+) -> datetime | None:
+    if running.state == State.AGGREGATING.value:
+        return None
+    if running.state == State.EVALUATING.value:
+        return running.deadline
+    return next_wakeup(campaign.view(connection, running, document), now)
 
 
 def _at_work(connection: Connection) -> tuple[Running | None, Document | None]:
@@ -276,25 +284,32 @@ async def _collect(base: Foundation) -> bool:
     return event is not None
 
 
-async def _aggregate(base: Foundation, running: Running, document: Document) -> None:
+async def _aggregate(base: Foundation, running: Running, document: Document) -> bool:
+    """Take the sum of the updates that are in once it is made; say whether it was."""
     try:
-        inside = await base.store.read(lambda c: _inside(base, c, running))
-        made = await asyncio.to_thread(_sum, base, running, document, inside)
+        files, declared = await base.store.read(lambda c: _inside(base, c, running))
+        what = What(running.round, running.attempt, frozenset(files))
+        made = base.summing.outcome(
+            what, lambda: _sum(base, running, document, (files, declared))
+        )
     except (Refused, PeerFault) as problem:
         _log.warning("candidate-refused", rule=problem.rule)
         verdict = gate.Verdict(accepted=False, rule=problem.rule)
         await _happen(base, Event.REJECTED, verdict)
-        return
+        return True
     except Corrupt as problem:
         _log.error("spool-corrupt", what=str(problem))
         await _happen(base, Event.INTEGRITY)
-        return
+        return True
+    if made is None:
+        return False
 
     def change(connection: Connection) -> Chores:
         roundbook.candidate(connection, made.model, made.state)
         return campaign.happen(base, connection, Event.CANDIDATE_MADE, now=base.now())
 
     await do(base, await base.store.write(change))
+    return True
 
 
 def _inside(base: Foundation, connection: Connection, running: Running) -> _Updates:

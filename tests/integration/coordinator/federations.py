@@ -1,0 +1,455 @@
+"""A federation under test: a real coordinator on free ports, and scripted sites around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from governance.identity.tls import pin_tls13
+
+pin_tls13()
+
+from scripted_site import PATIENCE_S, ScriptedSite, channel_to, small_step  # noqa: E402
+from small_agreement import FEDERATION, agreement_yaml  # noqa: E402
+
+from coordinator import founding, service  # noqa: E402
+from coordinator.console import Console  # noqa: E402
+from coordinator.foundation import Foundation  # noqa: E402
+from coordinator.store import roundbook  # noqa: E402
+from coordinator.store.writer import Store  # noqa: E402
+from governance import statements  # noqa: E402
+from governance.agreement.load import load  # noqa: E402
+from governance.identity.enrolment import read_token  # noqa: E402
+from governance.identity.folder import Identity, finish, prepare  # noqa: E402
+from governance.identity.keys import SigningKey  # noqa: E402
+from governance.ledger import remote  # noqa: E402
+from governance.ledger import store as ledger  # noqa: E402
+from governance.ledger.schema import rounds as rounds_table  # noqa: E402
+from protos.words import Proposal, TaskKind  # noqa: E402
+
+SITES = ("amc", "charite", "ucl")
+PATIENTS = {"amc": 100, "charite": 200, "ucl": 300}
+PROGRAM = Path(sys.executable).with_name("concilium-coordinator")
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class WatchedStore(Store):
+    """The coordinator's own store; a test can wait until something was written."""
+
+    def __init__(self, engine):
+        super().__init__(engine)
+        self.written = asyncio.Condition()
+
+    async def write(self, change):
+        result = await super().write(change)
+        async with self.written:
+            self.written.notify_all()
+        return result
+
+
+class Folders:
+    """Where one federation lies: the coordinator's folder, and one for each member."""
+
+    def __init__(self, place):
+        self.place = place
+        self.coordinator = place / "coordinator"
+        self.sites = place / "sites"
+
+    def identity(self, name):
+        own = self.coordinator / "operators" / name
+        return Identity.load(own if own.is_dir() else self.sites / name)
+
+    def move_ports(self):
+        """Give the federation free ports, in every file that names one."""
+        ports = {"listen": free_port(), "enrolment": free_port()}
+        yaml_file = self.coordinator / "coordinator.yaml"
+        known = self._known_ports(yaml_file)
+        text = yaml_file.read_text()
+        for name, port in ports.items():
+            text = text.replace(f":{known[name]}", f":{port}")
+        text = text.replace(self._known_database(text), str(self.coordinator.resolve()))
+        yaml_file.write_text(text)
+        for who in self.place.rglob("federation.json"):
+            told = json.loads(who.read_text())
+            told["coordinator"] = f"localhost:{ports['listen']}"
+            who.write_text(json.dumps(told))
+
+    @staticmethod
+    def _known_ports(yaml_file):
+        from governance.settings import load_coordinator
+
+        settings = load_coordinator(yaml_file)
+        ends = {"listen": settings.listen, "enrolment": settings.enrolment.listen}
+        return {name: end.rsplit(":", 1)[1] for name, end in ends.items()}
+
+    @staticmethod
+    def _known_database(text):
+        line = next(line for line in text.splitlines() if line.startswith("database:"))
+        return line.split("sqlite:///")[1].split("/state/coordinator.db")[0]
+
+
+def found(place):
+    """Found a federation as `init` does."""
+    folders = Folders(place)
+    outline = founding.Outline(
+        federation=FEDERATION,
+        host="localhost",
+        listen=f"127.0.0.1:{free_port()}",
+        enrolment=f"127.0.0.1:{free_port()}",
+        operator="van-dijk",
+    )
+    founding.found(
+        folders.coordinator, outline, passphrase=b"correct horse", now=datetime.now(UTC)
+    )
+    return folders
+
+
+def copied(template, place):
+    """Copy a federation to another place, with ports of its own."""
+    shutil.copytree(template.place, place, dirs_exist_ok=True)
+    folders = Folders(place)
+    folders.move_ports()
+    return folders
+
+
+class Members:
+    """What both kinds of federation have: operators who act, and sites that are scripted."""
+
+    def __init__(self, folders):
+        self.folders = folders
+        self.sites = {}
+        self._asides = []
+
+    def aside(self, doing):
+        """Do something beside the test; it is cancelled at the end if it still goes on."""
+        self._asides.append(asyncio.create_task(doing))
+        return self._asides[-1]
+
+    @property
+    def url(self):
+        return f"sqlite:///{self.folders.coordinator.resolve()}/state/coordinator.db"
+
+    async def ready(self):
+        """Wait until members can connect."""
+        async with channel_to(self.folders.identity("van-dijk")) as channel:
+            await asyncio.wait_for(channel.channel_ready(), PATIENCE_S)
+
+    # --- operators -----------------------------------------------------------------------
+
+    async def ask(self, question, *, by="van-dijk"):
+        """Ask something of an operator's console, which is not of this event loop."""
+
+        def asking():
+            with Console(self.folders.identity(by)) as console:
+                return question(console)
+
+        return await asyncio.to_thread(asking)
+
+    async def act(self, kind, body, *, told=(), by="van-dijk", document=b""):
+        return await self.ask(
+            lambda console: console.signed(
+                kind, body, dict(told), now=datetime.now(UTC), document=document
+            ),
+            by=by,
+        )
+
+    async def operator_acts(self, act, *, by="van-dijk", **body):
+        return await self.act("operator-acted", {"act": act, **body}, by=by)
+
+    async def revoke(self, name, *, by="van-dijk"):
+        told = {"reason": "keys stolen"}
+        return await self.act("revoked", {"name": name, "serials": []}, told=told, by=by)
+
+    async def status(self, *, by="van-dijk"):
+        return await self.ask(lambda console: console.status(), by=by)
+
+    async def invite(self, role, name, *, hours=1, by="van-dijk"):
+        now = datetime.now(UTC)
+        token, acted = await self.ask(
+            lambda console: console.invite(role, name, hours=hours, now=now), by=by
+        )
+        return token, acted
+
+    async def enrol(self, role, name, *, token=None, place=None):
+        """Enrol a newcomer over its own door, as each program does."""
+        if token is None:
+            token, _ = await self.invite(role, name)
+        read, now = read_token(token), datetime.now(UTC)
+        folder = place or self.folders.sites / name
+        officers = [officer_of(name)] if role == "site" else []
+        request = prepare(folder, read, officers=officers, now=now)
+        finish(folder, await remote.enrol(read, request), now=now)
+
+    def document(self, *, roster=SITES, changes=(), operators=("van-dijk",)):
+        """Write an agreement with the enrolled keys, and load it."""
+        sites = {name: officer_of(name).key_id for name in roster}
+        keys = {name: self.folders.identity(name).signing_key().key_id for name in operators}
+        text = agreement_yaml(sites, keys, changes)
+        path = self.folders.place / "agreement.yaml"
+        path.write_text(text)
+        return load(path)
+
+    async def propose(self, document=None, *, by="van-dijk", **terms):
+        document = document or self.document(**terms)
+        body = {"agreement": document.digest, "material": document.material, "changes": {}}
+        await self.act("agreement-proposed", body, by=by, document=document.raw)
+        return document
+
+    # --- sites ---------------------------------------------------------------------------
+
+    def site(self, name):
+        """Return a site, made when there is none yet."""
+        if name not in self.sites:
+            self.sites[name] = ScriptedSite(
+                self.folders.identity(name), officer_of(name), patients=PATIENTS.get(name, 100)
+            )
+            with ledger_of(self.url) as c:
+                for key in self.sites[name].chains:
+                    self.sites[name].chains[key] = ledger.chain_of(c, key)
+        return self.sites[name]
+
+    async def come(self, *names):
+        """Connect sites and return them."""
+        return [await self.site(name).connect() for name in names or SITES]
+
+    async def in_force(self, *, consenting=SITES, **terms):
+        """Propose an agreement, let sites consent to it, and return it; they are connected.
+
+        With all sites of the roster connected the first round's tasks are on their way.
+        """
+        document = await self.propose(**terms)
+        for site in await self.come(*consenting):
+            await site.next(Proposal, document=document.raw)
+            await site.consent(document)
+        return document
+
+    async def tasks(self, kind=TaskKind.TRAIN, *, sites=SITES, **fields):
+        """Wait for the task of each site, and return them by site."""
+        return {name: await self.site(name).task(kind, **fields) for name in sites}
+
+    async def all_in(self, *names, values=small_step):
+        """Let sites do their training task; return the tasks by site."""
+        tasks = await self.tasks(sites=names or SITES)
+        for name, task in tasks.items():
+            await self.site(name).contribute(task, values(self.site(name), task))
+        return tasks
+
+    async def leave(self):
+        for doing in self._asides:
+            doing.cancel()
+        await asyncio.gather(*self._asides, return_exceptions=True)
+        for site in self.sites.values():
+            await site.close()
+
+    # --- the record ----------------------------------------------------------------------
+
+    def entries(self, *kinds):
+        """Return the log's statements, of these kinds."""
+        with ledger_of(self.url) as c:
+            every = [
+                statements.read(e.envelope) for e in ledger.entries(c, 0, ledger.size_of(c))
+            ]
+        return [e for e in every if not kinds or e.kind in kinds]
+
+    def rounds(self):
+        """Return (round, attempt, state, reason) of every attempt."""
+        t = rounds_table.c
+        with ledger_of(self.url) as c:
+            rows = c.execute(rounds_table.select().order_by(t.round, t.attempt)).all()
+        return [(row.round, row.attempt, row.state, row.reason or "") for row in rows]
+
+    def running(self):
+        with ledger_of(self.url) as c:
+            return roundbook.running(c)
+
+    def spooled(self):
+        """Return the sites of which anything is in the spool."""
+        spool = self.folders.coordinator / "state" / "spool"
+        return sorted({path.parent.name for path in spool.glob("*/*/*")})
+
+    def verified(self):
+        """Hold that an auditor finds no fault in the log as it lies there."""
+        from governance.ledger import source, verify
+
+        with ledger_of(self.url) as c:
+            verdict = verify.verify(source.Database(c))
+        assert verdict.verified, verdict.sentence
+        return verdict
+
+    def model_path(self, digest):
+        return self.folders.coordinator / "state" / "models" / f"{digest}.safetensors"
+
+
+class Here(Members):
+    """A coordinator in this process, on this event loop."""
+
+    def __init__(self, folders):
+        super().__init__(folders)
+        self.base = None
+        self._stop = self._serving = None
+
+    async def start(self, **base):
+        self.base = Foundation.open(self.folders.coordinator)
+        self.base.store = WatchedStore(self.base.store.engine)
+        for name, value in base.items():
+            setattr(self.base, name, value)
+        self._stop = asyncio.Event()
+        self._serving = asyncio.create_task(service.serve_until(self.base, self._stop))
+        await self.ready()
+        return self
+
+    async def stop(self):
+        if self._serving is None:
+            return
+        self._stop.set()
+        serving, self._serving = self._serving, None
+        await serving
+
+    async def restart(self):
+        """Stop and start again; sites have to come back themselves."""
+        await self.stop()
+        await self.start()
+
+    async def end(self):
+        await self.leave()
+        await self.stop()
+
+    @property
+    def failed(self):
+        """Why the coordinator ended by itself, or None."""
+        return self._serving.exception() if self._serving.done() else None
+
+    async def until(self, holds):
+        """Wait until something holds of what was written."""
+        written = self.base.store.written
+        try:
+            async with asyncio.timeout(PATIENCE_S), written:
+                while not holds():
+                    await written.wait()
+        except TimeoutError:
+            raise AssertionError(
+                f"waited in vain; rounds {self.rounds()}, running {self.running()}"
+            ) from None
+
+    async def until_round(self, state):
+        await self.until(lambda: (r := self.running()) is not None and r.state == state)
+
+    async def until_ended(self, *expected):
+        """Wait until as many attempts are over as are expected, and compare them."""
+
+        def over():
+            return [r for r in self.rounds() if r[2] != "open"]
+
+        await self.until(lambda: len(over()) >= len(expected))
+        assert over() == list(expected)
+
+
+class Apart(Members):
+    """A coordinator as a process of its own, started by its ordinary command line."""
+
+    def __init__(self, folders):
+        super().__init__(folders)
+        self.process = None
+        self.said = []
+        self._ear = None
+
+    async def start(self, *, argv=None, expect="serving", **how):
+        serve = ["serve", "--folder", str(self.folders.coordinator)]
+        self.process = await asyncio.create_subprocess_exec(
+            *(argv or [str(PROGRAM), *serve]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            **how,
+        )
+        heard = asyncio.Event()
+        self._ear = asyncio.create_task(self._listen(self.process, expect, heard))
+        async with asyncio.timeout(PATIENCE_S):
+            await heard.wait()
+        return self
+
+    async def _listen(self, process, expect, heard):
+        async for line in process.stderr:
+            self.said.append(line.decode())
+            if f'"event": "{expect}"' in self.said[-1]:
+                heard.set()
+        await process.wait()
+        heard.set()
+
+    async def over(self):
+        """Wait until the process ends, and return its exit code."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._ear
+            return await self.process.wait()
+
+    async def kill(self):
+        self.process.kill()
+        return await self.over()
+
+    async def terminate(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        return await self.over()
+
+    async def end(self):
+        await self.leave()
+        if self.process is not None and self.process.returncode is None:
+            await self.kill()
+
+
+def mean_by_hand(model, updates, weights):
+    """Return x + Σ w Δ / Σ w in float64, as float32: what FedAvg commits."""
+    total = sum(weights.values())
+    return {
+        name: (
+            x.astype(np.float64)
+            + sum(
+                weights[site] * updates[site][f"y/{name}"].astype(np.float64)
+                for site in sorted(updates)
+            )
+            / total
+        ).astype(np.float32)
+        for name, x in model.items()
+    }
+
+
+def officer_of(name):
+    """A site's officer; its key follows from its name, so that tests need no file of it."""
+    import hashlib
+
+    return SigningKey.from_seed(hashlib.sha256(f"officer of {name}".encode()).digest())
+
+
+@contextlib.contextmanager
+def ledger_of(url):
+    engine = ledger.open_engine(url)
+    try:
+        with ledger.reading(engine) as c:
+            yield c
+    finally:
+        engine.dispose()
+
+
+async def populate(folders):
+    """Enrol the sites, a second operator and an auditor."""
+    fed = await Here(folders).start()
+    try:
+        for name in SITES:
+            await fed.enrol("site", name)
+        await fed.enrol("operator", "rossi", place=folders.sites / "rossi")
+        await fed.enrol("auditor", "edpb", place=folders.sites / "edpb")
+    finally:
+        await fed.end()
