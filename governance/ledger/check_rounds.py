@@ -62,7 +62,7 @@ def round_closed(state: State, entry: Entry) -> None:
             )
         # 4. Nobody who ended its consent is in it. Stops ignoring a withdrawal.
         state.standing.check_going(site, attempt.agreement, entry.received_at)
-    attempt.end = "closed"
+    attempt.end, attempt.counted = "closed", frozenset(sites_in)
     state.committed[attempt.agreement] = Committed(
         str(body["model_out"]), str(body["state_out"])
     )
@@ -84,7 +84,7 @@ def contribution_refused(state: State, entry: Entry) -> None:
     attempt, site = state.attempt(body), str(body["site"])
     given = attempt.contributions.get(site)
     # 1. What was counted stays counted. Stops rewriting who is inside a model.
-    if given is not None and attempt.end == "closed":
+    if site in attempt.counted:
         raise Refused(f"it refuses {site} after the round was closed", rule="round-ended")
     if given is not None and given.update == body["update"]:
         del attempt.contributions[site]

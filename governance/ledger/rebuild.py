@@ -10,9 +10,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from governance.ledger import store
+from sqlalchemy import insert, select
+
+from governance.ledger import checkpoint, note, store, tree
 from governance.ledger.replay import Fault
-from governance.ledger.schema import PROJECTIONS, nodes
+from governance.ledger.schema import PROJECTIONS, checkpoints, cosignatures, nodes
 from governance.ledger.source import rows_of
 from protos.errors import PeerFault, Refused
 from protos.words import EntryRecord
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-    from governance.ledger.source import Source
+    from governance.ledger.source import HeldCheckpoint, Source
     from protos.words import Disclosure
 
 _TABLES: Final[Mapping[str, Table]] = {table.name: table for table in (*PROJECTIONS, nodes)}
@@ -75,12 +77,25 @@ def load(connection: Connection, source: Source) -> None:
             rule=fault.rule,
         )
     for head in source.checkpoints():
-        try:
-            kept = store.add_checkpoint(connection, head.note)
-            for site, line in head.lines:
-                store.add_cosignature(connection, kept.size, line, site)
-        except (Refused, PeerFault):
-            continue  # a cosignature by a key since replaced: `verify` says what it is worth
+        _keep(connection, head)
+
+
+def _keep(connection: Connection, held: HeldCheckpoint) -> None:
+    """Keep a checkpoint that agrees with the entries; who signed it is for `verify` to say."""
+    try:
+        body = checkpoint.parse_body(note.parse(held.note).text)
+    except PeerFault:
+        return
+    known = select(checkpoints.c.size).where(checkpoints.c.size == body.size)
+    if body.size > store.size_of(connection) or connection.execute(known).first():
+        return
+    if tree.root(connection, body.size) != body.root:
+        return
+    row = {"size": body.size, "root": body.root, "note": held.note}
+    connection.execute(insert(checkpoints).values(**row))
+    for site, line in dict(held.lines).items():
+        cosigned = {"size": body.size, "site": site, "line": line}
+        connection.execute(insert(cosignatures).values(**cosigned))
 
 
 def admitted(

@@ -35,7 +35,10 @@ class Contributed:
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt of a round; `end` is `open`, `closed` or `abandoned`."""
+    """One attempt of a round; `end` is `open`, `closed` or `abandoned`.
+
+    `counted` are the sites inside the model that it committed.
+    """
 
     round: int
     attempt: int
@@ -44,6 +47,7 @@ class Attempt:
     state: str
     sites: frozenset[str]
     contributions: dict[str, Contributed] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
     end: str = "open"
 
     @property

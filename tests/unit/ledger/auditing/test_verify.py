@@ -10,8 +10,8 @@ import pytest
 from governance import statements
 from governance.identity.keys import SigningKey
 from governance.ledger import checkpoint, source
-from governance.ledger.verify import CONSISTENT, PROVEN
 from governance.ledger.signatures import Signatures
+from governance.ledger.verify import CONSISTENT, PROVEN
 from governance.statements import Chain
 
 SITES = ("amc", "kul", "ucl", "usz")
