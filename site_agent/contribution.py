@@ -93,9 +93,12 @@ def _said(c: Connection, m: Membership, held: Held) -> Statement:
     """Return the contribution's statement: the one on its way, or one said anew."""
     task, update = held.task, held.update
     assert update is not None
-    said = journal.of_task(c, m.federation, task.task, kind="contribution-made")
-    if said is not None and said.status in {journal.FLYING, journal.ACCEPTED}:
-        return said.statement
+    for status in (journal.ACCEPTED, journal.FLYING):
+        said = journal.of_task(
+            c, m.federation, task.task, kind="contribution-made", status=status
+        )
+        if said is not None:
+            return said.statement
     spent = work.spent_on(c, m.cohort)
     standing = standing_of(c, m.federation, task.agreement)
     body: dict[str, Any] = {

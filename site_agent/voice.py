@@ -135,10 +135,14 @@ def resign(c: Connection, voice: Voice) -> int:
     stands rightly on it stays as it is.
     """
     _give_up_flying(c, voice)
-    chain = journal.settled_chain(c, voice.federation, voice.key.key_id)
+    key = voice.key.key_id
+    settled = chain = journal.settled_chain(c, voice.federation, key)
+    known = journal.accepted_counters(c, voice.federation, key)
     count = 0
-    for said in journal.by_key(c, voice.federation, voice.key.key_id, status=journal.QUEUED):
+    for said in journal.by_key(c, voice.federation, key, status=journal.QUEUED):
         old = said.statement
+        if old.counter <= settled.counter and old.counter not in known:
+            continue  # a later one is in the ledger, so this one is too; its receipt will come
         if (old.counter, old.previous) == (chain.counter + 1, chain.previous):
             chain = old.chain
             continue

@@ -155,18 +155,18 @@ def of_agreement(
     return [_said(row) for row in rows]
 
 
-def of_task(c: Connection, federation: str, task: str, *, kind: str) -> Said | None:
-    """Return the newest statement of a kind that was made for a task."""
-    row = c.execute(
-        select(_journal)
-        .where(
-            _journal.c.federation == federation,
-            _journal.c.task == task,
-            _journal.c.kind == kind,
-        )
-        .order_by(_journal.c.place.desc())
-        .limit(1)
-    ).one_or_none()
+def of_task(
+    c: Connection, federation: str, task: str, *, kind: str, status: str = ""
+) -> Said | None:
+    """Return the newest statement of a kind (and status) that was made for a task."""
+    wanted = select(_journal).where(
+        _journal.c.federation == federation,
+        _journal.c.task == task,
+        _journal.c.kind == kind,
+    )
+    if status:
+        wanted = wanted.where(_journal.c.status == status)
+    row = c.execute(wanted.order_by(_journal.c.place.desc()).limit(1)).one_or_none()
     return _said(row) if row is not None else None
 
 
@@ -208,6 +208,18 @@ def settled_chain(c: Connection, federation: str, key: KeyId) -> Chain:
         .limit(1)
     ).one_or_none()
     return Chain(row.counter, Digest(row.digest)) if row is not None else Chain.START
+
+
+def accepted_counters(c: Connection, federation: str, key: KeyId) -> frozenset[int]:
+    """Return the counters of a key's statements that are known to be in the ledger."""
+    rows = c.execute(
+        select(_journal.c.counter).where(
+            _journal.c.federation == federation,
+            _journal.c.key == key,
+            _journal.c.status == ACCEPTED,
+        )
+    )
+    return frozenset(rows.scalars())
 
 
 def _said(row: Row[tuple[object, ...]]) -> Said:

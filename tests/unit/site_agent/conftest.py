@@ -1,0 +1,38 @@
+"""A hospital is founded and enrolled once; each test gets a copy with a store of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import hospital
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    return hospital.found(tmp_path_factory.mktemp("hospital"))
+
+
+@pytest.fixture
+def make(template, tmp_path):
+    """Return a maker of hospitals; `settings` are changes of site.yaml by dotted path."""
+    made = []
+
+    def one(**settings):
+        dotted = {name.replace("__", "."): value for name, value in settings.items()}
+        place = hospital.copied(template, tmp_path / f"h{len(made)}")
+        made.append(hospital.Hospital(place, settings=dotted))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def charite(make):
+    return make()
