@@ -7,6 +7,7 @@ ever written, and all of it is read as of one moment.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -264,11 +265,10 @@ def _sqlite(url: str, database: str) -> Engine:
     path = Path(database)
     if not path.is_file():
         raise _no_ledger(url, f"there is no file {path}")
-    readable = URL.create(
-        "sqlite",
-        database=f"file:{quote(str(path.absolute()))}",
-        query={"mode": "ro", "uri": "true"},
-    )
+    how = {"mode": "ro", "uri": "true"}
+    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        how["immutable"] = "1"  # a copy on a medium where SQLite can put no lock beside it
+    readable = URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query=how)
     engine = create_engine(readable)
 
     @event.listens_for(engine, "connect")
