@@ -70,10 +70,14 @@ def _say_table(answer: Answer) -> None:
     console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
     if answer.columns and answer.rows:
         table = Table(
-            title=answer.title or None, title_justify="left", box=None, pad_edge=False
+            title=answer.title or None,
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
         )
-        for column in answer.columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
+        for column, width in zip(answer.columns, _widths(answer, console.width), strict=True):
+            table.add_column(column.replace("_", " "), overflow="fold", width=width)
         for row in answer.rows:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
         console.print(table, markup=False, highlight=False)
@@ -81,6 +85,24 @@ def _say_table(answer: Answer) -> None:
         console.print(answer.title, markup=False, highlight=False)
     for note in answer.notes:
         console.print(note, markup=False, highlight=False)
+
+
+def _widths(answer: Answer, room: int) -> list[int]:
+    """Return the columns' widths: words whole where they fit, and no line wider than `room`."""
+    wished, least = [], []
+    for index, column in enumerate(answer.columns):
+        cells = ["" if row[index] is None else str(row[index]) for row in answer.rows]
+        lines = [line for cell in (column, *cells) for line in cell.splitlines() or [""]]
+        words = [*column.split("_"), *(word for cell in cells for word in cell.split())]
+        wished.append(max(len(line) for line in lines))
+        least.append(max(len(word) for word in words))
+    room -= len(wished) - 1
+    while sum(least) > room:
+        least[least.index(max(least))] -= 1
+    while sum(least) < min(room, sum(wished)):
+        short = max(range(len(least)), key=lambda index: wished[index] / least[index])
+        least[short] += 1
+    return least
 
 
 def passphrase(purpose: str, *, file: Path | None, confirm: bool = False) -> bytes:

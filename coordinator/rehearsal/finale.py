@@ -28,6 +28,7 @@ _ONLY_HERE: Final = (
     "Alone, central and pooled figures exist in a rehearsal only: in a federation nobody trains"
     " centrally, and training alone would be a release of its own."
 )
+_SHORT: Final = {"auc": "AUC", "accuracy": "acc.", "rmse": "RMSE"}
 _MODELS: Final = ("naive", "alone", "federated", "central")
 
 
@@ -94,7 +95,12 @@ def show(roles: Cast, result: Result, *, seconds: float, ended: datetime) -> Non
     """Print the table, the sentence, the verification, and what to try next."""
     write_summary(roles, result, seconds=seconds)
     names = _metrics(result)
-    columns = ("hospital", "patients", *(f"{m}_{n}" for m in names for n in _MODELS), "epsilon")
+    columns = (
+        "hospital",
+        "patients",
+        *(f"{_SHORT[m]}_{n}" for m in names for n in _MODELS),
+        "ε",
+    )
     rows = [
         _row(result, name, name, result.compared["sites"][name], names) for name in roles.names
     ]
@@ -139,7 +145,7 @@ def gain_sentence(result: Result) -> str:
     ]
     verb = "gains" if result.gains else "does not gain"
     return (
-        f"Federation {verb}: on everybody's held-out patients {_name(metric)} is "
+        f"Federation {verb}: on everybody's held-out patients {_SHORT[metric]} is "
         f"{_figure(federated)} with the federated model, against {_figure(alone)} for the "
         f"average hospital training alone under the same privacy, and {len(better)} of "
         f"{len(sites)} hospitals have a better model than their own ({_listed(better)})."
@@ -150,10 +156,6 @@ def _better(*, said_federated: float | None, said_alone: float | None, by: str) 
     if said_federated is None or said_alone is None:
         return False
     return said_federated > said_alone if by == "auc" else said_federated < said_alone
-
-
-def _name(metric: str) -> str:
-    return {"auc": "AUC", "rmse": "RMSE"}.get(metric, metric)
 
 
 def _notes(roles: Cast, result: Result) -> list[str]:
