@@ -150,22 +150,33 @@ def moment(text: str) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def say(answer: Answer, form: Format, *, hidden: frozenset[str] = frozenset()) -> None:
-    """Print an answer; a table for eyes hides some columns and shortens digests and times."""
+def say(
+    answer: Answer,
+    form: Format,
+    *,
+    hidden: frozenset[str] = frozenset(),
+    short: bool = True,
+) -> None:
+    """Print an answer; a table for eyes hides some columns and shortens digests and times.
+
+    What others wrote is shown without control characters: it cannot steer a terminal.
+    """
     if form is Format.TABLE:
         shown = [i for i, name in enumerate(answer.columns) if name not in hidden]
         columns = tuple(answer.columns[i].removesuffix("_seq") for i in shown)
-        rows = [tuple(_short(row[i]) for i in shown) for row in answer.rows]
+        rows = [tuple(_for_eyes(row[i], short=short) for i in shown) for row in answer.rows]
         answer = replace(answer, columns=columns, rows=rows)
     terminal.say(answer, form)
 
 
-def _short(cell: object) -> object:
+def _for_eyes(cell: object, *, short: bool) -> object:
     if not isinstance(cell, str):
         return cell
-    if _DIGEST.fullmatch(cell):
+    if short and _DIGEST.fullmatch(cell):
         return _DIGEST.sub(r"\1\2", cell)
-    return _TIME.sub(r"\1 \2", cell)
+    if short:
+        cell = _TIME.sub(r"\1 \2", cell)
+    return "".join(sign if sign.isprintable() or sign == "\n" else "�" for sign in cell)
 
 
 def _text(path: Path) -> str:

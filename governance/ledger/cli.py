@@ -188,11 +188,11 @@ def show(
 
     Example: concilium-ledger show 17 --export export --proof
     """
-    from governance.ledger import showing
+    from governance.ledger import asking, showing
 
     with _ledger(url, export) as c:
         answer = showing.show(c, seq, proof=proof)
-    terminal.say(answer, form)
+    asking.say(answer, form, short=False)
     if proof and form is not Format.JSON:
         typer.echo(answer.facts["proof"])  # never wrapped: it is a file of c2sp.org/tlog-proof
 

@@ -26,7 +26,7 @@ def enrol(token_text: str, identity: Path, *, now: datetime) -> Identity:
     token = enrolment.read_token(token_text)
     if token.role != "auditor":
         raise Refused(
-            f"this token invites a {token.role}, not an auditor",
+            f"this token is for the role {token.role}, not for an auditor",
             todo="Sites enrol with concilium-site, operators with concilium-coordinator.",
             rule="token-other-role",
         )

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from governance.identity import enrolment
 from governance.identity.trust import trust_lines
 from governance.ledger import cli, store
 
@@ -234,6 +235,46 @@ def test_bad_input_is_one_sentence_and_exit_2(run, ledger, tmp_path, arguments, 
     assert err.startswith("error: ")
     assert sentence in err
     assert "Traceback" not in err
+
+
+def token(role, port):
+    return enrolment.mint(
+        enrolment.Token(
+            federation="heart",
+            role=role,
+            name="aud",
+            root="0" * 64,
+            enrolment=f"localhost:{port}",
+            coordinator="localhost:1",
+            secret=bytes(32),
+        )
+    )
+
+
+@pytest.mark.parametrize("role", ["site", "operator"])
+def test_the_token_of_another_role_is_refused_before_a_key_is_made(run, tmp_path, role):
+    code, _, err = run("enrol", token(role, 1), "--identity", tmp_path / "me")
+    assert code == 2
+    assert role in err
+    assert not (tmp_path / "me").exists()
+
+
+def test_a_coordinator_that_is_away_is_exit_3_and_nothing_is_lost(run, tmp_path):
+    for _ in range(2):
+        code, _, err = run("enrol", token("auditor", 1), "--identity", tmp_path / "me")
+        assert code == 3
+        assert "nobody answers" in err
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(run, ledger):
+    ledger.run(
+        ("UPDATE disclosures SET value = char(27) || '[2Jgone' WHERE label = 'officer'",)
+    )
+    for question in (["consents"], ["show", ledger.seq_of("consent-given")]):
+        code, out, _ = run(*question, "--url", ledger.path)
+        assert code == 0
+        assert "gone" in out
+        assert "\x1b" not in out
 
 
 def test_a_password_is_never_printed(run):
