@@ -278,14 +278,9 @@ class Conductor:
         except ConciliumError as problem:
             _log.error("stuck", rule=problem.rule, what=str(problem))
             return _LONGEST_WAIT_S
-        if record_door_due(self):
-            await self._door()
+        await self._door()  # it closes by time alone
+        await self._write(lambda c: newcomers.renew_own(self.base, c))
         return min(wait_s, _LONGEST_WAIT_S)
-
-
-def record_door_due(conductor: Conductor) -> bool:
-    """Tell whether the enrolment door is to be looked after (it closes by time alone)."""
-    return conductor.on_invitation is not None
 
 
 async def _nothing() -> None:

@@ -48,6 +48,7 @@ class Foundation:
     summing: Summing = field(default_factory=Summing)
     revocations: Revocations = field(default_factory=Revocations)
     heartbeat_s: float = HEARTBEAT_S
+    own_certificate_looked_at: datetime = datetime.min.replace(tzinfo=UTC)
 
     @classmethod
     def open(cls, folder: Path) -> Foundation:

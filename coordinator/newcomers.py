@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from coordinator.store import kept, record
 from governance import statements
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from coordinator.foundation import Foundation
     from protos.words import CertificateRequest, EnrolRequest, SiteName
+
+_LOOK_EVERY: Final = timedelta(hours=1)
 
 
 def enrol(base: Foundation, connection: Connection, asked: EnrolRequest) -> Enrolled:
@@ -62,6 +65,17 @@ def renew(
     issued = base.authority.renew(request.csr, session.peer, now=now)
     base.chronicle.certify(connection, issued.body, now=now)
     return CertificateIssued(issued.pem_chain)
+
+
+def renew_own(base: Foundation, connection: Connection) -> None:
+    """Renew the coordinator's own certificate when it is due, at most one look an hour."""
+    now = base.now()
+    if now < base.own_certificate_looked_at + _LOOK_EVERY:
+        return
+    base.own_certificate_looked_at = now
+    issued = base.authority.renew_coordinator(now)
+    if issued is not None:
+        base.chronicle.certify(connection, issued.body, now=now)
 
 
 def vkey(base: Foundation) -> str:
