@@ -330,7 +330,7 @@ def _delete_updates(turn: Turn) -> None:
         turn.base.chronicle.say(
             turn.connection,
             "updates-deleted",
-            {**_place(turn), "updates": sorted(updates.values())},
+            {**_place(turn), "updates": sorted(set(updates.values()))},
             now=turn.now,
         )
     turn.chores.attempts_over.add(turn.at)

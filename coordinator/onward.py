@@ -14,7 +14,8 @@ from coordinator.store import kept, outbox, record, roundbook
 from coordinator.summing import What
 from governance.agreement.schedule import may_open, next_opening, stop_reached
 from governance.figures import from_json
-from governance.tensors import verify, write
+from governance.models import parameter_shapes
+from governance.tensors import shapes, verify, write
 from protos.errors import Corrupt, PeerFault, Refused
 from protos.words import AgreementState, Digest, FinalModel, SiteName
 
@@ -141,9 +142,9 @@ def _settle(base: Foundation, connection: Connection) -> bool:
     if len(members) < proposed.agreement.sites.ready_at_least:
         return False
     now, former = base.now(), record.agreement_in_force(connection)
-    _say(base, connection, "agreement-in-force", proposed, sorted(members))
-    if former is not None:
+    if former is not None:  # first, since two are never in force
         _say(base, connection, "agreement-superseded", former, [])
+    _say(base, connection, "agreement-in-force", proposed, sorted(members))
     for site in proposed.agreement.sites.roster:
         if former is not None:
             state = AgreementState(former.digest, "superseded")
@@ -188,7 +189,7 @@ async def _open(base: Foundation) -> bool:
     if not members:
         return False
     files = await base.store.read(_global_model)
-    if files is None:
+    if files is None or not await asyncio.to_thread(_fits, base, document, files):
         files = await asyncio.to_thread(_first_model, base, document)
         await base.store.write(lambda c: _keep_model(c, files))
 
@@ -228,9 +229,16 @@ def _global_model(connection: Connection) -> tuple[BlobRef, BlobRef | None] | No
     return (model, kept.blob_note(connection, "state")) if model else None
 
 
+def _fits(base: Foundation, document: Document, files: tuple[BlobRef, BlobRef | None]) -> bool:
+    """Tell whether the global model is of the agreement's kind, and can be gone on from."""
+    there = shapes(base.model_path(files[0].digest))
+    return there == parameter_shapes(document.agreement)
+
+
 def _keep_model(connection: Connection, files: tuple[BlobRef, BlobRef | None]) -> None:
     kept.set_blob_note(connection, "model", files[0])
     kept.set_blob_note(connection, "state", files[1])
+    kept.set_note(connection, "judged", "")
 
 
 def _first_model(base: Foundation, document: Document) -> tuple[BlobRef, BlobRef | None]:
@@ -242,7 +250,7 @@ def _first_model(base: Foundation, document: Document) -> tuple[BlobRef, BlobRef
 
 def _is_complete(connection: Connection, document: Document) -> bool:
     schedule = document.agreement.schedule
-    if record.rounds_committed(connection) >= schedule.rounds:
+    if record.rounds_of_schedule(connection) >= schedule.rounds:
         return True
     history = json.loads(kept.note(connection, "history") or "[]")
     return stop_reached(schedule.stop, history)
@@ -252,6 +260,7 @@ def _complete(base: Foundation, connection: Connection, document: Document) -> N
     members = record.declared_patients(connection, document.digest, base.now())
     model = kept.blob_note(connection, "model")
     _say(base, connection, "agreement-complete", document, sorted(members))
+    kept.set_note(connection, "history", "")
     for site in sorted(members):
         outbox.send(connection, site, AgreementState(document.digest, "complete"))
         if model is not None:

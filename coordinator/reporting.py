@@ -28,7 +28,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
     )
     running = roundbook.running(connection)
     planned = force.agreement.schedule.rounds if force else 0
-    committed = record.rounds_committed(connection)
+    counted = record.rounds_of_schedule if force else record.rounds_committed
     chain = ledger.chain_of(connection, record.operator_keys(connection)[operator])
     last = record.last_round(connection)
     return StatusReport(
@@ -46,7 +46,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         operator_previous=chain.previous,
         ledger_size=ledger.head(connection).size,
         root=base.chronicle.log.root,
-        rounds_committed=committed,
+        rounds_committed=counted(connection),
         rounds_planned=planned,
         document=force.raw if force else b"",
     )

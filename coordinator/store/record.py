@@ -177,6 +177,20 @@ def rounds_committed(connection: Connection) -> int:
     return int(count or 0)
 
 
+def rounds_of_schedule(connection: Connection) -> int:
+    """Return how many rounds are closed of the agreement in force and those it superseded."""
+    ended = select(func.max(agreements.c.changed_seq)).where(agreements.c.state == "complete")
+    count = connection.execute(
+        select(func.count())
+        .select_from(rounds)
+        .where(
+            rounds.c.state == "closed",
+            rounds.c.opened_seq > func.coalesce(ended.scalar_subquery(), -1),
+        )
+    ).scalar()
+    return int(count or 0)
+
+
 def recent_ends(connection: Connection, count: int) -> list[tuple[str, str]]:
     """Return (state, reason) of the last ended attempts, newest first."""
     rows = connection.execute(

@@ -512,7 +512,9 @@ def small_step(site, task, *, scale=0.01):
     """An update that differs by site and round."""
     import numpy as np
 
-    seed = int.from_bytes(hashlib.sha256(f"{site.name}/{task.round}".encode()).digest()[:4])
+    seed = int.from_bytes(
+        hashlib.sha256(f"{site.name}/{task.round}/{task.attempt}".encode()).digest()[:4]
+    )
     draws = np.random.default_rng(seed)
     return {
         "y/linear.weight": (scale * draws.standard_normal((1, 2))).astype(np.float32),
