@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from protos.words import Digest, Disclosure
 
 HEARTBEAT_S: Final = 10.0
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class Foundation:
     summing: Summing = field(default_factory=Summing)
     revocations: Revocations = field(default_factory=Revocations)
     heartbeat_s: float = HEARTBEAT_S
-    own_certificate_looked_at: datetime = datetime.min.replace(tzinfo=UTC)
+    own_certificate_looked_at: datetime = _NEVER
 
     @classmethod
     def open(cls, folder: Path) -> Foundation:
