@@ -8,6 +8,7 @@ notes are kept as the proof.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -49,6 +50,7 @@ TAIL: Final = 10_000
 FORKS: Final = frozenset(
     {
         "history-differs",
+        "bad-proof",
         "time-went-back",
         "foreign-statement",
         "bad-signature",
@@ -67,7 +69,6 @@ class _Found:
     note: str
     head: Checkpoint
     since: int
-    proof: Sequence[bytes]
     fresh: Sequence[EntryRecord]
 
 
@@ -82,6 +83,7 @@ class Witness:
         self._bell = bell
         self._key: VerifierKey = note.parse_vkey(ledger_key)
         self._copy = kept
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Witness each checkpoint that comes, for ever."""
@@ -189,21 +191,21 @@ class Witness:
             raise Refused("the log is not to be trusted", rule="integrity-alarm")
         # 1. The log's own key, as it was at enrolment. Stops a head that somebody made up.
         head = checkpoint.read(sent.note, self._key)
-        try:
-            await self._witnessed(sent, head)
-        except (Refused, PeerFault, Corrupt) as problem:
-            if problem.rule in FORKS:
-                await self._alarm(sent, problem)
-            raise
+        async with self._turn:
+            try:
+                await self._witnessed(sent, head)
+            except (Refused, PeerFault, Corrupt) as problem:
+                if problem.rule in FORKS:
+                    await self._alarm(sent, problem)
+                raise
 
     async def _witnessed(self, sent: CheckpointSent, head: Checkpoint) -> None:
         since, _ = await self._copy.do(partial(copy.cosigned, site=self._m.site))
         if head.size <= since:
             await self._copy.do(partial(_check_older, head=head))
             return
-        proof = sent.consistency
-        if since and sent.from_size != since:
-            proof = await self._link.consistency(since, head.size)
+        if since:
+            await self._check_extends(sent, head, since)
         size = await self._copy.do(ledger.size_of)
         fresh: list[EntryRecord] = []
         async for batch in self._link.entries(size, max(head.size, size)):
@@ -212,11 +214,20 @@ class Witness:
                 await self._store(fresh)
                 fresh = []
         await self._check_own(fresh)
-        found = _Found(sent.note, head, since, proof, fresh)
+        found = _Found(sent.note, head, since, fresh)
         line = await self._copy.do(partial(self._cosign, found=found))
         await self._m.store.do(partial(self._queue, head=head, line=line))
         await self._settle()
         _log.info("cosigned", size=head.size)
+
+    async def _check_extends(self, sent: CheckpointSent, head: Checkpoint, since: int) -> None:
+        """Check that a head extends the one cosigned last, by the proof of RFC 9162."""
+        known = await self._copy.do(partial(copy.root_of, size=since))
+        proof = sent.consistency
+        if sent.from_size != since:
+            proof = await self._link.consistency(since, head.size)
+        # 2. It extends the one cosigned last. Stops a rewritten past.
+        merkle.verify_consistency(since, head.size, proof, known, head.root)
 
     async def _store(self, fresh: Sequence[EntryRecord]) -> None:
         await self._check_own(fresh)
@@ -247,16 +258,14 @@ class Witness:
             journal.mark(c, m.federation, said.digest, status=status, seq=record.seq)
 
     def _cosign(self, c: Connection, found: _Found) -> str:
-        """Append, compare, prove and cosign, in one transaction of the copy."""
-        m, head, since = self._m, found.head, found.since
-        # 2. The entries are admitted here by the same rules. Stops what the log let slip in.
+        """Append, compare and cosign, in one transaction of the copy."""
+        m, head = self._m, found.head
+        if copy.cosigned(c, m.site)[0] != found.since:
+            raise Unavailable("another checkpoint was cosigned meanwhile", rule="overtaken")
+        # 3. The entries are admitted here by the same rules. Stops what the log let slip in.
         ledger.append_mirrored(c, found.fresh)
-        # 3. The root is that of the entries held here. Stops a second history.
+        # 4. The root is that of the entries held here. Stops a second history.
         ledger.add_checkpoint(c, found.note)
-        # 4. It extends the one cosigned last. Stops a rewritten past.
-        if since:
-            known = copy.root_of(c, since)
-            merkle.verify_consistency(since, head.size, found.proof, known, head.root)
         line = checkpoint.cosign(found.note, site=m.site, key=m.voice.key, at=m.now())
         try:
             ledger.add_cosignature(c, head.size, line, m.site)

@@ -1,0 +1,376 @@
+"""A hospital as a witness: what it cosigns, and which histories make it stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from hospital import FEDERATION, SITE
+from simulated import Log, SimulatedLink, agent_of
+
+from governance.ledger import checkpoint
+from governance.ledger import store as ledger
+from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
+from protos.words import CosignatureSent, StatementReceipt, StatementSent
+from site_agent import deciding, voice
+from site_agent.agent import Outcome, TaskState
+from site_agent.bell import Bell
+from site_agent.deciding import Facts
+from site_agent.readiness import Readiness
+from site_agent.store import copy, journal, notes, work
+from site_agent.store.copy import Copy
+from site_agent.store.work import COMMITTED, DROPPED, PENDING, Control
+from site_agent.voice import Saying
+from site_agent.witness import Witness
+
+
+class Post:
+    """A witness at its post, with the log that it watches."""
+
+    def __init__(self, charite, path):
+        self.charite = charite
+        self.log = Log(charite, path)
+        self.link = SimulatedLink(self.log)
+        self.copy = None
+        self.open()
+
+    def open(self):
+        self.copy = Copy.open(self.charite.premises.copy_of(FEDERATION))
+        self.bell = Bell()
+        self.witness = Witness(
+            self.charite.m,
+            self.link,
+            self.bell,
+            ledger_key=self.charite.identity.ledger_key,
+            kept=self.copy,
+        )
+
+    def restart(self):
+        self.copy.close()
+        self.charite.restart()
+        self.open()
+
+    def close(self):
+        self.copy.close()
+        self.log.close()
+
+    @property
+    def cosigned(self):
+        return self.copy.now(lambda c: copy.cosigned(c, SITE))[0]
+
+    async def see(self, *, since=None):
+        sent = self.log.checkpoint(since=self.cosigned if since is None else since)
+        await self.witness.witness(sent)
+        return sent
+
+    def note(self, name):
+        return self.charite.store.look(lambda c: notes.note(c, FEDERATION, name))
+
+
+@pytest_asyncio.fixture
+async def post(charite, tmp_path):
+    made = Post(charite, tmp_path / "log.db")
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def alarmed(post, rule):
+    with pytest.raises(ConciliumError) as told:
+        yield
+    assert told.value.rule == rule
+    assert post.note(notes.ALARM).startswith(rule)
+    assert post.note(notes.EVIDENCE)
+
+
+async def test_a_checkpoint_is_cosigned_when_all_of_it_is_held_here(post):
+    sent = await post.see()
+    (word,) = post.charite.sent(CosignatureSent)
+    assert word.size == post.cosigned == 5
+    key = checkpoint.witness_key(
+        post.log.authority.log.origin, SITE, post.charite.m.voice.key.key_id
+    )
+    assert checkpoint.cosignature(sent.note, word.line, key)
+    head = post.copy.now(ledger.head)
+    assert head.size == 5
+
+
+async def test_the_next_one_brings_only_what_is_new_and_its_proof(post):
+    await post.see()
+    post.log.propose(post.charite.document())
+    await post.see()
+    assert post.link.asked == [("entries", 0), ("entries", 5)]
+    assert post.cosigned == 6
+
+
+async def test_a_checkpoint_with_a_proof_from_elsewhere_asks_for_the_right_one(post):
+    await post.see()
+    post.log.propose(post.charite.document())
+    await post.see(since=2)
+    assert ("consistency", 5) in post.link.asked
+    assert post.cosigned == 6
+
+
+async def test_the_same_checkpoint_again_is_cosigned_once(post):
+    sent = await post.see()
+    await post.witness.witness(sent)
+    assert len(post.charite.sent(CosignatureSent)) == 1
+
+
+async def test_an_older_checkpoint_of_the_same_history_changes_nothing(post):
+    first = await post.see()
+    post.log.propose(post.charite.document())
+    await post.see()
+    await post.witness.witness(first)
+    assert post.note(notes.ALARM) == ""
+
+
+async def test_a_head_that_the_log_did_not_sign_is_no_head(post):
+    sent = post.log.checkpoint()
+    head = checkpoint.Checkpoint(post.log.authority.log.origin, 5, bytes(32))
+    forged = replace(sent, note=checkpoint.sign(head, agent_of("amc")))
+    with pytest.raises(PeerFault):
+        await post.witness.witness(forged)
+    assert post.note(notes.ALARM) == ""
+
+
+async def test_a_root_over_other_entries_stops_the_site(post):
+    head = checkpoint.Checkpoint(post.log.authority.log.origin, 5, bytes(32))
+    forged = replace(post.log.checkpoint(), note=checkpoint.sign(head, post.log.key))
+    with alarmed(post, "history-differs"):
+        await post.witness.witness(forged)
+    assert post.cosigned == 0
+    assert post.charite.sent(CosignatureSent) == []
+
+
+async def test_a_rewritten_past_stops_the_site_and_both_notes_are_kept(post, charite, tmp_path):
+    ours = await post.see()
+    other = Log(charite, tmp_path / "other.db")
+    other.propose(charite.document(title="Another past"))
+    post.link.log = other
+    forged = other.checkpoint(since=5)
+    with alarmed(post, "bad-proof"):
+        await post.witness.witness(forged)
+    assert ours.note.splitlines()[0] in post.note(notes.EVIDENCE)
+    assert forged.note in post.note(notes.EVIDENCE)
+    assert post.cosigned == 5
+    other.close()
+
+
+async def test_an_older_head_of_another_history_stops_the_site(post):
+    post.log.propose(post.charite.document())
+    await post.see()
+    head = checkpoint.Checkpoint(post.log.authority.log.origin, 4, bytes(32))
+    with alarmed(post, "history-differs"):
+        await post.witness.witness(
+            replace(post.log.checkpoint(), note=checkpoint.sign(head, post.log.key))
+        )
+
+
+async def test_a_statement_that_this_site_never_made_stops_it(post):
+    key = post.charite.m.voice.key
+    body = {"program": "x", "version": "1", "os": "y"}
+    post.log.say("software-started", body, f"site/{SITE}", key)
+    with alarmed(post, "foreign-statement"):
+        await post.see()
+
+
+async def test_another_log_than_the_one_enrolled_in_stops_the_site(post):
+    stranger = replace(post.witness._key, public=bytes(31) + b"\x01")
+    from site_agent.witness import _check_first
+
+    with ledger.reading(post.log.engine) as c:
+        first = next(iter(ledger.entries(c, 0, 1)))
+    with pytest.raises(Refused) as told:
+        _check_first(first, post.charite.m, stranger)
+    assert told.value.rule == "history-differs"
+
+
+async def test_after_an_alarm_nothing_is_cosigned_and_no_task_is_taken(post):
+    head = checkpoint.Checkpoint(post.log.authority.log.origin, 5, bytes(32))
+    forged = replace(post.log.checkpoint(), note=checkpoint.sign(head, post.log.key))
+    with alarmed(post, "history-differs"):
+        await post.witness.witness(forged)
+    with pytest.raises(Refused):
+        await post.see()
+    post.restart()
+    document = post.charite.consented()
+    task = post.charite.task(document)
+    post.charite.take(task)
+    facts = await post.witness.facts_for(task, timedelta(), Readiness(post.charite.m))
+    held = post.charite.held(task)
+    state = post.charite.store.now(lambda c: deciding.decide(c, post.charite.m, held, facts))
+    assert state is TaskState.REFUSED
+    assert post.charite.held(task).rule == "integrity-alarm"
+
+
+async def test_a_cut_line_leaves_the_copy_as_it_was(post):
+    post.link.broken = 1
+    with pytest.raises(Unavailable):
+        await post.see()
+    assert post.copy.now(ledger.size_of) == 0
+    await post.see()
+    assert post.cosigned == 5
+
+
+async def test_a_crash_after_cosigning_still_sends_the_cosignature(post):
+    await post.see()
+    post.charite.store.now(lambda c: notes.set_note(c, FEDERATION, notes.COSIGNED, ""))
+    before = len(post.charite.sent(CosignatureSent))
+    post.restart()
+    await post.witness._send_last()
+    assert len(post.charite.sent(CosignatureSent)) == before + 1
+    await post.witness._send_last()
+    assert len(post.charite.sent(CosignatureSent)) == before + 1
+
+
+async def test_entries_in_the_sites_own_name_settle_its_journal(post):
+    document = post.charite.proposed()
+    post.log.propose(document)
+    post.charite.consent(document)
+    post.log.take_all()
+    await post.see()
+    said = post.charite.said("consent-given")[0]
+    assert (said.status, said.seq) == (journal.ACCEPTED, 6)
+
+
+# --- the chain, mended -----------------------------------------------------------------------
+
+
+async def test_a_contribution_given_up_too_early_is_found_in_the_log(post):
+    charite = post.charite
+    body = {"program": "concilium-site", "version": "1", "os": "Linux"}
+    flying = charite.store.now(
+        lambda c: voice.contribute(c, charite.m.voice, Saying("software-started", body, "x"))
+    )
+    post.log.append(flying)  # it was in after all
+    said = charite.store.now(
+        lambda c: voice.say(c, charite.m.voice, Saying("software-started", body, "x"))
+    )
+    with pytest.raises(Refused) as told:
+        post.log.append(said)
+    charite.take(StatementReceipt(said.digest, accepted=False, rule=told.value.rule))
+    assert post.note(notes.RELINK)
+    assert await post.witness._catch_up("", post.note(notes.RELINK))
+    assert post.note(notes.RELINK) == ""
+    assert (
+        charite.store.look(lambda c: journal.find(c, FEDERATION, flying.digest)).status
+        == journal.ACCEPTED
+    )
+    from governance import statements
+
+    post.log.append(statements.read(charite.sent(StatementSent)[-1].envelope))
+
+
+# --- control variates ------------------------------------------------------------------------
+
+
+def leave_control(charite, document, round_=1, attempt=1):
+    control = Control(document.digest, round_, attempt, f"work/c{round_}{attempt}", PENDING)
+    charite.store.now(lambda c: work.keep_control(c, FEDERATION, control))
+    return control
+
+
+def controls(charite, state):
+    return charite.store.look(lambda c: work.controls(c, FEDERATION, state=state))
+
+
+async def opened(post):
+    document = post.charite.proposed()
+    post.log.propose(document)
+    post.charite.consent(document)
+    post.log.take_all()
+    post.log.in_force(document)
+    post.log.open_round(document)
+    return document
+
+
+async def test_a_control_waits_while_its_round_is_open_and_falls_with_it(post):
+    document = await opened(post)
+    leave_control(post.charite, document)
+    await post.see()
+    assert len(controls(post.charite, PENDING)) == 1
+    post.log.abandon(document)
+    await post.see()
+    assert controls(post.charite, PENDING) == []
+    assert len(controls(post.charite, DROPPED)) == 1
+
+
+async def test_a_control_is_kept_over_a_restart_until_the_ledger_tells(post):
+    document = await opened(post)
+    leave_control(post.charite, document)
+    await post.see()
+    post.log.abandon(document)
+    post.restart()
+    await post.see()
+    assert len(controls(post.charite, DROPPED)) == 1
+
+
+def test_a_closed_round_that_names_the_site_commits_its_control(charite):
+    from site_agent import custody
+
+    document = charite.document()
+    control = leave_control(charite, document)
+    closed = Outcome("closed", frozenset({SITE}))
+    charite.store.now(lambda c: custody.settle(c, charite.m, control, closed))
+    assert [one.path for one in controls(charite, COMMITTED)] == ["work/c11"]
+
+
+async def test_a_task_waits_until_the_control_of_the_round_before_is_settled(post):
+    document = await opened(post)
+    leave_control(post.charite, document)
+    task = post.charite.task(document, round_=1, attempt=2)
+    waiting = asyncio.create_task(
+        post.witness.facts_for(task, timedelta(), Readiness(post.charite.m))
+    )
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    post.log.abandon(document)
+    post.log.checkpoint()
+    post.bell.ring()
+    facts = await asyncio.wait_for(waiting, 20)
+    assert facts == Facts(
+        timedelta(),
+        "",
+        frozenset({document.digest}),
+        {1: Outcome("abandoned", frozenset(), "deadline")},
+    )
+
+
+async def test_a_proof_that_leads_elsewhere_stops_the_site(post):
+    await post.see()
+    post.log.propose(post.charite.document())
+    sent = post.log.checkpoint(since=5)
+    with alarmed(post, "bad-proof"):
+        await post.witness.witness(replace(sent, consistency=(bytes(32),)))
+
+
+async def test_an_invented_entry_stops_the_site(post, monkeypatch):
+    """The log lets in what no hospital signed; the copy does not."""
+    from governance.ledger import admission
+
+    await post.see()
+    document = post.charite.document()
+    forged = {"agreement": document.digest, "material": document.material, "changes": {}}
+    with monkeypatch.context() as lax:
+        lax.setattr(admission.statements, "check_signatures", lambda *_, **__: None)
+        post.log.say("agreement-proposed", forged, "operator/ops", _Liar())
+    with alarmed(post, "bad-signature"):
+        await post.see()
+
+
+class _Liar:
+    """Whoever has the log's machine, but not the operator's key."""
+
+    def __init__(self):
+        from hospital import officer_of
+
+        self.key_id = officer_of("operator").key_id
+
+    def sign(self, data):
+        return bytes(64)
