@@ -58,7 +58,7 @@ class Walk:
             entry = Entry(held.seq, _moment(held), statement)
             self._check(entry, held)
         except (Refused, PeerFault) as broken:
-            return Fault(self.size, broken.rule, f"{_who(held)}: {_meaning(broken)}")
+            return Fault(self.size, broken.rule, f"{_who(held)}{_meaning(broken)}")
         fault = self.replay.take(entry)
         if fault is not None:
             return fault
@@ -162,8 +162,8 @@ def _who(held: HeldEntry) -> str:
     try:
         statement = statements.read(held.envelope)
     except PeerFault:
-        return "this entry"
-    return f"{statement.kind} of {statement.actor}"
+        return ""
+    return f"{statement.kind} of {statement.actor}: "
 
 
 def _meaning(broken: Refused | PeerFault) -> str:
