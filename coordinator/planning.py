@@ -64,7 +64,7 @@ def propose(
     if fill:
         sites = {row.name: row.keys for row in status.enrolled if row.role == "site"}
         operators = {r.name: r.keys[0] for r in status.enrolled if r.role == "operator"}
-        path.write_text(fill_roster(path, sites, operators), encoding="utf-8")
+        _rewrite(path, fill_roster(path, sites, operators))
     document = load(path)
     require_keys(document)
     former = parse(status.document) if status.document else None
@@ -76,3 +76,15 @@ def propose(
     }
     acted = console.signed("agreement-proposed", body, {}, now=now, document=document.raw)
     return document, acted
+
+
+def _rewrite(path: Path, text: str) -> None:
+    """Put a text in a file's place once all of it is written: a full disk loses nothing."""
+    path = path.resolve()
+    half = path.with_name(f"{path.name}.part")
+    try:
+        half.write_text(text, encoding="utf-8")
+        load(half)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)

@@ -210,7 +210,8 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             self._out.spans[path] = Span(start, end, key)
             return None
-        block = isinstance(event, yaml.CollectionStartEvent) and event.flow_style is False
+        # None where a list stands at the column of its key.
+        block = isinstance(event, yaml.CollectionStartEvent) and not event.flow_style
         mapping = isinstance(event, yaml.MappingStartEvent)
         self._out.spans[path] = Span(start, end, key, block)
         return self._mapping(path) if mapping else self._sequence(path)

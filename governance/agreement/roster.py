@@ -121,12 +121,14 @@ def _filled(located: Located, path: YamlPath, key: str) -> Edit:
 def _from_list(located: Located, path: YamlPath, items: Sequence[str]) -> Iterator[Edit]:
     """Turn a list of names into a mapping of names to keys."""
     whole = located.spans[path]
+    # A list may stand at the column of its key, a mapping may not.
+    shallow = whole.key is not None and whole.start.column <= whole.key.column
     for index, item in enumerate(items):
         span = located.spans[(*path, index)]
         start = span.start.index
         if whole.block:
             start = located.text.rindex("-", 0, start)
-        yield start, span.end.index, item
+        yield start, span.end.index, f"  {item}" if whole.block and shallow else item
     if not whole.block:
         yield whole.start.index, whole.start.index + 1, "{"
         yield whole.end.index - 1, whole.end.index, "}"

@@ -21,6 +21,7 @@ OPERATORS = {"van-dijk": f"ed25519:{6:064x}", "rossi": f"ed25519:{7:064x}"}
 ROSTERS = [
     "    charite:   # the first\n    amc: ~\n    ucl: null\n    karolinska:\n    gemelli: []\n",
     "    - charite  # the first\n    - amc\n    - ucl\n    -   karolinska\n    - gemelli\n",
+    "  - charite  # the first\n  - amc\n  - ucl\n  -   karolinska\n  - gemelli\n",
     "    {charite: , amc: null, ucl, 'karolinska': ~, gemelli: [ ]}\n",
     "    [charite, amc,   # and\n     ucl, karolinska, gemelli]\n",
     f"    charite: {KEYS['charite'][0]}\n    amc:\n    ucl:\n    karolinska: \n    gemelli:\n",
@@ -79,7 +80,7 @@ def test_hospital_that_is_not_enrolled_is_named(draft):
 
 
 def test_key_in_the_file_that_is_not_the_enrolled_one_is_refused(draft):
-    roster = ROSTERS[4].replace(KEYS["charite"][0], f"ed25519:{77:064x}")
+    roster = ROSTERS[-1].replace(KEYS["charite"][0], f"ed25519:{77:064x}")
     with pytest.raises(Refused, match="is not the key that charite enrolled with") as caught:
         fill_roster(draft(roster), KEYS, OPERATORS)
     assert caught.value.rule == "other-key"
