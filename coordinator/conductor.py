@@ -25,6 +25,7 @@ from protos.words import (
     Goodbye,
     StatementSent,
     TaskAnswer,
+    UploadOffset,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         StatusReport,
         ToSiteBody,
         UploadHeader,
-        UploadOffset,
         UploadRef,
     )
 
@@ -173,13 +173,17 @@ class Conductor:
     # --- uploads -------------------------------------------------------------------------
 
     async def upload_offset(self, site: SiteName, upload: UploadRef) -> UploadOffset:
-        """Say from which byte an upload goes on."""
+        """Say from which byte an upload goes on; one that is in the ledger is complete."""
+        if await self.base.store.read(lambda c: uploads.is_in(c, site, upload)):
+            return UploadOffset(upload.size, complete=True)
         return await asyncio.to_thread(self.base.spool.offset, site, upload)
 
     async def upload_begins(self, site: SiteName, header: UploadHeader) -> uploads.Sink:
         """Check an upload before a byte of it is taken, and open it for writing."""
 
         async def ask() -> uploads.Sink:
+            if await self.base.store.read(lambda c: uploads.receipt_of(c, site, header)):
+                return uploads.Whole(header.upload.size)
             await self.base.store.read(
                 lambda c: uploads.check_header(self.base, c, site, header)
             )
@@ -189,7 +193,7 @@ class Conductor:
 
     async def upload_ends(self, site: SiteName, header: UploadHeader) -> Receipt:
         """Check an update that is whole, make it durable and enter it in the ledger."""
-        known = await self.base.store.read(lambda c: uploads.receipt_of(c, header))
+        known = await self.base.store.read(lambda c: uploads.receipt_of(c, site, header))
         if known is not None:
             return known
         path = await asyncio.to_thread(self.base.spool.finish, site, header.upload)

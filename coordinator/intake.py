@@ -15,7 +15,7 @@ from coordinator.rounds import Event
 from coordinator.store import record, roundbook
 from governance import figures, statements
 from governance.ledger import store as ledger
-from governance.ledger.kinds import KINDS, Carrier
+from governance.ledger.kinds import Carrier, check_form
 from protos.errors import PeerFault, Refused
 from protos.words import Digest, StatementReceipt, TaskAnswer, TaskId, TaskKind
 
@@ -69,8 +69,7 @@ def _append(
     if statement.actor != f"site/{site}":
         raise Refused(f"{site} sent a statement of {statement.actor}", rule="not-yours")
     # 2. The kind travels by session. Stops a contribution without its update.
-    kind = KINDS.get(statement.kind)
-    if kind is None or kind.carried_by is not Carrier.SESSION:
+    if check_form(statement).carried_by is not Carrier.SESSION:
         raise Refused(f"a {statement.kind} does not come by session", rule="wrong-way")
     # 3. It speaks of a task that this site was given. Stops invented rounds.
     if statement.kind in _OF_A_TASK:

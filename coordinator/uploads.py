@@ -10,6 +10,7 @@ from coordinator.rounds import Event, State
 from coordinator.store import record, roundbook
 from governance import statements
 from governance.ledger import store as ledger
+from governance.ledger.kinds import check_form
 from governance.models import parameter_shapes
 from protos.errors import PeerFault, Refused
 from protos.words import Receipt
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from coordinator.store.roundbook import Asked, Running
     from governance.agreement.schema import Agreement
     from governance.statements import Statement
-    from protos.words import SiteName, UploadHeader
+    from protos.words import SiteName, UploadHeader, UploadRef
 
 _OPEN = frozenset({State.TRAINING.value, State.COLLECTING.value})
 
@@ -42,6 +43,7 @@ def check_header(
     # 1. Identity: the name comes from the certificate. Stops one hospital speaking for another.
     if statement.kind != "contribution-made" or statement.actor != f"site/{site}":
         raise Refused(f"{site} sent a contribution of {statement.actor}", rule="not-yours")
+    check_form(statement)
     # 2. The round is at work and still collects. Stops a late update from changing a sum.
     if running is None or (running.round, running.attempt) != (upload.round, upload.attempt):
         raise Refused(f"round {upload.round}.{upload.attempt} is over", rule="round-over")
@@ -65,10 +67,10 @@ def check_header(
 
 
 def open_(base: Foundation, site: SiteName, header: UploadHeader) -> Sink:
-    """Open a transfer for writing; one that is whole already takes nothing more."""
+    """Open a transfer for writing; one that is whole already keeps nothing more."""
     upload = header.upload
     if base.spool.offset(site, upload).complete:
-        return _Whole()
+        return Whole(upload.size)
     return base.spool.begin(site, upload, header.offset)
 
 
@@ -83,12 +85,17 @@ class Sink(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-class _Whole:
-    """A transfer that is complete: there is nothing to write."""
+class Whole:
+    """A transfer that is complete: what is sent again is not looked at."""
 
-    def write(self, _: bytes) -> None:
-        """Refuse bytes beyond the end."""
-        raise PeerFault("the upload was complete", rule="upload-long")
+    def __init__(self, size_bytes: int) -> None:
+        self._left_bytes = size_bytes
+
+    def write(self, data: bytes) -> None:
+        """Drop the bytes; raises PeerFault for more of them than there can be."""
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            raise PeerFault("the upload was complete", rule="upload-long")
 
     def __enter__(self) -> Self:
         return self
@@ -97,10 +104,18 @@ class _Whole:
         pass
 
 
-def receipt_of(connection: Connection, header: UploadHeader) -> Receipt | None:
-    """Return the receipt of a contribution that is in the ledger already."""
+def receipt_of(connection: Connection, site: SiteName, header: UploadHeader) -> Receipt | None:
+    """Return the receipt of a site's contribution that is in the ledger already."""
+    upload = header.upload
+    if not is_in(connection, site, upload):
+        return None
     seq = record.statement_seq(connection, statements.read(header.statement).digest)
-    return Receipt(header.upload.digest, seq) if seq is not None else None
+    return Receipt(upload.digest, seq) if seq is not None else None
+
+
+def is_in(connection: Connection, site: SiteName, upload: UploadRef) -> bool:
+    """Tell whether a site's update is in the ledger, whatever became of its bytes since."""
+    return record.updates(connection, upload.round, upload.attempt).get(site) == upload.digest
 
 
 def terms_of(connection: Connection, site: SiteName) -> tuple[Agreement, int] | None:
