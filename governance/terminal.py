@@ -66,11 +66,12 @@ def say(answer: Answer, form: Format) -> None:
 def _say_table(answer: Answer) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
     if answer.columns and answer.rows:
         table = Table(
-            title=answer.title or None,
+            title=Text(answer.title) if answer.title else None,
             title_justify="left",
             box=None,
             pad_edge=False,
@@ -160,7 +161,11 @@ def run(app: typer.Typer) -> None:
     except Exception as problem:
         if not isinstance(problem, usage):
             raise
-        complain(str(getattr(problem, "format_message", problem.__str__)()))
+        said = str(getattr(problem, "format_message", problem.__str__)())
+        if type(problem).__name__ == "NoArgsIsHelpError":
+            tell(said)
+        else:
+            complain(said)
         sys.exit(EXIT_USER)
     sys.exit(outcome if isinstance(outcome, int) else 0)
 

@@ -49,10 +49,8 @@ def rehearse(agreement: Path, *, sites: Path | None, out: Path, seed: int | None
             acts.let_finish(roles, stage, progress)
         finally:
             stage.leave()
-        progress.step("Scoring: naive, alone, federated, central")
-        result = finale.score(roles, rounds)
-        progress.step("Exporting and verifying the ledger")
-        finale.export(roles, result)
+        progress.step("Scoring naive, alone, federated, central; exporting and verifying")
+        result = finale.conclude(roles, rounds)
     seconds = time.monotonic() - began
     finale.show(roles, result, seconds=seconds, ended=datetime.now(UTC))
     return 0 if result.gains else 1

@@ -74,14 +74,21 @@ def enrol(roles: Cast, progress: Progress) -> None:
     """Invite every hospital and let each enrol with its one-time token."""
     progress.step(f"Enrolling {len(roles.names)} hospitals with one-time tokens")
     folder = str(roles.coordinator)
-    tokens = together(
+    invited = together(
         [[COORDINATOR, "invite", "site", name, "--folder", folder] for name in roles.names]
     )
     secret = ["--passphrase-file", str(roles.passphrase)]
     together(
         [
-            [SITE, "enrol", token.strip(), "--site", str(roles.site_file(name)), *secret]
-            for name, token in zip(roles.names, tokens, strict=True)
+            [
+                SITE,
+                "enrol",
+                invitation.stdout.strip(),
+                "--site",
+                str(roles.site_file(name)),
+                *secret,
+            ]
+            for name, invitation in zip(roles.names, invited, strict=True)
         ]
     )
 
@@ -95,14 +102,10 @@ def consent(roles: Cast, stage: Stage, progress: Progress) -> None:
         settings = ["--site", str(roles.site_file(name))]
         stage.enter(name, [SITE, "run", *settings], roles.site(name) / "run.log")
     _until(roles, stage, progress, lambda report: all(s.connected for s in report.sites))
-    progress.step("Checking the data, reading the terms, consenting with the officers' keys")
-    together([_review(roles, name) for name in roles.names])
-    together([_consent(roles, name) for name in roles.names])
-
-
-def _review(roles: Cast, name: str) -> list[str]:
-    text = str(roles.site(name) / "review.txt")
-    return [SITE, "review", "--site", str(roles.site_file(name)), "--export", text]
+    progress.step("Reading the terms, consenting with the officers' keys")
+    consented = together([_consent(roles, name) for name in roles.names])
+    for name, said in zip(roles.names, consented, strict=True):
+        (roles.site(name) / "review.txt").write_text(said.stderr, encoding="utf-8")
 
 
 def _consent(roles: Cast, name: str) -> list[str]:

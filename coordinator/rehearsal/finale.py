@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from coordinator.rehearsal import theatre
 from coordinator.rehearsal.acts import COORDINATOR, SITE
-from coordinator.rehearsal.stage import program, run
+from coordinator.rehearsal.stage import program, run, together
 from coordinator.store import chronology
 from governance import terminal
 from governance.terminal import Answer, Format
@@ -32,15 +33,15 @@ _SHORT: Final = {"auc": "AUC", "accuracy": "acc.", "rmse": "RMSE"}
 _MODELS: Final = ("naive", "alone", "federated", "central")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What came out; `compared` is the JSON of `concilium-site rehearsal-figures`."""
 
     compared: Mapping[str, Any]
     rounds: Sequence[Ended]
     record: Chronology
-    verified: Mapping[str, Any] = field(default_factory=dict)
-    altered: str = ""
+    verified: Mapping[str, Any]
+    altered: str
 
     @property
     def metric(self) -> str:
@@ -57,9 +58,17 @@ class Result:
         return bool(federated > alone) if self.metric == "auc" else bool(federated < alone)
 
 
-def score(roles: Cast, rounds: Sequence[Ended]) -> Result:
-    """Compare the final model with the naive guess, training alone and central training."""
+def conclude(roles: Cast, rounds: Sequence[Ended]) -> Result:
+    """Compare the models, and at the same time export and verify the ledger."""
     record = chronology.read(roles.database)
+    with ThreadPoolExecutor(1) as beside:
+        compared = beside.submit(_compare, roles, record)
+        verified, altered = _verify(roles)
+        return Result(compared.result(), rounds, record, verified, altered)
+
+
+def _compare(roles: Cast, record: Chronology) -> Mapping[str, Any]:
+    """Compare the final model with the naive guess, training alone and central training."""
     document, out = roles.out / "agreement.json", roles.out / "compared.json"
     document.write_bytes(record.document)
     command = [SITE, "rehearsal-figures", "--document", str(document)]
@@ -67,7 +76,8 @@ def score(roles: Cast, rounds: Sequence[Ended]) -> Result:
     if roles.seed is not None:
         command += ["--seed", str(roles.seed)]
     run([*command, *(str(roles.site_file(name)) for name in roles.names)])
-    return Result(json.loads(out.read_text(encoding="utf-8")), rounds, record)
+    compared: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return compared
 
 
 def model_path(roles: Cast, record: Chronology) -> Path:
@@ -76,19 +86,18 @@ def model_path(roles: Cast, record: Chronology) -> Path:
     return models / f"{record.model_digest}.safetensors"
 
 
-def export(roles: Cast, result: Result) -> None:
+def _verify(roles: Cast) -> tuple[Mapping[str, Any], str]:
     """Export the ledger, verify it with the hospitals' keys, and show a forgery found."""
     trust = roles.out / "trust.keys"
-    keys = [run([SITE, "key", "--site", str(roles.site_file(name))]) for name in roles.names]
-    trust.write_text("".join(keys), encoding="utf-8")
+    keys = together([[SITE, "key", "--site", str(roles.site_file(n))] for n in roles.names])
+    trust.write_text("".join(said.stdout for said in keys), encoding="utf-8")
     folder = str(roles.out / "export")
     run([LEDGER, "export", folder, "--url", roles.database])
     said = run(
         [LEDGER, "verify", "--export", folder, "--trust", str(trust), "--format", "json"],
         exits=(0, 1),
     )
-    result.verified = json.loads(said)
-    result.altered = theatre.alter_and_verify(roles, LEDGER)
+    return json.loads(said), theatre.alter_and_verify(roles, LEDGER)
 
 
 def show(roles: Cast, result: Result, *, seconds: float, ended: datetime) -> None:

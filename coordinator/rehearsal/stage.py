@@ -42,7 +42,14 @@ def free_port() -> int:
 
 
 def run(command: Sequence[str], *, exits: Sequence[int] = (0,)) -> str:
-    """Run a command to its end and return what it printed.
+    """Run a command to its end and return what it answered."""
+    return finished(command, exits=exits).stdout
+
+
+def finished(
+    command: Sequence[str], *, exits: Sequence[int] = (0,)
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; what it answered is in `stdout`, what it told in `stderr`.
 
     Raises:
         Refused: it ended with another exit code; what it complained of is in the sentence.
@@ -54,15 +61,17 @@ def run(command: Sequence[str], *, exits: Sequence[int] = (0,)) -> str:
             f"{done.stderr.strip()}",
             rule="rehearsal",
         )
-    return done.stdout
+    return done
 
 
-def together(commands: Sequence[Sequence[str]]) -> list[str]:
-    """Run commands at the same time and return what each printed."""
+def together(
+    commands: Sequence[Sequence[str]],
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run commands at the same time; they come back in order."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-        return list(pool.map(run, commands))
+        return list(pool.map(finished, commands))
 
 
 @dataclass(slots=True)
