@@ -282,7 +282,7 @@ def forged(fed, *, signers=None, csr=None, log=None, **change):
         ({"tls": "ab" * 32}, "wrong-key"),
         ({"more": "x"}, "bad-enrolment"),
         ({"signers": []}, "bad-signature"),
-        ({"csr": make_csr(make_tls_key())}, "wrong-key"),
+        pytest.param({"csr": make_csr(make_tls_key())}, "wrong-key", id="another-csr"),
         ({"csr": b"x"}, "bad-csr"),
         ({"log": Log.of("lung", Digest("ab" * 32))}, "wrong-log"),
         ({"log": Log.of("heart", Digest("ab" * 32))}, "wrong-log"),
