@@ -19,7 +19,7 @@ import structlog
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import TaskKind, UploadRef
 from site_agent import contribution, deciding, housekeeping, progress, transfers
-from site_agent.agent import DUTIES, ENDS, Duty, Event, backoff_s
+from site_agent.agent import DUTIES, ENDS, Duty, Event, TaskState, backoff_s
 from site_agent.progress import Told
 from site_agent.readiness import Readiness
 from site_agent.store import work
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from site_agent.agent import TaskState
     from site_agent.bell import Bell
     from site_agent.link import Link
     from site_agent.membership import Membership
@@ -136,8 +135,11 @@ class Duties:
         state = await self._m.store.do(change)
         self._bell.ring()
         if state in ENDS:
-            _log.info("task-over", task=held.task.task, state=state.value, rule=told.rule)
-            await self._m.store.do(partial(housekeeping.tidy, m=self._m))
+            await self._over(held, state, told.rule)
+
+    async def _over(self, held: Held, state: TaskState, rule: str) -> None:
+        _log.info("task-over", task=held.task.task, state=state.value, rule=rule)
+        await self._m.store.do(partial(housekeeping.tidy, m=self._m))
 
     async def _decide(self, held: Held) -> None:
         facts = await self._witness.facts_for(held.task, self._presence.skew, self._readiness)
@@ -179,6 +181,7 @@ class Duties:
         await self._m.store.do(
             partial(contribution.sent, m=self._m, held=held, receipt=receipt)
         )
+        await self._over(held, TaskState.DONE, "")
         self._bell.ring()
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:

@@ -29,6 +29,7 @@ from site_agent.store.copy import Copy
 from site_agent.store.notes import CERTIFICATE, FINAL, RENEWAL
 from site_agent.voice import Saying
 from site_agent.witness import Witness
+from site_agent.worker import Worker
 from site_agent.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Member:
         self._witness = Witness(
             m, self._link, self.bell, ledger_key=identity.ledger_key, kept=self._copy
         )
-        self._workshop = Workshop(m, self.presence)
+        worker = Worker(threads=m.settings.resources.threads)
+        self._workshop = Workshop(m, self.presence, worker)
         self._duties = Duties(
             m,
             self._link,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from site_agent.policy import Standing
     from site_agent.session import Presence
     from site_agent.store.work import Held
+    from site_agent.worker import Worker
 
 _log = structlog.get_logger("worker")
 
@@ -43,10 +44,10 @@ GONE: Final = "worker-gone"
 class Workshop:
     """A worker and the folders that it works in."""
 
-    def __init__(self, m: Membership, presence: Presence) -> None:
+    def __init__(self, m: Membership, presence: Presence, worker: Worker) -> None:
         self._m = m
         self._presence = presence
-        self._worker = Worker(threads=m.settings.resources.threads)
+        self._worker = worker
 
     async def warm(self) -> None:
         """Start the worker, and load what accounting needs, before the first task asks."""
