@@ -14,6 +14,7 @@ from coordinator.store import kept, outbox, record
 from governance import statements
 from governance.agreement.load import parse
 from governance.agreement.plan import plan
+from governance.identity import names
 from governance.identity.enrolment import Invitation
 from governance.ledger import store as ledger
 from protos.errors import PeerFault, Refused
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from protos.words import OperatorAct
 
 _INVITED: Final = frozenset({"site", "operator", "auditor"})
+_INVITATION: Final = ("role", "name", "secret", "expires")
 
 
 def take(
@@ -62,7 +64,16 @@ def take(
         raise Refused(f"this coordinator does not know the act {name}", rule="unknown-act")
     result = handler(base, connection, statement, act)
     seq = ledger.append(connection, statement, received_at=now, disclosures=act.disclosures)
+    _forget_overtaken(connection, statement)
     return OperatorActed(pending=False, seq=seq, result=result)
+
+
+def _forget_overtaken(connection: Connection, statement: Statement) -> None:
+    """Forget waiting acts in whose place in the key's chain another one now stands."""
+    for waiting in kept.waiting_acts(connection):
+        other = statements.read(waiting.envelope)
+        if other.key == statement.key and other.counter <= statement.counter:
+            kept.forget_act(connection, other.digest)
 
 
 def _name(statement: Statement) -> str:
@@ -156,10 +167,13 @@ def _check_roster(
 def _invite(
     base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
 ) -> str:
-    body = statement.body
-    role, name = str(body.get("role")), str(body.get("name"))
+    said = {part: str(statement.body.get(part, "")) for part in _INVITATION}
+    role, name = said["role"], said["name"]
     if role not in _INVITED:
         raise Refused(f"nobody is invited as {role}", rule="unknown-role")
+    names.check_name(name, what="the name")
+    if not statements.is_digest(said["secret"]):
+        raise PeerFault("an invitation has the hash of its secret", rule="bad-body")
     if record.is_enrolled(connection, name):
         raise Refused(
             f"{name} is enrolled already",
@@ -171,8 +185,8 @@ def _invite(
         Invitation(
             name=name,
             role=role,
-            secret_hash=Digest(str(body["secret"])),
-            expires=statements.parse_time(str(body["expires"])),
+            secret_hash=Digest(said["secret"]),
+            expires=statements.parse_time(said["expires"]),
         ),
     )
     return json.dumps(base.addresses)

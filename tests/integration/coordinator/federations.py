@@ -345,6 +345,13 @@ class Here(Members):
                 f"waited in vain; rounds {self.rounds()}, running {self.running()}"
             ) from None
 
+    async def until_closed(self, knock):
+        """Wait until a port is closed; each knock is a connection."""
+        with contextlib.suppress(ConnectionRefusedError):
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    await knock()
+
     async def until_round(self, state):
         await self.until(lambda: (r := self.running()) is not None and r.state == state)
 

@@ -298,10 +298,13 @@ class ScriptedSite:
         async with self._speech:
             statement = self.compose(kind, body, key=key, told=told, **changes)
             await self.send(StatementSent(statement.envelope, tuple(told)))
-            receipt = await self.next(StatementReceipt, statement=statement.digest)
+            receipt = await self.next_receipt(statement)
             if receipt.accepted:
                 self.said(statement)
             return receipt
+
+    async def next_receipt(self, statement):
+        return await self.next(StatementReceipt, statement=statement.digest)
 
     async def must_say(self, kind, body, **how):
         receipt = await self.say(kind, body, **how)
@@ -418,7 +421,10 @@ class ScriptedSite:
 
     @contextlib.asynccontextmanager
     async def calls(self):
-        """A channel of its own for transfers, as a stub."""
+        """Where transfers go, as a stub: the session's channel, or one for this alone."""
+        if self._channel is not None:
+            yield federation_pb2_grpc.FederationStub(self._channel)
+            return
         async with channel_to(self.identity) as channel:
             yield federation_pb2_grpc.FederationStub(channel)
 
