@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,19 @@ import hospital
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     return hospital.found(tmp_path_factory.mktemp("hospital"))
+
+
+@pytest.fixture(scope="session")
+def template_of_today(tmp_path_factory):
+    """One whose certificates are valid now, for real sockets and processes."""
+    return hospital.found(tmp_path_factory.mktemp("today"), now=datetime.now(UTC))
+
+
+@pytest.fixture
+def today(template_of_today, tmp_path):
+    made = hospital.Hospital(hospital.copied(template_of_today, tmp_path / "today"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -147,14 +147,14 @@ class Clock:
         self.time += timedelta(**span)
 
 
-def found(place):
+def found(place, *, now=START):
     """Make an authority, and enrol the hospital with it; done once, since it takes a while."""
     create(
         place / "coordinator",
         federation=FEDERATION,
         host="localhost",
         passphrase=b"x",
-        now=START,
+        now=now,
     )
     authority = Authority.load(place / "coordinator")
     site = place / SITE
@@ -174,11 +174,11 @@ def found(place):
         secret=bytes(32),
     )
     own = site / "enrolled" / FEDERATION
-    request = folder.prepare(own, token, officers=[officer_of(SITE)], now=START)
+    request = folder.prepare(own, token, officers=[officer_of(SITE)], now=now)
     joining._journal(load_site(site / "site.yaml"), FEDERATION, request)
-    issued = authority.issue(request.csr, name=SITE, role="site", now=START)
+    issued = authority.issue(request.csr, name=SITE, role="site", now=now)
     vkey = authority_vkey(authority)
-    folder.finish(own, Enrolled(issued.pem_chain, authority.root_pem, vkey), now=START)
+    folder.finish(own, Enrolled(issued.pem_chain, authority.root_pem, vkey), now=now)
     (place / "enrolled.json").write_bytes(request.statement)
     return place
 
