@@ -18,7 +18,7 @@ from coordinator.reporting import report
 from coordinator.rounds import Event
 from coordinator.store import kept, outbox, roundbook
 from governance import statements
-from protos.errors import ConciliumError
+from protos.errors import ConciliumError, PeerFault
 from protos.words import (
     CertificateRequest,
     CosignatureSent,
@@ -133,6 +133,11 @@ class Conductor:
             taken = outbox.taken(connection, site)
             if message.seq <= taken:
                 return taken, None
+            if message.seq > taken + 1:
+                raise PeerFault(
+                    f"message {message.seq} came, but {taken + 1} is the next",
+                    rule="message-missing",
+                )
             event = self._heard(connection, site, message)
             outbox.take(connection, site, message.seq)
             chores = None
