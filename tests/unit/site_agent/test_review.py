@@ -1,0 +1,106 @@
+"""The review: what an officer must know before signing, in words, at this very hospital."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hospital import FEDERATION
+
+from governance.privacy.releases import Release
+from protos.words import AgreementState
+from site_agent import desk
+from site_agent.store import work
+from site_agent.store.work import Spent
+
+
+def review(hospital, document):
+    return desk.reviewed(hospital.m, document)
+
+
+def test_it_says_what_is_read_what_leaves_and_who_can_see_it(charite):
+    text = review(charite, charite.proposed()).text
+    for words in (
+        "What leaves each hospital",
+        "Who can see it",
+        "one (1): your column ONE",
+        "two (1): your column TWO × 0.1",
+        "died: your column DIED, where J is 1, N is 0",
+        "patients by the column MRN",
+        "20 % of the patients",
+    ):
+        assert words in text.replace("\n    ", " "), words
+
+
+def test_its_digest_is_that_of_the_very_text(charite):
+    reviewed = review(charite, charite.proposed())
+    assert reviewed.digest == hashlib.sha256(reviewed.text.encode()).hexdigest()
+    assert max(map(len, reviewed.text.splitlines())) <= 96
+
+
+def test_what_was_spent_before_counts_and_the_stop_is_named(charite):
+    document = charite.proposed()
+    fresh = review(charite, document)
+    assert fresh.stops_in_round == 0
+    spent = Spent(
+        "lungs", "lungs/1", "patients", "a" * 64, 1, 1, Release(0.3, 1.0, 20), 1e-5, "5.1"
+    )
+    charite.store.now(lambda c: work.reserve(c, spent, at=charite.clock()))
+    later = review(charite, document)
+    assert 0 < later.stops_in_round <= 20
+    assert f"stops this hospital in round {later.stops_in_round} of 20" in later.text
+
+
+def test_rounds_already_trained_are_not_counted_twice(charite):
+    document = charite.consented()
+    release = Release(0.1, 2.0, 4)
+    for round_ in range(1, 21):
+        spent = Spent(
+            FEDERATION, f"t{round_}", "patients", document.digest, round_, 1, release, 1e-5, "1"
+        )
+        charite.store.now(lambda c, s=spent: work.reserve(c, s, at=charite.clock()))
+    reviewed = review(charite, document)
+    assert reviewed.stops_in_round == 0
+    (sentence,) = [s for s in reviewed.text.split(";") if "rounds of this one" in s]
+    so_far = reviewed.text.split("spent ε ")[1].split()[0]
+    assert f"bring it to ε {so_far}" in sentence.replace("\n    ", " ")
+
+
+def test_unsafe_terms_are_shouted(make):
+    liberal = make(policy__unsafe=["no-isolation", "exact-small-classes", "no-noise"])
+    text = review(liberal, liberal.proposed(privacy__noise_multiplier=0)).text
+    assert "UNSAFE (no-noise)" in text
+    assert "UNSAFE (no-isolation)" in text
+    assert "no ε bounds" in text
+
+
+def test_what_this_hospitals_own_file_refuses_is_said_first(make):
+    strict = make(policy__minimum_sites=4)
+    reviewed = review(strict, strict.proposed())
+    assert "own file refuses it" in reviewed.text.splitlines()[2]
+    assert "minimum_sites: 4" in reviewed.objection
+
+
+def test_what_changed_since_the_last_signature_is_said_with_its_class(charite):
+    first = charite.consented()
+    assert "not signed an agreement" in review(charite, first).text
+    second = charite.proposed(schedule__rounds=30, title="A longer study")
+    text = review(charite, second).text
+    assert "[m] material" in text
+    assert "schedule.rounds: 20 -> 30" in text
+    assert "[e] editorial" in text
+
+
+def test_the_newest_agreement_that_waits_is_the_one_at_hand(charite):
+    first = charite.consented()
+    assert desk.proposal(charite.m).digest == first.digest
+    second = charite.proposed(title="Another")
+    assert desk.proposal(charite.m).digest == second.digest
+    charite.take(AgreementState(second.digest, "proposed"))
+    assert desk.proposal(charite.m, first.digest[:10]).digest == first.digest
+
+
+def test_a_column_that_is_not_mapped_is_said(make):
+    lacking = make(cohorts__patients__map={"one": {"column": "ONE"}, "x": {"column": "X"}})
+    text = review(lacking, lacking.proposed()).text
+    assert "two: site.yaml maps no column to it" in text
+    assert "not read for this agreement: x" in text
