@@ -227,9 +227,7 @@ def _ask_figures(turn: Turn) -> None:
     roundbook.move(turn.connection, State.EVALUATING.value, deadline=deadline)
     if running.evaluating or not gate.figures_due(document.agreement, running.round):
         return
-    members = record.declared_patients(turn.connection, document.digest, turn.now)
-    here = members.keys() & running.training.keys() & turn.base.sessions.connected
-    for site in sorted(here):
+    for site in _judges(turn):
         name = f"{turn.base.federation}/{running.round}/{running.attempt}/evaluate"
         task = TaskId(f"{name}/{running.candidate.digest[:12]}")
         asked = Asked(site, task, TaskKind.EVALUATE, "sent", "")
@@ -247,6 +245,21 @@ def _ask_figures(turn: Turn) -> None:
                 deadline,
             ),
         )
+
+
+def _judges(turn: Turn) -> list[SiteName]:
+    """Return the sites of the round that are asked for figures: who is here, or was lately.
+
+    A site whose update is in comes back and is waited for: after a restart nobody is connected
+    yet, and the gate is not to decide on nothing.
+    """
+    members = record.declared_patients(turn.connection, turn.running.agreement, turn.now)
+    here = turn.base.sessions.connected
+    return sorted(
+        site
+        for site, asked in turn.running.training.items()
+        if site in members and (site in here or asked.state == "in")
+    )
 
 
 def _commit(turn: Turn) -> None:

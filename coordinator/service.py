@@ -77,10 +77,10 @@ async def _serve(base: Foundation, stop: asyncio.Event) -> None:
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping")
     base.sessions.end_all(Goodbye("draining", "the coordinator stops; it will be back"))
+    work.cancel()  # first, since it opens the door
+    results = await asyncio.gather(work, return_exceptions=True)
     await door.set_open(False)
     await server.stop(0.5)
-    work.cancel()
-    results = await asyncio.gather(work, return_exceptions=True)
     stopping.cancel()
     for result in results:
         if isinstance(result, Exception):

@@ -374,10 +374,14 @@ class Apart(Members):
         self.said = []
         self._ear = None
 
-    async def start(self, *, argv=None, expect="serving", **how):
-        serve = ["serve", "--folder", str(self.folders.coordinator)]
+    async def start(self, *, dies_at=None, expect="serving", **how):
+        """Start it by its command line, or so that it dies at a point of `crashing`."""
+        command = [str(PROGRAM), "serve", "--folder"]
+        if dies_at is not None:
+            command = [sys.executable, str(Path(__file__).with_name("crashing.py")), dies_at]
         self.process = await asyncio.create_subprocess_exec(
-            *(argv or [str(PROGRAM), *serve]),
+            *command,
+            str(self.folders.coordinator),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

@@ -115,6 +115,7 @@ class ScriptedSite:
         self.sent = self.taken = 0
         self.replayed = 0
         self.acks = True
+        self.comes_back = False
         self.inbox = []
         self.heard = []
         self.welcome = None
@@ -148,15 +149,31 @@ class ScriptedSite:
     async def connect(self, **hello):
         """Open a session, say hello, and send again what was not acknowledged."""
         await self.cut()
+        self.over, self.welcome = None, None
         self._channel = channel_to(self.identity)
         stub = federation_pb2_grpc.FederationStub(self._channel)
         call = stub.Session(wait_for_ready=True)
         first = FromSite(self.hello(**hello), ack=self.taken)
-        await call.write(codec.from_site_out(first))
-        self.over, self.welcome, self._call = None, None, call
+        self._call = call
         self._reader = asyncio.create_task(self._read(call))
-        await self._until(lambda: self.welcome is not None)
+        await self._write(call, first)
+        await self._until(
+            lambda: self.welcome is not None or self.over is not None, also_over=True
+        )
+        if self.over is not None:
+            raise self.over
         return self
+
+    def persists(self):
+        """From now on come back whenever the line is cut, and wait through it."""
+        self.comes_back = True
+        self._works.append(asyncio.create_task(self._come_back()))
+
+    async def _come_back(self):
+        while True:
+            await self.ended()
+            with contextlib.suppress(Ended, asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                await self.connect()
 
     async def cut(self):
         """Cut the line, as a cable does: nothing is said."""
@@ -239,7 +256,7 @@ class ScriptedSite:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     while not holds():
-                        if self.over is not None and not also_over:
+                        if self.over is not None and not (also_over or self.comes_back):
                             raise self.over
                         await self._news.wait()
             except TimeoutError:
@@ -417,14 +434,26 @@ class ScriptedSite:
         path, blob = self.update(values)
         async with self._speech:
             statement = self.contribution(task, blob, **changes)
-            receipt = await self.upload(task, blob, path.read_bytes(), statement)
+            receipt = await self._sent(task, blob, path.read_bytes(), statement)
             self.said(statement)
         return receipt
+
+    async def _sent(self, task, blob, data, statement):
+        """Upload from where the coordinator has it; a site that persists tries again."""
+        offset = 0
+        while True:
+            try:
+                return await self.upload(task, blob, data, statement, offset=offset)
+            except grpc.aio.AioRpcError as error:
+                if not self.comes_back or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                offset = (await self.upload_offset(task, blob)).offset
 
     @contextlib.asynccontextmanager
     async def calls(self):
         """Where transfers go, as a stub: the session's channel, or one for this alone."""
-        if self._channel is not None:
+        if self._channel is not None and not self.comes_back:
             yield federation_pb2_grpc.FederationStub(self._channel)
             return
         async with channel_to(self.identity) as channel:

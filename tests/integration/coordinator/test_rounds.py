@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import numpy as np
 from federations import PATIENTS, SITES, mean_by_hand
 from scripted_site import good_figures, small_step
 from small_agreement import GATED
 
+from coordinator import onward
 from governance import tensors
 from governance.models import parameter_shapes
 from protos.words import AgreementState, Cancel, FinalModel, TaskKind
@@ -197,6 +199,31 @@ async def test_gate_judges_by_those_who_said_figures_when_time_is_up(fed):
     await fed.site("amc").evaluate(tasks["amc"])
     for name in ("charite", "ucl"):
         assert (await fed.site(name).next(Cancel)).task == tasks[name].task
+    await fed.until_ended((1, 1, "closed", ""))
+
+
+async def test_gate_waits_for_the_sites_when_a_restart_finds_nobody_connected(fed, monkeypatch):
+    begun, never, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def cut_short(*_, **__):
+        loop.call_soon_threadsafe(begun.set)
+        never.wait(20)
+        raise RuntimeError("nobody waits for this sum")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(onward.aggregate, "aggregate", cut_short)
+        await fed.in_force(changes={**GATED, "schedule.rounds": 1})
+        await fed.all_in()
+        await begun.wait()
+        await fed.leave()
+        await fed.stop()
+    await fed.start()
+    await fed.until(lambda: fed.rounds()[0][2] == "closed" or fed.running().candidate)
+    assert fed.running().state == "evaluating"
+    never.set()
+    await fed.come()
+    for name, task in (await fed.tasks(TaskKind.EVALUATE)).items():
+        assert (await fed.site(name).evaluate(task)).accepted
     await fed.until_ended((1, 1, "closed", ""))
 
 

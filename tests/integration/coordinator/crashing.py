@@ -1,0 +1,77 @@
+"""A coordinator that is killed at a named instruction, as a power cut would.
+
+Run as `python crashing.py POINT FOLDER`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from pathlib import Path
+
+BEFORE, AFTER = "before", "after"
+
+# Where: the module or class, the function, before or after it, at which call of it.
+POINTS = {
+    "agreement-being-put-in-force": ("coordinator.heads", "publish", BEFORE, 1),
+    "round-being-opened": ("coordinator.campaign", "open_round", AFTER, 1),
+    "update-whole-and-not-in-the-ledger": ("coordinator.uploads", "enter", BEFORE, 2),
+    "update-in-the-ledger-and-not-committed": ("coordinator.uploads", "enter", AFTER, 2),
+    "receipt-not-sent": ("protos.codec", "receipt_out", BEFORE, 2),
+    "last-receipt-not-sent": ("protos.codec", "receipt_out", BEFORE, 3),
+    "sum-not-made": ("coordinator.aggregate", "aggregate", BEFORE, 1),
+    "sum-made-and-not-known": ("coordinator.aggregate", "aggregate", AFTER, 1),
+    "candidate-being-noted": ("coordinator.store.roundbook", "candidate", AFTER, 1),
+    "gate-being-asked": ("coordinator.gate", "judge", BEFORE, 1),
+    "round-closed-and-not-committed": ("coordinator.heads", "publish", AFTER, 2),
+    "round-closed-and-updates-not-deleted": (
+        "coordinator.spool.Spool",
+        "delete_attempt",
+        BEFORE,
+        1,
+    ),
+    "agreement-being-completed": ("coordinator.onward", "_complete", AFTER, 1),
+}
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def plant(point):
+    """Have the process killed at a point."""
+    where, name, when, turn = POINTS[point]
+    owner = _owner(where)
+    truly = getattr(owner, name)
+    calls = []
+
+    @functools.wraps(truly)
+    def deadly(*given, **more):
+        calls.append(1)
+        if when == BEFORE and len(calls) == turn:
+            die()
+        result = truly(*given, **more)
+        if when == AFTER and len(calls) == turn:
+            die()
+        return result
+
+    setattr(owner, name, deadly)
+
+
+def _owner(where):
+    import importlib
+
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError:
+        module, _, name = where.rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+if __name__ == "__main__":
+    from coordinator import service
+
+    plant(sys.argv[1])
+    service.serve(Path(sys.argv[2]))
