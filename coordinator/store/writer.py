@@ -11,11 +11,11 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from coordinator.store.schema import metadata
 from governance.ledger import store as ledger
-from protos.errors import Unavailable
+from protos.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,12 @@ class Store:
             metadata.create_all(engine)
         except OperationalError as problem:
             raise Unavailable(f"the database {url} cannot be opened: {problem.orig}") from None
+        except DatabaseError as problem:
+            raise Corrupt(
+                f"this is no database of ours: {problem.orig}",
+                where=url,
+                todo="Restore it from a backup; nothing was changed.",
+            ) from None
         return cls(engine)
 
     @property
@@ -83,9 +89,11 @@ class Store:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            outcomes = await loop.run_in_executor(
-                self._writer, self._commit, [change for change, _ in batch]
-            )
+            changes = [change for change, _ in batch]
+            try:
+                outcomes = await loop.run_in_executor(self._writer, self._commit, changes)
+            except Exception as bug:  # noqa: BLE001 - handed to whoever asked for a change
+                outcomes = [(None, bug)] * len(batch)
             for (_, future), (result, error) in zip(batch, outcomes, strict=True):
                 if future.cancelled():
                     continue
