@@ -192,9 +192,7 @@ class Standing:
 
     def _succeed(self, seq: int, new: Agreed) -> None:
         """Let an agreement that takes force end or suspend the consents to other ones."""
-        for held in list(self.consents.values()):
-            if held.agreement == new.digest or held.state in ENDED:
-                continue
+        for held in self._others(new.digest):
             own = self.consents.get((held.site, new.digest))
             if own is not None and own.state is Consent.IN_FORCE:
                 self._move(held, Event.OWN_NEW_CONSENT, seq)
@@ -211,10 +209,19 @@ class Standing:
             raise Refused(f"{site} consents until a time that is over", rule="consent-lapsed")
         self.consents[site, agreed.digest] = given
         if agreed.state == "in-force":
-            for held in list(self.consents.values()):
-                is_other = held.site == site and held.agreement != agreed.digest
-                if is_other and held.state not in ENDED:
+            for held in self._others(agreed.digest):
+                if held.site == site:
                     self._move(held, Event.OWN_NEW_CONSENT, seq)
+
+    def _others(self, digest: str) -> list[Held]:
+        """Return the consents that go on, to other agreements that were once in force."""
+        return [
+            held
+            for held in self.consents.values()
+            if held.agreement != digest
+            and held.state not in ENDED
+            and self.agreements[held.agreement].state != "proposed"
+        ]
 
     def _of_these_terms(self, site: str, body: Mapping[str, Any]) -> Agreed:
         agreed = self.agreement(str(body["agreement"]))
