@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from coordinator import newcomers
+from coordinator import newcomers, starting
 from coordinator.foundation import Foundation
 from coordinator.store import kept
 from governance import statements
@@ -15,7 +15,7 @@ from governance.identity import certificate
 from governance.identity import folder as identities
 from governance.identity.authority import create
 from governance.identity.enrolment import Token, enrolled_body, invitation_of
-from governance.identity.names import AUTHORITY, COORDINATOR
+from governance.identity.names import COORDINATOR
 from governance.ledger import store as ledger
 from protos.errors import Refused
 
@@ -96,31 +96,9 @@ def rotate(folder: Path, which: str, *, passphrase: bytes, now: datetime) -> Non
     if which != "issuing":
         raise Refused(f"there is no key called {which}", todo="Say: rotate-key issuing")
     base = Foundation.open(folder)
-    old = base.authority
-    new = old.renew_issuing(passphrase, now=now)
-    body = {
-        "name": AUTHORITY,
-        "usage": "authority",
-        "old": old.issuing_key.key_id,
-        "new": new.issuing_key.key_id,
-        "issuing": certificate.to_pem([new.issuing]).decode(),
-    }
-    key = base.chronicle.key
-
-    def change(connection: Connection) -> None:
-        payload = statements.compose(
-            "key-rotated",
-            body,
-            actor="coordinator",
-            key=key.key_id,
-            chain=ledger.chain_of(connection, key.key_id),
-            log=old.log,
-            at=now,
-        )
-        envelope = statements.sign(payload, [key, new.issuing_key])
-        ledger.append(connection, statements.read(envelope), received_at=now)
-
-    base.store.write_now(change)
+    base.store.write_now(lambda c: starting.name_authority(base, c))
+    base.authority = base.authority.renew_issuing(passphrase, now=now)
+    base.store.write_now(lambda c: starting.name_authority(base, c))
     base.close_now()
 
 

@@ -66,6 +66,11 @@ def agent_keys(connection: Connection) -> dict[str, KeyId]:
     return {name: held[-1] for name, held in _keys(connection, "agent").items()}
 
 
+def authority_key(connection: Connection) -> KeyId:
+    """Return the key of the issuing authority that counts now."""
+    return _keys(connection, "authority")["authority"][-1]
+
+
 def _keys(connection: Connection, usage: str) -> dict[str, tuple[KeyId, ...]]:
     rows = connection.execute(
         select(keys.c.name, keys.c.key_id)
