@@ -8,6 +8,7 @@ becomes one of ours here, and bytes become words.
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -46,6 +47,7 @@ KEEPALIVE_MS: Final = 20_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 UNARY_S: Final = 60.0
 _MESSAGE_BYTES: Final = 4 * 1024 * 1024
+_RULE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 
 _ERRORS: Final[Mapping[grpc.StatusCode, type[ConciliumError]]] = {
     grpc.StatusCode.FAILED_PRECONDITION: Refused,
@@ -218,6 +220,7 @@ def _our_errors(what: str) -> Iterator[None]:
 def _ours(code: grpc.StatusCode, details: str, what: str) -> ConciliumError:
     kind = _ERRORS.get(code, Unavailable)
     rule, _, sentence = details.partition(": ")
-    if kind is Unavailable or not sentence:
+    # A proxy on the way has errors of its own; and what is no rule's name could not be sent on.
+    if kind is Unavailable or not sentence or _RULE.fullmatch(rule) is None:
         rule, sentence = code.name.lower().replace("_", "-"), details
     return kind(f"{what}: {sentence}", rule=rule)
