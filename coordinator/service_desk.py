@@ -11,12 +11,15 @@ from protos.concilium.v1 import audit_pb2, audit_pb2_grpc, operator_pb2, operato
 from protos.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection
 
     from coordinator.conductor import Conductor
     from protos.words import EntryRecord
 
 _BATCH: Final = 200
+_BATCH_BYTES: Final = 1 << 20
 
 
 class OperatorService(operator_pb2_grpc.OperatorServicer):
@@ -57,7 +60,8 @@ class AuditService(audit_pb2_grpc.AuditServicer):
             records = await self._store.read(question)
             if not records:
                 return
-            await context.write(codec.entry_batch_out(tuple(records)))
+            for batch in _batches(records):
+                await context.write(codec.entry_batch_out(batch))
 
     async def Checkpoint(
         self, request: audit_pb2.CheckpointRequest, context: Any
@@ -77,6 +81,19 @@ class AuditService(audit_pb2_grpc.AuditServicer):
             lambda c: ledger.consistency(c, wanted.from_size, wanted.to_size)
         )
         return codec.proof_out(tuple(hashes))
+
+
+def _batches(records: list[EntryRecord]) -> Iterator[tuple[EntryRecord, ...]]:
+    """Split entries so that no message is too large to be sent, however long they are."""
+    batch: list[EntryRecord] = []
+    size_bytes = 0
+    for record in records:
+        size_bytes += len(record.envelope)
+        if batch and size_bytes > _BATCH_BYTES:
+            yield tuple(batch)
+            batch, size_bytes = [], len(record.envelope)
+        batch.append(record)
+    yield tuple(batch)
 
 
 def register(conductor: Conductor, server: Any) -> None:

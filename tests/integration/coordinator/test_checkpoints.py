@@ -14,7 +14,13 @@ from governance.ledger import checkpoint, merkle, tree
 from governance.ledger import store as ledger
 from protos import codec
 from protos.concilium.v1 import audit_pb2, audit_pb2_grpc
-from protos.words import CheckpointSent, ConsistencyRequest, CosignatureSent, TaskKind
+from protos.words import (
+    CheckpointSent,
+    ConsistencyRequest,
+    CosignatureSent,
+    EntriesRequest,
+    TaskKind,
+)
 
 
 def head_of(sent, fed):
@@ -143,6 +149,18 @@ async def test_proof_that_cannot_be_is_refused(fed, since, until):
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.INVALID_ARGUMENT,
     }
+
+
+async def test_entries_as_long_as_they_may_be_are_sent_all_the_same(fed):
+    long = [f"{number:03d} {'x' * 190}" for number in range(210)]
+    for _ in range(80):
+        await fed.operator_acts("pause", why=long)
+    wanted = codec.entries_request_out(EntriesRequest(0, 10_000))
+    async with channel_to(fed.folders.identity("edpb")) as channel:
+        batches = audit_pb2_grpc.AuditStub(channel).Entries(wanted)
+        seqs = [e.seq async for batch in batches for e in codec.entry_batch_in(batch)]
+    with ledger_of(fed.url) as c:
+        assert seqs == list(range(ledger.size_of(c)))
 
 
 async def test_entries_past_the_end_are_none(fed):
