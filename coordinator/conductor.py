@@ -9,6 +9,7 @@ needs nothing but the store.
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
@@ -65,6 +66,7 @@ class Conductor:
         base.summing.on_done = self.nudge
         self.on_revoked: Callable[[str], Awaitable[None]] | None = None
         self.on_invitation: Callable[[bool], Awaitable[None]] | None = None
+        self._lingers_until = base.now()
 
     async def run(self) -> None:
         """Go on from the store, then take what happens, for ever."""
@@ -249,7 +251,9 @@ class Conductor:
         """Enrol a newcomer."""
 
         async def ask() -> Enrolled:
-            return await self._write(lambda c: newcomers.enrol(self.base, c, asked))
+            enrolled = await self._write(lambda c: newcomers.enrol(self.base, c, asked))
+            self._linger()
+            return enrolled
 
         return await self._ask(ask)
 
@@ -258,7 +262,11 @@ class Conductor:
             return
         now = self.base.now()
         end = await self.base.store.read(lambda c: kept.open_invitations_end(c, now))
-        await self.on_invitation(end is not None)
+        await self.on_invitation(end is not None or now < self._lingers_until)
+
+    def _linger(self) -> None:
+        """Listen a while longer: who enrolled may have to ask for its answer again."""
+        self._lingers_until = self.base.now() + timedelta(seconds=self.base.lingers_s)
 
     # --- onward --------------------------------------------------------------------------
 
@@ -276,6 +284,9 @@ class Conductor:
 
         await onward.do(self.base, await self._write(change))
         await onward.check_files(self.base)
+        now = self.base.now()
+        if await self.base.store.read(lambda c: kept.used_invitations(c, now)):
+            self._linger()
         await self._door()
 
     async def _onward(self) -> float:
@@ -284,11 +295,14 @@ class Conductor:
             while await onward.step(self.base):
                 self.base.sessions.wake()
             wait_s = await onward.wait_s(self.base)
+            await self._door()  # it closes by time alone
+            await self._write(lambda c: newcomers.renew_own(self.base, c))
         except ConciliumError as problem:
             _log.error("stuck", rule=problem.rule, what=str(problem))
             return _LONGEST_WAIT_S
-        await self._door()  # it closes by time alone
-        await self._write(lambda c: newcomers.renew_own(self.base, c))
+        except Exception:  # noqa: BLE001 - ours: logged, tried again, sessions go on
+            _log.exception("bug")
+            return _LONGEST_WAIT_S
         return min(wait_s, _LONGEST_WAIT_S)
 
 

@@ -21,7 +21,7 @@ from governance.identity.certificate import authenticate
 from governance.identity.revocation import Revocations
 from governance.settings import load_coordinator
 from governance.tensors import path_of
-from protos.errors import Refused, Unavailable
+from protos.errors import Corrupt, Refused, Unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from protos.words import Digest, Disclosure
 
 HEARTBEAT_S: Final = 10.0
+LINGERS_S: Final = 600.0
+"""How long newcomers are listened to after one enrolled: its answer may have been lost."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -49,6 +51,7 @@ class Foundation:
     summing: Summing = field(default_factory=Summing)
     revocations: Revocations = field(default_factory=Revocations)
     heartbeat_s: float = HEARTBEAT_S
+    lingers_s: float = LINGERS_S
     own_certificate_looked_at: datetime = _NEVER
 
     @classmethod
@@ -65,7 +68,7 @@ class Foundation:
         held = Hold(folder / "state" / "coordinator.pid")
         try:
             store = Store.open(settings.database)
-        except Unavailable:
+        except (Corrupt, Unavailable):
             held.release()
             raise
         chronicle = Chronicle(authority.log, authority.ledger_key(), authority.issuing_key)

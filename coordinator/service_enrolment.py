@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 
+from coordinator.service_guard import details
 from governance.identity.clock import check_clock
 from protos import codec
 from protos.concilium.v1 import enrolment_pb2, enrolment_pb2_grpc
@@ -34,9 +35,7 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
             return codec.enrolled_out(await self._conductor.enrol(asked))
         except ConciliumError as problem:
             _log.warning("enrolment-refused", rule=problem.rule)
-            await context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION, f"{problem.rule}: {problem.what}"
-            )
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details(problem))
             raise
 
 

@@ -94,7 +94,7 @@ class Guard:
                 peer = self._admit(context, roles, name)
             except Refused as problem:
                 _log.warning("call-refused", rpc=name, rule=problem.rule)
-                await context.abort(grpc.StatusCode.PERMISSION_DENIED, _details(problem))
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, details(problem))
                 raise
             _peer.set(peer)
             self._open[context] = peer
@@ -103,7 +103,7 @@ class Guard:
             except ConciliumError as problem:
                 _log.info("call-failed", rpc=name, peer=peer.name, rule=problem.rule)
                 status = grpc.StatusCode[GRPC_STATUS[type(problem)]]
-                await context.abort(status, _details(problem))
+                await context.abort(status, details(problem))
             finally:
                 del self._open[context]
 
@@ -136,6 +136,7 @@ def _shape(
     return grpc.unary_unary_rpc_method_handler, made.unary_unary
 
 
-def _details(problem: ConciliumError) -> str:
+def details(problem: ConciliumError) -> str:
+    """Return an error as it crosses the wire: rule, sentence, and what to do."""
     todo = f"\n{problem.todo}" if problem.todo else ""
     return f"{problem.rule or 'refused'}: {problem.what}{todo}"

@@ -132,3 +132,11 @@ def open_invitations_end(connection: Connection, now: datetime) -> datetime | No
         )
     ).scalars()
     return max((parse_time(end) for end in ends), default=None)
+
+
+def used_invitations(connection: Connection, now: datetime) -> bool:
+    """Tell whether an invitation that has not expired was used."""
+    used = select(invitations.c.name).where(
+        invitations.c.used_by.is_not(None), invitations.c.expires > timestamp(now)
+    )
+    return connection.execute(used.limit(1)).first() is not None

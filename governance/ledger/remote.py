@@ -56,11 +56,15 @@ async def enrol(token: Token, request: EnrolRequest) -> Enrolled:
     """Send a newcomer's request to the coordinator that its token names.
 
     Raises:
-        Refused: somebody else answers there (nothing was sent), or the coordinator says no.
+        Refused: somebody else answers there (nothing was sent), the coordinator says no, or it
+            runs and its door for newcomers is shut.
         PeerFault: what answers does not speak the protocol.
         Unavailable: nobody answers.
     """
-    root = await pinned_root(token, now=request.clock)
+    try:
+        root = await pinned_root(token, token.enrolment, now=request.clock)
+    except Unavailable as nobody:
+        raise await _why(nobody, token, now=request.clock) from None
     credentials = grpc.ssl_channel_credentials(root_certificates=root)
     async with grpc.aio.secure_channel(token.enrolment, credentials, _OPTIONS) as channel:
         stub = enrolment_pb2_grpc.EnrolmentStub(channel)
@@ -71,26 +75,45 @@ async def enrol(token: Token, request: EnrolRequest) -> Enrolled:
     return codec.enrolled_in(answer)
 
 
-async def pinned_root(token: Token, *, now: datetime) -> bytes:
+async def pinned_root(token: Token, endpoint: str, *, now: datetime) -> bytes:
     """Return the root (PEM) behind the coordinator that a token names, once it is proven.
 
     The connection looks and says nothing; it is closed before anything of ours is sent.
     """
-    shown = await _shown_chain(token.enrolment)
+    shown = await _shown_chain(endpoint)
     if len(shown) != _CHAIN:
         raise PeerFault(
             "what answers shows no coordinator's certificates",
-            where=token.enrolment,
+            where=endpoint,
             rule="bad-chain",
         )
     peer = check_chain(shown, root=token.root, now=now)
     if (peer.federation, peer.role) != (token.federation, names.COORDINATOR):
         raise Refused(
-            f"{peer.actor} answers in the coordinator's place",
-            where=token.enrolment,
+            f"{peer.actor} of {peer.federation} answers, and not the coordinator of "
+            f"{token.federation}",
+            where=endpoint,
             rule="wrong-name",
         )
     return to_pem([shown[-1]])
+
+
+async def _why(nobody: Unavailable, token: Token, *, now: datetime) -> ConciliumError:
+    """Tell a coordinator that is away from one whose door for newcomers is shut.
+
+    The members' listener shows the same certificates to whoever connects.
+    """
+    try:
+        await pinned_root(token, token.coordinator, now=now)
+    except ConciliumError:
+        return nobody
+    return Refused(
+        "the coordinator runs, but takes no newcomer now: this token was used, or its time is "
+        "over",
+        where=token.enrolment,
+        todo="Ask the operator for a new one; if that fails too, a firewall may shut the port.",
+        rule="door-shut",
+    )
 
 
 def error_of(error: grpc.aio.AioRpcError, *, where: str) -> ConciliumError:

@@ -166,11 +166,31 @@ async def test_a_site_in_the_coordinators_place_is_sent_nothing(
     assert door.asked == 0
 
 
-async def test_where_nobody_answers_is_said(token, tmp_path):
+async def shut_port():
     server = await asyncio.start_server(lambda *_: None, "localhost", 0)
     port = server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
+    return port
+
+
+async def test_a_shut_door_of_a_coordinator_that_runs_is_told_from_an_absent_one(
+    fed, stranger, tls, door, token, tmp_path
+):
+    async with listening(tls, tls.coordinator(fed), door) as port:
+        sent = replace(at(token, await shut_port()), coordinator=f"localhost:{port}")
+        with pytest.raises(Refused) as refusal:
+            await enrol(sent, request_for(tmp_path / "id", sent))
+    assert refusal.value.rule == "door-shut"
+    async with listening(tls, tls.coordinator(stranger), door) as port:
+        sent = replace(sent, coordinator=f"localhost:{port}")
+        with pytest.raises(Unavailable):
+            await enrol(sent, request_for(tmp_path / "id", sent))
+    assert door.asked == 0
+
+
+async def test_where_nobody_answers_is_said(token, tmp_path):
+    port = await shut_port()
     sent = at(token, port)
     with pytest.raises(Unavailable) as problem:
         await enrol(sent, request_for(tmp_path / "id", sent))

@@ -16,7 +16,7 @@ from coordinator.console import Console, open_console
 from governance import statements
 from governance.agreement.load import load
 from governance.identity.enrolment import mint, read_token
-from governance.identity.folder import prepare
+from governance.identity.folder import finish, prepare
 from governance.identity.keys import SigningKey
 from governance.ledger import remote
 from governance.statements import Chain
@@ -203,6 +203,7 @@ async def test_token_that_has_expired_is_refused(fed):
 
 
 async def test_door_is_open_only_while_an_invitation_is(fed):
+    fed.base.lingers_s = 0
     address = fed.base.addresses["enrolment"].split(":")
 
     async def knock():
@@ -213,6 +214,17 @@ async def test_door_is_open_only_while_an_invitation_is(fed):
     await knock()
     await fed.enrol("site", "gemelli", token=token)
     await fed.until_closed(knock)
+
+
+async def test_door_stays_open_for_a_newcomer_whose_answer_was_lost(fed, tmp_path):
+    token, _ = await fed.invite("site", "gemelli")
+    read, now = read_token(token), datetime.now(UTC)
+    request = prepare(tmp_path / "gemelli", read, officers=[officer_of("gemelli")], now=now)
+    await remote.enrol(read, request)  # and the answer never arrived
+    await fed.restart()
+    await fed.status()  # asked of the conductor, once it went on from its store
+    finish(tmp_path / "gemelli", await remote.enrol(read, request), now=now)
+    assert [e.actor for e in fed.entries("enrolled")].count("site/gemelli") == 1
 
 
 async def test_act_of_a_form_that_nobody_knows_is_refused(fed):
