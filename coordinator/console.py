@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _DEADLINE_S: Final = 60.0
 _RACES: Final = 20
+_RULE: Final = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class Console:
@@ -214,6 +216,8 @@ def _readable(problem: grpc.RpcError, where: str) -> Exception:
         return Refused(what or details, todo=todo, rule=rule)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return PeerFault(what or details, todo=todo, rule=rule)
+    if code is grpc.StatusCode.UNAVAILABLE and _RULE.fullmatch(rule):
+        return Unavailable(what, todo=todo, rule=rule)  # it answers, and says so itself
     return Unavailable(
         f"the coordinator at {where} cannot be reached ({code.name.lower()})",
         todo="Start it with: concilium-coordinator serve",
