@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from governance.statements import Statement
     from site_agent.store.journal import Said
 
 EVENTS: Final[Mapping[str, Event]] = {
@@ -56,14 +57,30 @@ def standing_of(c: Connection, federation: str, agreement: str) -> Standing:
 def standing_after(said: Sequence[Said]) -> Standing:
     """Return the consent that follows from statements about one agreement, in their order."""
     standing = Standing(Consent.PROPOSED)
-    for one in said:
-        statement = one.statement
-        if one.status == journal.VOID and statement.kind in _PERMITS:
-            continue
+    for statement in _that_count(said):
         before, standing = standing, _moved(standing, EVENTS[statement.kind])
         if statement.kind == "consent-given" and standing.state is not before.state:
             standing = _signed(standing.state, statement.body)
     return standing
+
+
+def _that_count(said: Sequence[Said]) -> list[Statement]:
+    """Return the statements without the permissions that were refused, or said otherwise since.
+
+    A refused one leaves its counter to the next of its key. Taken into the ledger late, it must
+    not stand against what the officer said in its place.
+    """
+    counted: list[Statement] = []
+    for one in reversed(said):
+        said_then = one.statement
+        place = (said_then.key, said_then.counter)
+        if said_then.kind in _PERMITS and (
+            one.status == journal.VOID
+            or any((later.key, later.counter) == place for later in counted)
+        ):
+            continue
+        counted.append(said_then)
+    return counted[::-1]
 
 
 def _moved(standing: Standing, event: Event) -> Standing:
