@@ -17,6 +17,7 @@ from governance.agreement.plan import plan
 from governance.identity import names
 from governance.identity.enrolment import Invitation
 from governance.ledger import store as ledger
+from governance.ledger.kinds import check_form
 from protos.errors import PeerFault, Refused
 from protos.words import AgreementState, Digest, OperatorActed, Proposal, SiteName
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from protos.words import OperatorAct
 
 _INVITED: Final = frozenset({"site", "operator", "auditor"})
+_OWN_KIND: Final[Mapping[str, str]] = {"agreement-proposed": "propose", "revoked": "revoke"}
+_WAITING: Final = 8
 _INVITATION: Final = ("role", "name", "secret", "expires")
 
 
@@ -52,8 +55,10 @@ def take(
     # 3. Two keys where the agreement says so. Stops one operator alone.
     name = _name(statement)
     if _needs_two(connection, name) and len(statement.signatures) < 2:
-        # Checked before it is kept, so that nothing forged waits for approval.
+        # Checked before it is kept, so that nothing forged or unreadable waits for approval.
+        check_form(statement)
         statements.check_signatures(statement, statement.signatures)
+        _check_few(connection, statement)
         kept.keep_act(connection, statement.digest, act)
         return OperatorActed(pending=True, seq=0)
     if first is not None:
@@ -68,6 +73,19 @@ def take(
     return OperatorActed(pending=False, seq=seq, result=result)
 
 
+def _check_few(connection: Connection, statement: Statement) -> None:
+    """Stops one operator from filling every other one's status until it cannot be sent."""
+    waiting = (statements.read(act.envelope) for act in kept.waiting_acts(connection))
+    mine = {other.digest for other in waiting if other.key == statement.key}
+    if len(mine - {statement.digest}) >= _WAITING:
+        raise Refused(
+            f"{_WAITING} acts of this operator wait for a second signature already",
+            rule="too-many-waiting",
+            todo="Let another operator approve one, or act without two_for: any act of this "
+            "operator that takes effect ends those that wait.",
+        )
+
+
 def _forget_overtaken(connection: Connection, statement: Statement) -> None:
     """Forget waiting acts in whose place in the key's chain another one now stands."""
     for waiting in kept.waiting_acts(connection):
@@ -77,11 +95,14 @@ def _forget_overtaken(connection: Connection, statement: Statement) -> None:
 
 
 def _name(statement: Statement) -> str:
-    if statement.kind == "operator-acted":
-        return str(statement.body.get("act", ""))
-    return {"agreement-proposed": "propose", "revoked": "revoke"}.get(
-        statement.kind, statement.kind
-    )
+    if statement.kind != "operator-acted":
+        return _OWN_KIND.get(statement.kind, statement.kind)
+    name = str(statement.body.get("act", ""))
+    # What has a kind of its own is said by it alone. Stops an act that the ledger takes for
+    # another one than the coordinator does.
+    if name in _OWN_KIND.values():
+        raise Refused(f"{name} is not said as operator-acted", rule="unknown-act")
+    return name
 
 
 def _signers(connection: Connection, statement: Statement) -> set[str]:
