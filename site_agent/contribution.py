@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from governance.consent import Consent
 from governance.privacy.releases import LOADER, UNIT
 from protos.errors import Refused, Unavailable
 from site_agent import agent, progress, transfers, voice
-from site_agent.agent import Event
+from site_agent.agent import Event, TaskState
 from site_agent.inbox import CHAIN_RULES
 from site_agent.progress import Told, place_of
 from site_agent.standing import standing_of
@@ -57,7 +58,8 @@ async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path
 
     Raises:
         Unavailable: the line broke; call again.
-        Refused: the coordinator does not take it; its statement is void.
+        Refused: the coordinator does not take it, and its statement is void; or the task
+            ended meanwhile.
     """
     statement = await m.store.do(partial(_said, m=m, held=held))
     try:
@@ -93,6 +95,7 @@ def _said(c: Connection, m: Membership, held: Held) -> Statement:
     """Return the contribution's statement: the one on its way, or one said anew."""
     task, update = held.task, held.update
     assert update is not None
+    _check_still_sent(c, m, task)
     for status in (journal.ACCEPTED, journal.FLYING):
         said = journal.of_task(
             c, m.federation, task.task, kind="contribution-made", status=status
@@ -115,6 +118,16 @@ def _said(c: Connection, m: Membership, held: Held) -> Statement:
     }
     saying = Saying("contribution-made", body, "budget", task=task.task)
     return voice.contribute(c, m.voice, saying)
+
+
+def _check_still_sent(c: Connection, m: Membership, task: Task) -> None:
+    """Refuse to send what another process ended since. Stops an upload racing a withdrawal."""
+    now = work.find(c, m.federation, task.task)
+    if now is None or now.state is not TaskState.SENDING:
+        rule = now.rule if now is not None else ""
+        raise Refused("the task has ended", rule=rule or "cancelled")
+    if standing_of(c, m.federation, task.agreement).at(m.now()) is not Consent.IN_FORCE:
+        raise Refused("this site's consent is not in force any more", rule="no-consent")
 
 
 def _refused(c: Connection, m: Membership, statement: Statement, rule: str) -> None:

@@ -125,6 +125,7 @@ class Duties:
 
     async def _move(self, held: Held, event: Event, told: Told) -> None:
         def change(c: Connection) -> TaskState:
+            progress.cancel_without_consent(c, self._m)
             now = work.find(c, self._m.federation, held.task.task)
             assert now is not None
             state = progress.happen(c, self._m, now, event, told)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import timedelta
 
 import numpy as np
 import pytest
 import pytest_asyncio
-from hospital import FEDERATION, officer_of
+from hospital import FEDERATION, START, officer_of
 from simulated import Log, SimulatedLink
 
 from governance import tensors
 from governance.figures import Figures, from_json
 from protos.errors import Corrupt, Refused, Unavailable
 from protos.words import (
+    AgreementState,
     BlobRef,
     Cancel,
     StatementReceipt,
     TaskAnswer,
     TaskKind,
+    UploadRef,
 )
-from site_agent import office
+from site_agent import contribution, office
 from site_agent.agent import TaskState
 from site_agent.bell import Bell
 from site_agent.duties import Duties
@@ -419,6 +422,61 @@ async def test_a_power_cut_before_the_receipt_waits_for_it(bench, charite):
     assert charite.held(task).state is TaskState.RESERVING
     await bench.reserved(task)
     await bench.until(task, TaskState.DONE)
+
+
+# --- between two steps -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["cancelled", "withdrawn", "over"])
+async def test_nothing_is_signed_or_sent_after_its_task_ended(bench, charite, how):
+    """Another process ends the task, and the agent has not heard of it yet."""
+    whole, tried = bench.link.upload_status, asyncio.Event()
+
+    async def cut(ref):
+        tried.set()
+        raise Unavailable("the line is cut", rule="unavailable")
+
+    bench.link.upload_status = cut
+    document = charite.proposed()
+    charite.consent(document, until=START + timedelta(days=1))
+    charite.take(AgreementState(document.digest, "in-force"))
+    task = bench.offer(document)
+    await bench.reserved(task)
+    await asyncio.wait_for(tried.wait(), PATIENCE_S)
+    await bench.stop()
+    held = charite.held(task)
+    if how == "cancelled":
+        charite.take(Cancel(task.task, "late"))
+    elif how == "withdrawn":
+        charite.store.now(lambda c: office.withdraw(c, charite.m, document))
+    else:
+        charite.clock.pass_(days=2)
+    bench.link.upload_status = whole
+    update = held.update
+    ref = UploadRef(task.round, task.attempt, update.digest, update.size)
+    path = charite.premises.state / update.path
+    with pytest.raises(Refused):
+        await contribution.send(charite.m, bench.link, held, ref, path)
+    assert bench.link.uploads == {}
+    bench.begin()
+    await bench.eventually(lambda: charite.held(task).state is TaskState.CANCELLED)
+    assert {said.status for said in charite.said("contribution-made")} == {journal.VOID}
+
+
+async def test_figures_do_not_leave_once_the_consent_is_over(bench, charite):
+    document = charite.proposed()
+    charite.consent(document, until=START + timedelta(days=1))
+    charite.take(AgreementState(document.digest, "in-force"))
+    evaluated = bench.worker.evaluate
+
+    async def slowly(job):
+        charite.clock.pass_(days=2)
+        return await evaluated(job)
+
+    bench.worker.evaluate = slowly
+    task = bench.offer(document, kind=TaskKind.EVALUATE)
+    await bench.until(task, TaskState.CANCELLED)
+    assert charite.said("evaluation-made") == []
 
 
 # --- SCAFFOLD --------------------------------------------------------------------------------
