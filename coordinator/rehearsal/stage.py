@@ -7,9 +7,7 @@ supervisor would; each dies with the rehearsal.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -23,10 +21,18 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PDEATHSIG: Final = 1
 _GRACE_S: Final = 5.0
 _RESTARTS: Final = 20
-_libc = ctypes.CDLL(None, use_errno=True)
+_CHILD: Final = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Has the kernel kill a program with its parent, and becomes that program.
+
+Not a `preexec_fn`: gRPC, once loaded here, bears no fork.
+"""
 
 
 def program(name: str) -> str:
@@ -88,12 +94,11 @@ class Actor:
         """Start it, or start it again; what it logs is appended to its file."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603
-                self.command,
+                [sys.executable, "-I", "-S", "-c", _CHILD, str(os.getpid()), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call, before any thread
             )
 
     @property
@@ -145,7 +150,3 @@ class Stage:
                 actor.process.kill()
                 actor.process.wait()
         self.actors.clear()
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PDEATHSIG, signal.SIGKILL)

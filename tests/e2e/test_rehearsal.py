@@ -1,0 +1,123 @@
+"""A rehearsal as its user runs it: five hospitals, real processes, real TLS, real patients."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+import pytest
+import standing
+from programs import COORDINATOR, LEDGER, call, done
+
+
+def rehearsed(place, changes, *words):
+    """Rehearse the demonstration with changes; return the folder, its summary, what was said."""
+    agreement = standing.agreement_with(place / "agreement.yaml", changes)
+    out = place / "out"
+    sites = standing.DEMO / "sites"
+    said = call(COORDINATOR, "rehearse", agreement, "--sites", sites, "--out", out, *words)
+    assert said.code in {0, 1}, said.err
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert said.code == (0 if summary["gains"] else 1)
+    return out, summary, said
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """Three rounds of the demonstration."""
+    return rehearsed(tmp_path_factory.mktemp("short"), {"schedule.rounds": 3})
+
+
+def test_every_hospital_takes_part_in_every_round(short):
+    _, summary, _ = short
+    assert [row["round"] for row in summary["rounds"]] == [1, 2, 3]
+    for row in summary["rounds"]:
+        assert row["state"] == "closed"
+        assert sorted(row["sites_in"]) == sorted(summary["sites"])
+        assert row["sites_out"] == {}
+
+
+def test_the_summary_has_every_documented_field(short):
+    _, summary, _ = short
+    assert summary["federation"] == "breast-cancer-demo"
+    assert summary["model_digest"] == summary["rounds"][-1]["model_digest"]
+    site = summary["sites"]["north-general"]
+    wanted = {"patients", "auc_global", "accuracy_global", "auc_alone", "accuracy_alone"}
+    assert wanted | {"epsilon", "delta"} <= site.keys()
+    pooled = {"auc_global", "accuracy_global", "auc_alone_mean", "accuracy_alone_mean"}
+    assert pooled | {"auc_central", "accuracy_naive"} <= summary["pooled"].keys()
+    assert sum(said["patients"] for said in summary["sites"].values()) == 569
+
+
+def test_the_ledger_is_verified_and_proven_with_the_hospitals_keys(short):
+    out, summary, _ = short
+    assert summary["ledger"]["verified"]
+    assert summary["ledger"]["proven"]
+    words = ("--export", out / "export", "--trust", out / "trust.keys", "--format", "json")
+    said = done(LEDGER, "verify", *words)
+    verdict = json.loads(said)
+    assert verdict["entries"] == summary["ledger"]["entries"]
+    assert verdict["cosignatures"] == 5
+
+
+def test_an_altered_entry_is_named(short):
+    _, _, said = short
+    assert "altered after it was written" in " ".join(said.out.split())
+
+
+def test_the_three_commands_to_try_next_work_as_printed(short):
+    _, _, said = short
+    printed = re.findall(r"(?m)^  (operator|administrator|auditor) +(.+)$", said.out)
+    answers = {who: done(*shlex.split(command)) for who, command in printed}
+    assert "ε" in answers["operator"]
+    assert "needle-aspirates" in answers["administrator"]
+    assert "north-general" in answers["auditor"]
+
+
+def test_no_update_is_left_when_the_rounds_are_final(short):
+    out, _, _ = short
+    assert not list((out / "coordinator" / "state" / "spool").rglob("*.safetensors"))
+
+
+def test_every_hospital_holds_the_final_model(short):
+    out, summary, _ = short
+    for name in summary["sites"]:
+        models = out / "sites" / name / "state" / "models"
+        assert (models / f"{summary['model_digest']}.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_model_twice(tmp_path):
+    digests = set()
+    for number in range(2):
+        few = {"schedule.rounds": 3}
+        _, summary, _ = rehearsed(tmp_path / str(number), few, "--seed", "7")
+        assert "fixed-noise-seed" in summary["unsafe"]
+        digests.add(summary["model_digest"])
+    assert len(digests) == 1
+
+
+@pytest.mark.slow
+def test_the_demonstration_gains_from_federation(tmp_path):
+    _, summary, _ = rehearsed(tmp_path, {})
+    assert summary["gains"]
+    assert summary["pooled"]["auc_global"] > summary["pooled"]["auc_alone_mean"]
+    assert all(0 < said["epsilon"] <= 4 for said in summary["sites"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"strategy": {"name": "scaffold"}}, id="scaffold"),
+        pytest.param({"strategy": {"name": "fedprox", "mu": 0.1}}, id="fedprox"),
+        pytest.param(
+            {"model": {"name": "mlp", "hidden": [16], "norm": "group", "seed": 1}}, id="mlp"
+        ),
+    ],
+)
+def test_every_strategy_and_model_runs_through(tmp_path, changes):
+    _, summary, _ = rehearsed(tmp_path, {**changes, "schedule.rounds": 3})
+    assert summary["ledger"]["proven"]
+    assert [row["state"] for row in summary["rounds"]] == ["closed"] * 3
