@@ -248,16 +248,28 @@ def _earlier(c: Connection, e: Entry) -> list[Row[Any]]:
 
 
 def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
-    """Check that a new update has a reservation of its own; one sent again has had it."""
+    """Check that a new update has a reservation of its own; one sent again has had it.
+
+    The ε that it states is no lower than was reserved: `verify` would fault the record for it.
+    """
     body = e.body
-    mine = select(reservations.c.steps).where(
+    mine = select(reservations.c.steps, reservations.c.epsilon_total).where(
         reservations.c.site == e.actor_name,
         reservations.c.round == body["round"],
         reservations.c.attempt <= body["attempt"],
     )
-    steps = list(c.execute(mine).scalars())
-    if len(updates | {body["update"]}) > len(steps) or body["steps"] > max(steps):
+    paid = c.execute(mine.order_by(reservations.c.seq)).all()
+    if len(updates | {body["update"]}) > len(paid) or body["steps"] > max(
+        r.steps for r in paid
+    ):
         raise Refused("no budget was reserved for this update", rule="no-reservation")
+    stated = [Decimal(row.epsilon_total) for row in paid]
+    least = min(stated) if body["update"] in updates else stated[-1]
+    if Decimal(body["epsilon"]) < least:
+        raise Refused(
+            f"it states ε {body['epsilon']}, but {least} was reserved",
+            rule="epsilon-understated",
+        )
 
 
 def _asked(row: Row[Any]) -> list[str]:

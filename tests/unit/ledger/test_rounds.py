@@ -157,6 +157,19 @@ def test_an_update_is_sent_again_without_a_new_reservation_and_no_other_is(opene
     opened.contribute("amc", 1, 2, update="u")
 
 
+def test_no_contribution_states_less_than_was_reserved(opened):
+    opened.reserve("amc", 1)
+    for stated in ("0", "0.9999"):
+        less = opened.contribution_body("amc", 1) | {"epsilon": stated}
+        refused("epsilon-understated", opened.agent, "amc", "contribution-made", less)
+    opened.contribute("amc", 1, update="u")
+    opened.abandon(1)
+    opened.open_round(1, 2)
+    opened.reserve("amc", 1, 2, total="2.0000")
+    refused("epsilon-understated", opened.contribute, "amc", 1, 2, update="trained anew")
+    opened.contribute("amc", 1, 2, update="u")
+
+
 def test_a_consent_that_ends_in_mid_round_ends_at_its_second(federation):
     federation.propose("first")
     until = federation.now + timedelta(minutes=5)
