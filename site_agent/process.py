@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,9 +96,14 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
 
 
 def _stop(serving: asyncio.Future[Any]) -> None:
-    """End in order; and at the latest after the grace, since the store can be left any time."""
+    """End in order; and at the latest after the grace, since the store can be left any time.
+
+    The grace is a thread's to count: a store that closes holds the loop up.
+    """
     serving.cancel()
-    asyncio.get_running_loop().call_later(GRACE_S, os._exit, 0)
+    grace = threading.Timer(GRACE_S, os._exit, (0,))
+    grace.daemon = True
+    grace.start()
 
 
 def _forget_proxies(settings: SiteSettings) -> None:

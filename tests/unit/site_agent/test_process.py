@@ -1,0 +1,26 @@
+"""The agent's process: it ends in time, whatever its store is busy with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+BLOCKED = """
+import asyncio, time
+from site_agent import process
+
+async def main():
+    serving = asyncio.ensure_future(asyncio.sleep(60))
+    process._stop(serving)
+    time.sleep(60)  # as a store that closes waits for its last transaction
+
+asyncio.run(main())
+"""
+
+
+def test_a_stop_does_not_wait_for_a_transaction_that_takes_long():
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", BLOCKED], check=False, timeout=30)
+    assert done.returncode == 0
+    assert time.monotonic() - began < 10
