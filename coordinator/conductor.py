@@ -64,6 +64,7 @@ class Conductor:
         self._queue: asyncio.Queue[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]]
         self._queue = asyncio.Queue()
         base.summing.on_done = self.nudge
+        base.store.on_mail = base.sessions.wake
         self.on_revoked: Callable[[str], Awaitable[None]] | None = None
         self.on_invitation: Callable[[bool], Awaitable[None]] | None = None
         self._lingers_until = base.now()
@@ -98,7 +99,6 @@ class Conductor:
             if not future.cancelled():
                 future.set_exception(bug)
             return
-        self.base.sessions.wake()
         if not future.cancelled():
             future.set_result(result)
 
@@ -106,11 +106,6 @@ class Conductor:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         await self._queue.put((ask, future))
         return await future
-
-    async def _write(self, change: Callable[[Connection], T]) -> T:
-        result = await self.base.store.write(change)
-        self.base.sessions.wake()
-        return result
 
     # --- what sites ask ------------------------------------------------------------------
 
@@ -147,7 +142,7 @@ class Conductor:
                 chores = campaign.happen(self.base, connection, event, now=self.base.now())
             return message.seq, chores
 
-        taken, chores = await self._write(change)
+        taken, chores = await self.base.store.write(change)
         if chores is not None:
             await onward.do(self.base, chores)
         return taken
@@ -208,7 +203,7 @@ class Conductor:
         fault = await asyncio.to_thread(uploads.fault_of, path, terms)
 
         async def ask() -> Receipt:
-            receipt, chores = await self._write(
+            receipt, chores = await self.base.store.write(
                 lambda c: uploads.enter(self.base, c, site, header, fault)
             )
             await onward.do(self.base, chores)
@@ -225,7 +220,9 @@ class Conductor:
 
         async def ask() -> OperatorActed:
             now = self.base.now()
-            acted = await self._write(lambda c: acts.take(self.base, c, operator, act, now))
+            acted = await self.base.store.write(
+                lambda c: acts.take(self.base, c, operator, act, now)
+            )
             if not acted.pending and statements.read(act.envelope).kind == "revoked":
                 await self._bar(acted.result)
             await self._door()
@@ -251,7 +248,9 @@ class Conductor:
         """Enrol a newcomer."""
 
         async def ask() -> Enrolled:
-            enrolled = await self._write(lambda c: newcomers.enrol(self.base, c, asked))
+            enrolled = await self.base.store.write(
+                lambda c: newcomers.enrol(self.base, c, asked)
+            )
             self._linger()
             return enrolled
 
@@ -282,7 +281,7 @@ class Conductor:
             chores.aggregate = False  # `_onward` sums whatever stands at aggregating
             return chores
 
-        await onward.do(self.base, await self._write(change))
+        await onward.do(self.base, await self.base.store.write(change))
         await onward.check_files(self.base)
         now = self.base.now()
         if await self.base.store.read(lambda c: kept.used_invitations(c, now)):
@@ -293,10 +292,10 @@ class Conductor:
         """Do every step that is due; return for how long nothing will be, in seconds."""
         try:
             while await onward.step(self.base):
-                self.base.sessions.wake()
+                pass
             wait_s = await onward.wait_s(self.base)
             await self._door()  # it closes by time alone
-            await self._write(lambda c: newcomers.renew_own(self.base, c))
+            await self.base.store.write(lambda c: newcomers.renew_own(self.base, c))
         except ConciliumError as problem:
             _log.error("stuck", rule=problem.rule, what=str(problem))
             return _LONGEST_WAIT_S

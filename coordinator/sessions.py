@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from protos.words import Goodbye, Heartbeat, ToSite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from governance.identity.certificate import Peer
     from protos.words import SiteName, TaskId
 
@@ -76,10 +78,12 @@ class Sessions:
         """The sites that can be given a task now."""
         return frozenset(self._live)
 
-    def wake(self) -> None:
-        """Tell every stream that there may be something in its outbox."""
-        for session in self._live.values():
-            session.woken.set()
+    def wake(self, sites: Iterable[SiteName]) -> None:
+        """Tell the streams of these sites that there is something in their outboxes."""
+        for site in sites:
+            session = self._live.get(site)
+            if session is not None:
+                session.woken.set()
 
     def end(self, site: SiteName, goodbye: Goodbye) -> None:
         """End a site's session, if it has one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, update
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from protos.words import ToSiteBody
 
+_MAIL: Final = "mail"
+
 
 def send(connection: Connection, site: SiteName, body: ToSiteBody) -> int:
     """Put a numbered message into a site's outbox; it is replayed until acknowledged."""
@@ -26,7 +28,13 @@ def send(connection: Connection, site: SiteName, body: ToSiteBody) -> int:
     connection.execute(update(peers).where(peers.c.site == site).values(sent=seq))
     message = codec.to_site_bytes(ToSite(body, seq=seq))
     connection.execute(insert(outbox).values(site=site, seq=seq, message=message))
+    connection.info.setdefault(_MAIL, set()).add(site)
     return seq
+
+
+def mailed(connection: Connection) -> frozenset[SiteName]:
+    """Return the sites that were sent something since this was last asked."""
+    return frozenset(connection.info.pop(_MAIL, ()))
 
 
 def unsent(connection: Connection, site: SiteName, after: int) -> list[tuple[int, bytes]]:

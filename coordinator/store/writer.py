@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from coordinator.store import outbox
 from coordinator.store.schema import metadata
 from governance.ledger import store as ledger
 from protos.errors import Corrupt, Unavailable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection, Engine
+
+    from protos.words import SiteName
 
 T = TypeVar("T")
 
@@ -33,6 +36,8 @@ class Store:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._waiting: deque[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = deque()
         self._draining: asyncio.Task[None] | None = None
+        self._mailed: frozenset[SiteName] = frozenset()
+        self.on_mail: Callable[[frozenset[SiteName]], None] | None = None
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -90,10 +95,10 @@ class Store:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
             changes = [change for change, _ in batch]
-            try:
-                outcomes = await loop.run_in_executor(self._writer, self._commit, changes)
-            except Exception as bug:  # noqa: BLE001 - handed to whoever asked for a change
-                outcomes = [(None, bug)] * len(batch)
+            outcomes = await loop.run_in_executor(self._writer, self._commit, changes)
+            if self._mailed and self.on_mail is not None:
+                self.on_mail(self._mailed)
+                self._mailed = frozenset()
             for (_, future), (result, error) in zip(batch, outcomes, strict=True):
                 if future.cancelled():
                     continue
@@ -109,12 +114,15 @@ class Store:
         try:
             with self._engine.begin() as connection:
                 outcomes.extend(_try(connection, change) for change in changes)
+                self._mailed = outbox.mailed(connection)
         except OperationalError as problem:
             lost = Unavailable(
                 f"the database could not be written: {problem.orig}",
                 todo="See whether the disk is full or read-only; nothing was changed.",
             )
             return [(None, lost)] * len(changes)
+        except Exception as error:  # noqa: BLE001 - handed to all who asked: none waits for ever
+            return [(None, error)] * len(changes)
         return outcomes
 
 

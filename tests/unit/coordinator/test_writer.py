@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from sqlalchemy import event, text
 
-from coordinator.store import kept
+from coordinator.store import kept, outbox
 from coordinator.store.writer import Store
 from protos.errors import Corrupt, Refused, Unavailable
+from protos.words import AgreementState, Digest, SiteName
 
 
 @pytest.fixture
@@ -110,17 +111,27 @@ async def test_full_disk_is_said_in_a_sentence_and_nothing_is_lost(store):
     assert await value(store, "large") == large
 
 
-async def test_commit_that_fails_in_an_unknown_way_leaves_nobody_waiting(store, monkeypatch):
+async def test_commit_that_fails_in_an_unknown_way_leaves_nobody_waiting(store):
     def broken(_):
         raise RuntimeError("a fault of ours")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(store, "_commit", broken)
-        async with asyncio.timeout(5):
-            with pytest.raises(RuntimeError):
-                await store.write(note("n"))
+    event.listen(store.engine, "commit", broken)
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError):
+            await store.write(note("n"))
+    event.remove(store.engine, "commit", broken)
     await store.write(note("n"))
     assert await value(store, "n") == "x"
+
+
+async def test_sites_with_something_in_their_outbox_are_told_once_it_is_durable(store):
+    told = []
+    store.on_mail = told.append
+    body = AgreementState(Digest("0" * 64), "complete")
+    await store.write(lambda c: outbox.send(c, SiteName("amc"), body))
+    await store.write(note("n"))
+    await store.write(lambda c: [outbox.send(c, SiteName(n), body) for n in ("ucl", "amc")])
+    assert told == [{"amc"}, {"ucl", "amc"}]
 
 
 async def test_closing_finishes_what_is_waiting(tmp_path):
