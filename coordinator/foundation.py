@@ -62,6 +62,7 @@ class Foundation:
             Refused: it is not one, or a file of it is wrong.
             Unavailable: its database cannot be opened.
         """
+        os.umask(0o077)  # names of officers and figures lie in the database
         settings = load_coordinator(folder / "coordinator.yaml")
         authority = Authority.load(folder)
         (folder / "state" / "models").mkdir(parents=True, exist_ok=True)

@@ -18,10 +18,10 @@ class Progress:
     """Rounds, sites, who trains and how good the last model was; on standard error."""
 
     def __init__(self, document: Document) -> None:
-        self._document = document
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self._shown = (0, "")
+        self._planned = document.agreement.schedule.rounds
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -41,9 +41,10 @@ class Progress:
             self._live.update(self._table(report))
             return
         now = (report.rounds_committed, report.state)
+        self._planned = report.rounds_planned or self._planned
         if now[0] != self._shown[0]:
             sys.stderr.write(
-                f"  round {report.rounds_committed} of {report.rounds_planned} is closed; "
+                f"  round {report.rounds_committed} of {self._planned} is closed; "
                 f"the ledger has {report.ledger_size} entries\n"
             )
             sys.stderr.flush()

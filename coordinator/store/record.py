@@ -133,10 +133,15 @@ def agreement_proposed(connection: Connection) -> Document | None:
 def declared_patients(
     connection: Connection, agreement: str, now: datetime
 ) -> dict[SiteName, int]:
-    """Return, for every site whose consent is in force now, its declared patients."""
+    """Return, for every site whose consent is in force now, its declared patients.
+
+    Only a consent to these very bytes counts, as at the sites: until the notice of a change
+    that is not material is built, every change asks for consent anew.
+    """
     return {
         SiteName(row.site): int(row.declared_patients)
         for row in ledger.consents_in_force(connection, agreement, now)
+        if row.agreement == agreement
     }
 
 

@@ -170,10 +170,7 @@ def _time(agreement: Agreement) -> Iterator[str]:
         )
     if schedule.stop is not None:
         yield f"It ends early when {_stops(agreement)}."
-    yield (
-        f"A change of how rounds run takes force {duration_text(agreement.notice)} after it is "
-        "announced, unless a hospital objects; any other change asks for consent anew."
-    )
+    yield "Any change of the agreement asks every hospital for its consent anew."
 
 
 def _stops(agreement: Agreement) -> str:
