@@ -66,6 +66,7 @@ async def serve_until(base: Foundation, stop: asyncio.Event) -> None:
 async def _serve(base: Foundation, stop: asyncio.Event) -> None:
     conductor = Conductor(base)
     server, guard = make_server(conductor)
+    starting.say_unbuilt(base.settings)
     await base.store.write(lambda c: starting.name_authority(base, c))
     await base.store.write(lambda c: starting.say_started(base, c))
     door = Door(conductor, _enrolment(base), _server_only_credentials(base))

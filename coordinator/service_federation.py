@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from coordinator.pacing import Pace
 from coordinator.service_guard import caller
 from coordinator.store import outbox
 from governance.identity.clock import check_clock
@@ -110,7 +111,9 @@ class FederationService(federation_pb2_grpc.FederationServicer):
         self, session: sessions.Session, requests: AsyncIterator[pb.FromSite]
     ) -> None:
         acknowledged = session.written
+        pace = Pace(self._base.settings.limits.session_messages_per_second)
         async for request in requests:
+            await asyncio.sleep(pace.wait_s(asyncio.get_running_loop().time()))
             message = codec.from_site_in(request)
             if message.ack > acknowledged:
                 acknowledged = message.ack
@@ -120,6 +123,7 @@ class FederationService(federation_pb2_grpc.FederationServicer):
                 session.heard(message.body)
             elif message.seq:
                 taken = await self._conductor.take(session.site, message)
+                session.unnumbered.clear()  # this one says all that they did
                 session.push(ToSite(Heartbeat(), ack=taken))
 
     async def _write(

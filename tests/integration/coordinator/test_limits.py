@@ -1,0 +1,81 @@
+"""What coordinator.yaml says of limits is kept; what is not built yet is said by name."""
+
+from __future__ import annotations
+
+import time
+
+import federations
+import pytest
+from structlog.testing import capture_logs
+
+from coordinator.service_federation import FederationService
+from coordinator.sessions import Sessions
+from protos import codec
+from protos.words import CosignatureSent, FromSite
+
+
+class Taking:
+    """A conductor that has taken whatever came."""
+
+    def __init__(self, base):
+        self.base = base
+
+    async def take(self, _, message):
+        return message.seq
+
+
+async def served(folders, **lines):
+    """Serve with lines of coordinator.yaml replaced, or added."""
+    path = folders.coordinator / "coordinator.yaml"
+    kept = [
+        line for line in path.read_text().splitlines() if line.partition(":")[0] not in lines
+    ]
+    kept += [f"{name}: {value}" for name, value in lines.items()]
+    path.write_text("\n".join(kept) + "\n")
+    return await federations.Here(folders).start()
+
+
+async def test_site_that_speaks_too_fast_is_read_more_slowly(folders):
+    fed = await served(folders, limits="{session_messages_per_second: 10}")
+    try:
+        (amc,) = await fed.come("amc")
+        begun = time.monotonic()
+        for _ in range(25):
+            await amc.send(CosignatureSent(1, "no line at all"))
+        await amc.acknowledged()
+        assert time.monotonic() - begun > 1.5
+        assert amc.over is None
+    finally:
+        await fed.end()
+
+
+async def test_acknowledgements_do_not_pile_up_behind_a_site_that_never_reads(fed):
+    session = Sessions().open("amc", None)
+    service = FederationService(Taking(fed.base))
+
+    async def said():
+        for number in range(1, 41):
+            word = FromSite(CosignatureSent(1, "no line at all"), seq=number)
+            yield codec.from_site_out(word)
+
+    await service._read(session, said())
+    assert [message.ack for message in session.unnumbered] == [40]
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ({"metrics": "{listen: 127.0.0.1:9464}"}, ["metrics"]),
+        ({"notify": "{run: [/bin/true], events: [fork]}"}, ["notify"]),
+        (
+            {"limits": "{sessions_per_site: 2, message: 8MiB}"},
+            ["limits.sessions_per_site", "limits.message"],
+        ),
+        ({}, []),
+    ],
+)
+async def test_setting_that_is_not_built_yet_is_said_by_name(folders, lines, named):
+    with capture_logs() as said:
+        fed = await served(folders, **lines)
+        await fed.end()
+    assert [e["setting"] for e in said if e["event"] == "not-built"] == named
