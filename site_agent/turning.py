@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from governance import statements
 from governance.identity import folder
+from governance.identity.key_files import move
 from governance.identity.keys import SigningKey
 from governance.identity.rotation import check_rotation, rotate
 from protos.errors import Refused
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from governance.identity.folder import Identity
     from governance.identity.keys import Signer
+    from protos.words import KeyId
     from site_agent.membership import Membership
 
 AGENT = "agent"
@@ -30,8 +33,11 @@ OFFICER = "officer"
 def turn_agent(m: Membership, identity: Identity, officers: Sequence[Signer]) -> None:
     """Put a new agent key in the old one's place, vouched for by officers.
 
+    A try that was broken off is completed by the next one.
+
     Raises:
-        Refused: a task is at work, whose contribution the old key must sign.
+        Refused: a task is at work, whose contribution the old key must sign; or something that
+            the old key signed waits for the ledger.
     """
     new = folder.begin_rotation(identity)
     m.store.now(lambda c: _say(c, m, AGENT, (identity.signing_key(), new), officers))
@@ -40,6 +46,8 @@ def turn_agent(m: Membership, identity: Identity, officers: Sequence[Signer]) ->
 
 def turn_officer(m: Membership, path: Path, old: bytes, new: bytes) -> None:
     """Put a new officer key in the old one's place; the old file stays beside it as `.old`.
+
+    A try that was broken off is completed by the next one; at no moment is there no key.
 
     Args:
         m: The federation.
@@ -53,8 +61,10 @@ def turn_officer(m: Membership, path: Path, old: bytes, new: bytes) -> None:
         SigningKey.generate().save(half, passphrase=new)
     following = SigningKey.load(half, passphrase=new)
     m.store.now(lambda c: _say(c, m, OFFICER, (present, following), []))
-    path.replace(path.with_name(f"{path.name}.old"))
-    half.replace(path)
+    former = path.with_name(f"{path.name}.old")
+    former.unlink(missing_ok=True)
+    os.link(path, former)
+    move(half, path)
 
 
 def _say(
@@ -64,6 +74,8 @@ def _say(
     keys: tuple[SigningKey, SigningKey],
     officers: Sequence[Signer],
 ) -> None:
+    if _is_said(c, m, keys[1].key_id):
+        return
     if work.active(c, m.federation):
         raise Refused(
             "a task is at work, and the present key must sign what it sends",
@@ -71,6 +83,14 @@ def _say(
             rule="task-at-work",
         )
     chain = journal.chain(c, m.federation, keys[0].key_id)
+    # Were what waits refused, the rotation would stand on nothing, and the key to sign it again
+    # would be gone.
+    if chain != journal.settled_chain(c, m.federation, keys[0].key_id):
+        raise Refused(
+            "what the present key signed still waits for the ledger",
+            todo="Let the agent run until it is connected, then try again.",
+            rule="statements-wait",
+        )
     envelope = rotate(usage, site=m.site, keys=keys, chain=chain, log=m.voice.log, at=m.now())
     for officer in officers:
         envelope = statements.countersign(envelope, officer)
@@ -80,3 +100,9 @@ def _say(
     voice.enqueue(
         c, m.federation, statement, Saying(statement.kind, statement.body, "keys"), at=m.now()
     )
+
+
+def _is_said(c: Connection, m: Membership, new: KeyId) -> bool:
+    """Tell whether a rotation to this key is in the journal: only its files are left to do."""
+    turned = journal.of_kind(c, m.federation, "key-rotated")
+    return any(s.status != journal.VOID and s.statement.body["new"] == new for s in turned)
