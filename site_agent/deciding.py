@@ -107,7 +107,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
         newest=work.last_taken_part(c, m.federation, task.kind),
         data_fault=facts.data_fault,
         cohort=m.cohort,
-        bytes_today=letters.bytes_sent(c, m.federation, since=now - _DAY),
+        bytes_today=letters.bytes_sent(c, since=now - _DAY),
         bytes_next=sending + with_state,
     )
 

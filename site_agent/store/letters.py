@@ -108,11 +108,9 @@ def record(c: Connection, federation: str, left: Left) -> None:
     )
 
 
-def bytes_sent(c: Connection, federation: str, *, since: datetime) -> int:
-    """Return how many bytes left for a federation since a moment."""
+def bytes_sent(c: Connection, *, since: datetime) -> int:
+    """Return how many bytes left the hospital since a moment, for all its federations."""
     total = c.execute(
-        select(func.sum(_sent.c.bytes)).where(
-            _sent.c.federation == federation, _sent.c.at >= timestamp(since)
-        )
+        select(func.sum(_sent.c.bytes)).where(_sent.c.at >= timestamp(since))
     ).scalar()
     return int(total or 0)

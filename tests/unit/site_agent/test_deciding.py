@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hospital import FEDERATION, SITE, officer_of
+from hospital import FEDERATION, SITE, digest_of, officer_of
 
 from governance import statements
 from governance.privacy.accountant import epsilon
@@ -22,7 +22,8 @@ from site_agent import deciding, office, progress
 from site_agent.agent import Event, Outcome, TaskState
 from site_agent.deciding import Facts
 from site_agent.progress import Told
-from site_agent.store import journal, work
+from site_agent.store import journal, letters, work
+from site_agent.store.letters import Left
 from site_agent.store.work import COMMITTED, PENDING, Control, Spent, Update
 
 FINE = Facts(timedelta(), "", frozenset(), {})
@@ -132,6 +133,15 @@ def test_what_was_spent_in_another_federation_counts(charite):
     charite.store.now(lambda c: work.reserve(c, elsewhere, at=charite.clock()))
     assert decided(charite, charite.task(document)) is TaskState.REFUSED
     assert answers(charite)[-1][2] == "budget-exhausted"
+
+
+def test_the_days_bytes_are_the_hospitals_and_not_each_federations(make):
+    slow = make(policy__bytes_per_day="1MiB")
+    document = slow.consented()
+    left = Left(slow.clock(), "Update", 1 << 20, digest_of("update"), "budget")
+    slow.store.now(lambda c: letters.record(c, "lungs", left))
+    assert decided(slow, slow.task(document)) is TaskState.REFUSED
+    assert answers(slow)[-1][2] == "bytes-per-day"
 
 
 def test_a_crash_between_decision_and_commit_leaves_nothing_of_it(charite):
