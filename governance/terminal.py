@@ -85,7 +85,8 @@ def _say_table(answer: Answer) -> None:
     elif answer.title:
         console.print(answer.title, markup=False, highlight=False)
     for note in answer.notes:
-        console.print(note, markup=False, highlight=False)
+        indented = note.startswith("  ")  # a command: it is to be copied, so never broken
+        console.print(note, markup=False, highlight=False, soft_wrap=indented)
 
 
 def _widths(answer: Answer, room: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def show(roles: Cast, result: Result, *, seconds: float, ended: datetime) -> Non
             columns,
             rows,
             title="On patients held out at each hospital",
-            notes=[*_notes(roles, result), *_next(roles)],
+            notes=[*_notes(roles, result), *_next(roles, result)],
         ),
         Format.TABLE,
     )
@@ -205,15 +206,18 @@ def _verdict(verified: Mapping[str, Any]) -> str:
     )
 
 
-def _next(roles: Cast) -> list[str]:
-    first = roles.names[0]
-    return [
-        "",
-        "Three commands to try next, one for each person:",
-        f"  operator       {_shown(COORDINATOR)} plan {roles.agreement}",
-        f"  administrator  {_shown(SITE)} budget --site {roles.site_file(first)}",
-        f"  auditor        {_shown(LEDGER)} round 7 --export {roles.out / 'export'}",
+def _next(roles: Cast, result: Result) -> list[str]:
+    first, last = roles.names[0], max(end.round for end in result.rounds)
+    tried = {
+        "operator": [_shown(COORDINATOR), "plan", roles.agreement],
+        "administrator": [_shown(SITE), "budget", "--site", roles.site_file(first)],
+        "auditor": [_shown(LEDGER), "round", min(7, last), "--export", roles.out / "export"],
+    }
+    commands = [
+        f"  {who:<13}  {shlex.join(str(word) for word in words)}"
+        for who, words in tried.items()
     ]
+    return ["", "Three commands to try next, one for each person:", *commands]
 
 
 def _shown(path: str) -> str:

@@ -12,7 +12,7 @@ from programs import COORDINATOR, LEDGER, call, done
 
 
 def rehearsed(place, changes, *words):
-    """Rehearse the demonstration with changes; return the folder, its summary, what was said."""
+    """Rehearse the demonstration with changes; return its folder, summary, and what it said."""
     agreement = standing.agreement_with(place / "agreement.yaml", changes)
     out = place / "out"
     sites = standing.DEMO / "sites"
