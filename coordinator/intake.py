@@ -77,6 +77,9 @@ def _append(
     # 4. Its figures can be read. Stops a text that the gate would stumble over for ever.
     if statement.kind == "evaluation-made":
         _check_figures(connection, statement, sent)
+    # 5. It stands in the roster. Stops a site that the others did not agree to work with.
+    if statement.kind == "consent-given":
+        _check_roster(connection, site, statement)
     return ledger.append(
         connection, statement, received_at=base.now(), disclosures=sent.disclosures
     )
@@ -88,6 +91,16 @@ def _check_task(connection: Connection, site: SiteName, statement: Statement) ->
         raise Refused(
             f"{site} was given no task in round {round_}, attempt {attempt}",
             rule="no-such-task",
+        )
+
+
+def _check_roster(connection: Connection, site: SiteName, statement: Statement) -> None:
+    document = record.read_document(connection, str(statement.body["agreement"]))
+    if document is not None and site not in document.agreement.sites.roster:
+        raise Refused(
+            f"{site} does not stand in the agreement's roster",
+            rule="not-in-roster",
+            todo="Ask the operator to propose an agreement that names it.",
         )
 
 

@@ -216,7 +216,7 @@ def figures(
     connection: Connection, round_: int, attempt: int, model: Digest
 ) -> dict[SiteName, str]:
     """Return the figures (JSON) that sites disclosed on one candidate of an attempt."""
-    rows = connection.execute(
+    rows = connection.execute(  # the first that a site said comes last, and counts
         select(evaluations.c.site, disclosures.c.value)
         .join(disclosures, disclosures.c.seq == evaluations.c.seq)
         .where(
@@ -225,6 +225,7 @@ def figures(
             evaluations.c.model == model,
             disclosures.c.label == "figures",
         )
+        .order_by(evaluations.c.seq.desc())
     )
     return {SiteName(row.site): row.value for row in rows}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import grpc
 import numpy as np
@@ -342,3 +343,37 @@ async def test_figures_of_a_discarded_candidate_do_not_judge_the_next(fed):
     await charite.evaluate(again["charite"], good_figures(0.9))
     await ucl.evaluate(again["ucl"], good_figures(0.9))
     await fed.until_ended((1, 1, "closed", ""), (2, 1, "closed", ""))
+
+
+async def test_site_that_is_not_in_the_roster_cannot_consent(fed):
+    await fed.enrol("site", "gemelli")
+    document = await fed.propose(changes={**TWO, "schedule.rounds": 1})
+    amc, gemelli = await fed.come("amc", "gemelli")
+    told = (gemelli.disclose("officer", "A"), gemelli.disclose("role", "b"))
+    receipt = await gemelli.say(
+        "consent-given", await consent_body(gemelli, document), key=gemelli.officer, told=told
+    )
+    assert (receipt.accepted, receipt.rule) == (False, "not-in-roster")
+    await amc.consent(document)
+    assert not fed.running()
+    (charite,) = await fed.come("charite")
+    await charite.consent(document)
+    await amc.task()
+    assert fed.entries("round-opened")[0].body["sites"] == ["amc", "charite"]
+
+
+async def test_first_figures_of_the_candidate_itself_are_those_that_count(fed):
+    gate = {"quality.accept_if": {"metric": "accuracy", "not_worse_than": 0.1}}
+    await fed.in_force(changes={"schedule.rounds": 2, **gate})
+    for round_ in (1, 2):
+        trained = await fed.all_in()
+        tasks = await fed.tasks(TaskKind.EVALUATE, round=round_)
+        amc, charite, ucl = fed.sites.values()
+        other = replace(tasks["amc"], model=trained["amc"].model)
+        await amc.evaluate(other, good_figures(0.1))
+        assert (await amc.evaluate(tasks["amc"], good_figures(0.9))).accepted
+        await amc.evaluate(tasks["amc"], good_figures(0.1))
+        for site in (charite, ucl):
+            await site.evaluate(tasks[site.name], good_figures(0.9))
+        await fed.until(lambda n=round_: len(fed.entries("round-closed")) == n)
+    assert [r[:3] for r in fed.rounds()] == [(1, 1, "closed"), (2, 1, "closed")]

@@ -8,10 +8,11 @@ import threading
 import numpy as np
 from federations import PATIENTS, SITES, mean_by_hand
 from scripted_site import good_figures, small_step
-from small_agreement import GATED
+from small_agreement import GATED, PRIVATE
 
 from coordinator import onward
 from governance import tensors
+from governance.figures import NOT_FINITE, Figures
 from governance.models import parameter_shapes
 from protos.words import AgreementState, Cancel, FinalModel, TaskKind
 
@@ -366,3 +367,39 @@ async def test_schedule_that_stops_early_completes_the_agreement(fed):
     for site in fed.sites.values():
         await site.next(AgreementState, state="complete")
     assert fed.rounds() == [(1, 1, "closed", "")]
+
+
+async def test_model_whose_scores_are_no_numbers_at_one_site_is_refused(fed):
+    await fed.in_force(changes={"schedule.rounds": 1})
+    await fed.all_in()
+    tasks = await fed.tasks(TaskKind.EVALUATE)
+    await fed.site("amc").evaluate(tasks["amc"], Figures("binary", withheld=NOT_FINITE))
+    for name in ("charite", "ucl"):
+        await fed.site(name).evaluate(tasks[name])
+    await fed.until(lambda: len(fed.rounds()) == 2)
+    assert fed.rounds()[0] == (1, 1, "abandoned", "gate")
+    assert fed.entries("candidate-rejected")[0].body["refusal"] == "scores-not-finite"
+
+
+async def test_rounds_between_evaluations_close_without_figures(fed):
+    metrics = {"exact": {"every": 2}, "minimum": 10}
+    private = {**PRIVATE, "privacy": {**PRIVATE["privacy"], "metrics": metrics}}
+    await fed.in_force(changes={**private, "schedule.rounds": 2})
+    terms = {
+        "sampling_rate": "0.01",
+        "noise_multiplier": "5",
+        "clip": "1",
+        "expected_batch": "1",
+        "epsilon_total": "0.2",
+    }
+    for number in (1, 2):
+        for name, task in (await fed.tasks(round=number)).items():
+            site = fed.site(name)
+            await site.accept(task, reserve=False)
+            await site.reserve(task, **terms)
+            await site.hand_in(task, small_step(site, task), epsilon="0.2")
+    assert fed.rounds()[0] == (1, 1, "closed", "")
+    assert not fed.entries("evaluation-made")
+    for name, task in (await fed.tasks(TaskKind.EVALUATE, round=2)).items():
+        assert (await fed.site(name).evaluate(task)).accepted
+    await fed.until_ended((1, 1, "closed", ""), (2, 1, "closed", ""))
