@@ -83,7 +83,10 @@ async def check_files(base: Foundation) -> None:
 
 
 def _verify_files(base: Foundation, running: Running) -> None:
-    verify(base.model_path(running.model.digest))
+    models = (running.model, running.strategy_state)
+    for blob in (*models, running.candidate, running.candidate_state):
+        if blob is not None:
+            verify(base.model_path(blob.digest))
     for site, asked in running.training.items():
         if asked.state == "in":
             verify(base.spool.whole(site, running.round, running.attempt))

@@ -108,7 +108,9 @@ def digest_of(path: Path) -> BlobRef:
 
 
 def verify(path: Path) -> None:
-    """Check that a file named by its digest still has it; raises Corrupt when not."""
+    """Check that a file named by its digest is there and has it; raises Corrupt when not."""
+    if not path.exists():
+        raise Corrupt("the file is gone", where=str(path), rule="corrupt-file")
     if digest_of(path).digest != path.stem:
         raise Corrupt(
             "the file's bytes are not those of its name",
