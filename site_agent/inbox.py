@@ -27,6 +27,7 @@ from protos.words import (
 )
 from site_agent import voice
 from site_agent.agent import Event, is_news
+from site_agent.policy import largest_file
 from site_agent.progress import Told, cancel, happen
 from site_agent.standing import standing_of
 from site_agent.store import journal, letters, terms, work
@@ -165,8 +166,11 @@ def _certificate(c: Connection, m: Membership, body: CertificateIssued) -> None:
 
 
 def _final(c: Connection, m: Membership, body: FinalModel) -> None:
-    if terms.find(c, m.federation, body.agreement) is None:
+    offered = terms.find(c, m.federation, body.agreement)
+    if offered is None:
         raise PeerFault("the model of an unknown agreement", rule="unknown-agreement")
+    if body.model.size > largest_file(parse(offered.document).agreement):
+        raise PeerFault("the final model is larger than it can be", rule="file-too-large")
     set_note(c, m.federation, FINAL, f"{body.model.digest} {body.model.size}")
 
 

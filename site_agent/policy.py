@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from governance import consent as consents
+from governance import models, tensors
 from governance.agreement.schema import unsafe_terms
 from governance.consent import Consent
 from governance.identity.clock import SKEW_LIMIT
@@ -298,6 +299,24 @@ def _bytes(asked: Asked) -> None:
         )
 
 
+# 16. No file is larger than the agreement's model can be. Stops a disk from being filled.
+def _size(asked: Asked) -> None:
+    most = largest_file(asked.document.agreement)
+    for blob in (asked.task.model, asked.task.state):
+        if blob is not None and blob.size > most:
+            raise Refused(
+                f"the task's file has {blob.size} bytes, but one of the agreement's model has "
+                f"at most {most}",
+                rule="file-too-large",
+            )
+
+
+def largest_file(agreement: Agreement) -> int:
+    """Return how many bytes a file of the agreement's model may have: float32 and a header."""
+    count = sum(math.prod(shape) for shape in models.parameter_shapes(agreement).values())
+    return tensors.HEADER_LIMIT_BYTES + 4 * count
+
+
 _MOMENT: Final[tuple[Callable[[Asked], None], ...]] = (
     _integrity,
     _consent,
@@ -307,10 +326,11 @@ _MOMENT: Final[tuple[Callable[[Asked], None], ...]] = (
     _quiet_hours,
     _data,
     _bytes,
+    _size,
 )
 
 
-# 16. The budget (governance.privacy.budget), against the lowest of three caps. Stops patients'
+# 17. The budget (governance.privacy.budget), against the lowest of three caps. Stops patients'
 #     privacy from being spent past what anybody agreed to.
 def cap_of(agreement: Agreement, policy: SitePolicy) -> tuple[float, float]:
     """Return (ε, δ) that the cohort may spend: the lower of its own and the agreement's.

@@ -8,10 +8,10 @@ from hospital import FEDERATION, SITE, officer_of
 
 from governance.consent import Consent
 from protos.errors import Refused
-from protos.words import StatementReceipt, TaskAnswer
+from protos.words import BlobRef, FinalModel, StatementReceipt, TaskAnswer
 from site_agent import link, office
 from site_agent.standing import standing_of
-from site_agent.store import letters
+from site_agent.store import letters, notes
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,9 @@ def test_a_consent_that_the_ledger_took_after_all_counts(charite):
     given = refused_at_first(charite, document)
     charite.take(StatementReceipt(given.digest, accepted=True, seq=9))
     assert standing(charite, document).state is Consent.IN_FORCE
+
+
+def test_a_final_model_larger_than_it_can_be_is_not_fetched(charite):
+    document = charite.consented()
+    charite.take(FinalModel(document.digest, BlobRef("e" * 64, 1 << 40)))
+    assert charite.store.look(lambda c: notes.note(c, FEDERATION, notes.FINAL)) == ""

@@ -20,6 +20,7 @@ from site_agent.policy import (
     check_moment,
     check_terms,
     is_within,
+    largest_file,
 )
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -254,6 +255,21 @@ def test_the_days_bytes_are_counted(asked):
     limit = {"bytes_per_day": 1500}
     check_moment(asked(policy=limit, bytes_today=500))
     refused("bytes-per-day", check_moment, asked(policy=limit, bytes_today=501))
+
+
+@pytest.mark.parametrize("field", ["model", "state"])
+def test_a_file_larger_than_the_model_can_be_is_not_fetched(asked, field):
+    from dataclasses import replace
+
+    def with_size(size):
+        sound = asked()
+        blob = BlobRef(Digest("1" * 64), size)
+        return replace(sound, task=replace(sound.task, **{field: blob}))
+
+    most = largest_file(asked().document.agreement)
+    check_moment(with_size(most))
+    refused("file-too-large", check_moment, with_size(most + 1))
+    refused("file-too-large", check_moment, with_size(1 << 40))
 
 
 # --- windows and caps ------------------------------------------------------------------------
