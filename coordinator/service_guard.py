@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import grpc
 import structlog
 
-from protos.errors import GRPC_STATUS, ConciliumError, Refused
+from protos.errors import GRPC_STATUS, ConciliumError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("service")
 _peer: ContextVar[Peer] = ContextVar("peer")
+_CALLS_AT_ONCE: Final = 32
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "concilium.v1.Federation": frozenset({"site"}),
@@ -99,6 +100,7 @@ class Guard:
             _peer.set(peer)
             self._open[context] = peer
             try:
+                self._check_few(peer)
                 return await inner(request, context)
             except ConciliumError as problem:
                 _log.info("call-failed", rpc=name, peer=peer.name, rule=problem.rule)
@@ -108,6 +110,14 @@ class Guard:
                 del self._open[context]
 
         return call
+
+    def _check_few(self, peer: Peer) -> None:
+        """Stops one peer from filling the memory with streams that it never reads."""
+        mine = sum(other.actor == peer.actor for other in self._open.values())
+        if mine > _CALLS_AT_ONCE:
+            raise Unavailable(
+                f"{peer.actor} has {_CALLS_AT_ONCE} calls open", rule="too-many-calls"
+            )
 
     def _admit(self, context: Any, roles: frozenset[str], name: str) -> Peer:
         certificates = context.auth_context().get("x509_pem_cert", [])

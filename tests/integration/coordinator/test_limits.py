@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 
 import federations
+import grpc
 import pytest
+from scripted_site import channel_to
 from structlog.testing import capture_logs
 
 from coordinator.service_federation import FederationService
 from coordinator.sessions import Sessions
 from protos import codec
+from protos.concilium.v1 import federation_pb2_grpc
 from protos.words import CosignatureSent, FromSite
 
 
@@ -60,6 +65,26 @@ async def test_acknowledgements_do_not_pile_up_behind_a_site_that_never_reads(fe
 
     await service._read(session, said())
     assert [message.ack for message in session.unnumbered] == [40]
+
+
+async def test_site_with_too_many_streams_open_gets_no_more_and_others_do(fed):
+    async with channel_to(fed.folders.identity("amc")) as channel:
+        stub = federation_pb2_grpc.FederationStub(channel)
+        silent = [stub.Session() for _ in range(32)]
+        await asyncio.gather(*(call.wait_for_connection() for call in silent))
+        for _ in range(20):  # the calls before it may still be on their way
+            one_more = stub.Session()
+            silent.append(one_more)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    assert await one_more.code() is grpc.StatusCode.UNAVAILABLE
+                    assert (await one_more.details()).startswith("too-many-calls: ")
+                    break
+        else:
+            pytest.fail("every call was taken")
+        await fed.come("ucl")
+        for call in silent:
+            call.cancel()
 
 
 @pytest.mark.parametrize(
