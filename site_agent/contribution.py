@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from governance.statements import Statement
-    from protos.words import Receipt, Task, UploadRef
+    from protos.words import Digest, Receipt, Task, UploadRef
     from site_agent.link import Link
     from site_agent.membership import Membership
     from site_agent.store.work import Held
@@ -53,40 +54,45 @@ def keep_control(c: Connection, m: Membership, task: Task, path: str) -> None:
     work.keep_control(c, m.federation, control)
 
 
-async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path) -> Receipt:
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An update that is in the ledger, by this very statement."""
+
+    statement: Digest
+    receipt: Receipt
+
+
+async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path) -> Delivered:
     """Sign the contribution, send the update from where the coordinator has it.
 
     Raises:
-        Unavailable: the line broke; call again.
-        Refused: the coordinator does not take it, and its statement is void; or the task
-            ended meanwhile.
+        Unavailable: the line broke, or the chain must be mended first; call again.
+        Refused: the coordinator does not take it; its statement is void.
     """
     statement = await m.store.do(partial(_said, m=m, held=held))
     try:
-        return await transfers.upload(link, ref, path, statement.envelope)
+        receipt = await transfers.upload(link, ref, path, statement.envelope)
     except Refused as refusal:
         await m.store.do(partial(_refused, m=m, statement=statement, rule=refusal.rule))
         if refusal.rule in CHAIN_RULES:
             raise Unavailable("the chain is being mended", rule=refusal.rule) from None
         raise
+    return Delivered(statement.digest, receipt)
 
 
-def sent(c: Connection, m: Membership, held: Held, receipt: Receipt) -> None:
+def sent(c: Connection, m: Membership, held: Held, delivered: Delivered) -> None:
     """Write down that an update is in the ledger."""
-    task = held.task
-    said = journal.of_task(c, m.federation, task.task, kind="contribution-made")
-    if said is not None:
-        journal.mark(
-            c,
-            m.federation,
-            said.statement.digest,
-            status=journal.ACCEPTED,
-            seq=receipt.seq,
-        )
+    journal.mark(
+        c,
+        m.federation,
+        delivered.statement,
+        status=journal.ACCEPTED,
+        seq=delivered.receipt.seq,
+    )
     if held.update is not None:
         left = Left(m.now(), "Update", held.update.size, held.update.digest, "budget")
         letters.record(c, m.federation, left)
-    now = work.find(c, m.federation, task.task)
+    now = work.find(c, m.federation, held.task.task)
     if now is not None:
         progress.happen(c, m, now, Event.SENT, Told())
 

@@ -173,14 +173,14 @@ class Duties:
         ref = UploadRef(task.round, task.attempt, update.digest, update.size)
         path = self._m.premises.state / update.path
         try:
-            receipt = await self._patiently(
+            delivered = await self._patiently(
                 lambda: contribution.send(self._m, self._link, held, ref, path)
             )
         except Refused as refusal:
             await self._move(held, Event.SENDING_REFUSED, Told(refusal.rule, str(refusal)))
             return
         await self._m.store.do(
-            partial(contribution.sent, m=self._m, held=held, receipt=receipt)
+            partial(contribution.sent, m=self._m, held=held, delivered=delivered)
         )
         await self._over(held, TaskState.DONE, "")
         self._bell.ring()
@@ -189,11 +189,12 @@ class Duties:
         """Try until the line holds; waits between tries as a session does."""
         failures = 0
         while True:
-            heard = self._bell.count
             try:
                 return await attempt()
             except Unavailable as problem:
                 _log.info("waiting-for-line", rule=problem.rule, what=problem.what)
+                self._bell.ring()  # the witness may have to mend the chain first
+                heard = self._bell.count
                 wait = backoff_s(failures, draw=random.random())  # noqa: S311 - no secret
                 failures += 1
                 await self._bell.within(heard, wait)

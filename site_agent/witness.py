@@ -26,14 +26,14 @@ from site_agent.store import copy, journal, letters, notes
 from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, EVIDENCE, FAULT, RELINK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from sqlalchemy import Connection
 
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
-    from protos.words import EntryRecord, Task
+    from protos.words import EntryRecord, KeyId, Task
     from site_agent.bell import Bell
     from site_agent.link import Link
     from site_agent.membership import Membership
@@ -144,24 +144,46 @@ class Witness:
             await m.store.do(partial(self._done, value=text))
         mended = True
         if relink:
-            await self._look_for_own()
-            mended = await m.store.do(self._relink) > 0
+            known = await self._own_in_the_log()
+            mended = await m.store.do(partial(self._relink, known=known)) > 0
         self._bell.ring()
         return mended
 
     def _done(self, c: Connection, value: str) -> None:
         notes.clear_note(c, self._m.federation, CHECKPOINT, value)
 
-    def _relink(self, c: Connection) -> int:
+    def _relink(self, c: Connection, known: Mapping[str, int]) -> int:
+        """Let the journal say what the ledger holds, and sign again what no longer fits."""
         m = self._m
         notes.set_note(c, m.federation, RELINK, "")
+        journal.reconcile(c, m.federation, m.voice.key.key_id, known=known)
         return voice.resign(c, m.voice)
 
-    async def _look_for_own(self) -> None:
-        """Look through the log's newest entries for statements that we gave up too early."""
+    async def _own_in_the_log(self) -> dict[str, int]:
+        """Return the seq of every statement of the agent key in the log, by digest.
+
+        The newest entries are under no checkpoint yet. That does not matter here: they are this
+        site's own, by its signature, and are only looked for.
+        """
+        key = self._m.voice.key.key_id
         size = await self._copy.do(ledger.size_of)
+        kept = await self._copy.do(lambda c: list(ledger.own_entries(c, [key])))
+        known = {str(own.statement): own.seq for own in kept}
+        end = size
+        while end == size:
+            end, size = await self._look_on(size, key, known), size + TAIL
+        return known
+
+    async def _look_on(self, size: int, key: KeyId, known: dict[str, int]) -> int:
+        """Note this key's statements among the next entries; return where they end."""
+        end = size
         async for batch in self._link.entries(size, size + TAIL):
-            await self._m.store.do(partial(self._accept_own, fresh=batch))
+            for record in batch:
+                said = statements.read(record.envelope)
+                end = record.seq + 1
+                if said.key == key:
+                    known[said.digest] = record.seq
+        return end
 
     async def _ask_for_the_latest(self) -> None:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -21,7 +21,7 @@ from site_agent.store import work
 from site_agent.worker import EvaluateJob, Trained, TrainJob, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from site_agent.worker import Worker
 
 _log = structlog.get_logger("worker")
+
+T = TypeVar("T")
 
 TRIES: Final = 3
 """How often a task is begun anew, under its one reservation, when the worker dies."""
@@ -90,16 +92,13 @@ class Workshop:
         left = await asyncio.to_thread(_adopted, out, document)
         if left is not None:
             return left
-        for attempt in range(1, TRIES + 1):
+
+        async def train() -> Trained:
             await asyncio.to_thread(_emptied, out)
             job = await self._job(held, document, standing, out)
-            try:
-                return await self._worker.train(job, self._progress)
-            except Unavailable as problem:
-                if problem.rule != GONE or attempt == TRIES:
-                    raise
-                _log.warning("worker-died", task=held.task.task, attempt=attempt)
-        raise AssertionError("unreachable")
+            return await self._worker.train(job, self._progress)
+
+        return await _tried(train, held)
 
     async def evaluate(self, held: Held) -> str:
         """Return the figures of a task's model on the held-out patients, as JSON."""
@@ -111,7 +110,7 @@ class Workshop:
             model=tensors.path_of(m.premises.work_of(m.federation), held.task.model.digest),
             threads=m.settings.resources.threads,
         )
-        return figures.to_json(await self._worker.evaluate(job))
+        return figures.to_json(await _tried(partial(self._worker.evaluate, job), held))
 
     def _progress(self, steps: int) -> None:
         self._presence.steps_done = steps
@@ -163,6 +162,18 @@ class Workshop:
             half.write_bytes(document.raw)
             half.replace(path)
         return path
+
+
+async def _tried(attempt: Callable[[], Awaitable[T]], held: Held) -> T:
+    """Try again with a new worker when one dies; the last time let it be known."""
+    for number in range(1, TRIES):
+        try:
+            return await attempt()
+        except Unavailable as problem:
+            if problem.rule != GONE:
+                raise
+            _log.warning("worker-died", task=held.task.task, attempt=number)
+    return await attempt()
 
 
 def _noise_seed(document: Document, site: str, task: Task) -> int | None:

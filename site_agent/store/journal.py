@@ -25,7 +25,7 @@ from protos.words import Digest, Disclosure, KeyId
 from site_agent.store.database import metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -208,6 +208,28 @@ def settled_chain(c: Connection, federation: str, key: KeyId) -> Chain:
         .limit(1)
     ).one_or_none()
     return Chain(row.counter, Digest(row.digest)) if row is not None else Chain.START
+
+
+def reconcile(c: Connection, federation: str, key: KeyId, *, known: Mapping[str, int]) -> None:
+    """Let a key's statements be accepted just where the ledger has them.
+
+    Args:
+        c: A connection.
+        federation: Whose ledger.
+        key: Whose statements.
+        known: The seq of each of the key's statements in the ledger, by digest.
+    """
+    rows = c.execute(
+        select(_journal.c.digest, _journal.c.status).where(
+            _journal.c.federation == federation, _journal.c.key == key
+        )
+    ).all()
+    for row in rows:
+        if row.digest in known and row.status != ACCEPTED:
+            seq = known[row.digest]
+            mark(c, federation, row.digest, status=ACCEPTED, seq=seq)
+        elif row.digest not in known and row.status == ACCEPTED:
+            mark(c, federation, row.digest, status=VOID, rule="not-in-ledger")
 
 
 def accepted_counters(c: Connection, federation: str, key: KeyId) -> frozenset[int]:

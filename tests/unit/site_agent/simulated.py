@@ -98,6 +98,12 @@ class Log:
             for sent in self.hospital.sent(StatementSent)
         ]
 
+    def take_all_but(self, kind):
+        for sent in self.hospital.sent(StatementSent):
+            statement = statements.read(sent.envelope)
+            if statement.kind != kind:
+                self.append(statement, sent.disclosures)
+
     def in_force(self, document):
         """Let the others consent, and the agreement take force."""
         for name in OTHERS:
@@ -111,12 +117,12 @@ class Log:
         sites = sorted((SITE, *OTHERS))
         return self.coordinator("agreement-in-force", body | {"rests_on": [], "sites": sites})
 
-    def open_round(self, document, round_=1, attempt=1):
+    def open_round(self, document, round_=1, attempt=1, *, model=None):
         body = {
             "agreement": document.digest,
             "round": round_,
             "attempt": attempt,
-            "model": hashlib.sha256(f"model {round_}".encode()).hexdigest(),
+            "model": model or hashlib.sha256(f"model {round_}".encode()).hexdigest(),
             "state": "",
             "sites": sorted((SITE, *OTHERS)),
             "deadline": statements.timestamp(self.hospital.clock()),

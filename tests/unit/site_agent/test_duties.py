@@ -12,7 +12,7 @@ import pytest_asyncio
 from hospital import FEDERATION, START, officer_of
 from simulated import Log, SimulatedLink
 
-from governance import tensors
+from governance import statements, tensors
 from governance.figures import Figures, from_json
 from protos.errors import Corrupt, Refused, Unavailable
 from protos.words import (
@@ -312,6 +312,85 @@ async def test_a_chain_that_must_be_mended_does_not_fail_the_task(bench, charite
     bench.link.refuse = None
     await bench.until(task, TaskState.DONE)
     assert len(charite.said("contribution-made")) >= 2
+
+
+async def test_a_receipt_that_was_lost_belongs_to_the_statement_that_is_in(
+    bench, charite, monkeypatch
+):
+    """The update is in, its receipt is lost, and something else is said in its place."""
+    monkeypatch.setattr("site_agent.duties.random.random", lambda: 0.01)
+    monkeypatch.setattr("site_agent.witness.RETRY_S", 0.05)
+    whole, log = bench.link.upload, coordinator_of(bench, charite)
+    lost = asyncio.Event()
+
+    async def loses_the_receipt(header, chunks):
+        receipt = await log(whole, header, chunks)
+        if not lost.is_set():
+            lost.set()
+            say_something(charite)
+            raise Unavailable("cut", rule="unavailable")
+        return receipt
+
+    bench.link.upload = loses_the_receipt
+    witnessing = asyncio.create_task(bench.witness.run())
+    task = bench.offer(charite.consented())
+    await bench.reserved(task)
+    await bench.until(task, TaskState.DONE)
+    assert not witnessing.done()
+    witnessing.cancel()
+    key = charite.m.voice.key.key_id
+    in_log = {own.statement for own in log.own(key)}
+    accepted = charite.store.look(
+        lambda c: journal.by_key(c, FEDERATION, key, status=journal.ACCEPTED)
+    )
+    assert {said.statement.digest for said in accepted} == in_log
+    (again,) = charite.store.look(
+        lambda c: journal.by_key(c, FEDERATION, key, status=journal.QUEUED)
+    )
+    assert again.statement.kind == "software-started"
+    bench.log.append(again.statement)
+
+
+def say_something(charite):
+    from site_agent import voice
+    from site_agent.voice import Saying
+
+    body = {"program": "concilium-site", "version": "1", "os": "Linux"}
+    charite.store.now(
+        lambda c: voice.say(c, charite.m.voice, Saying("software-started", body, "always"))
+    )
+
+
+class coordinator_of:  # noqa: N801 - reads as a function
+    """A coordinator that takes what the ledger takes: the others' consent, one round."""
+
+    def __init__(self, bench, charite):
+        self.bench, self.charite, self.begun = bench, charite, False
+
+    def begin(self):
+        document = self.charite.document()
+        log = self.bench.log
+        log.propose(document)
+        log.take_all_but("budget-reserved")
+        log.in_force(document)
+        log.open_round(document, model=self.bench.model)
+        log.take_all()
+        self.begun = True
+
+    async def __call__(self, upload, header, chunks):
+        from dataclasses import replace
+
+        if not self.begun:
+            self.begin()
+        receipt = await upload(header, chunks)
+        statement = statements.read(header.statement)
+        return replace(receipt, seq=self.bench.log.append(statement))
+
+    def own(self, key):
+        from governance.ledger import store as ledger
+
+        with ledger.reading(self.bench.log.engine) as c:
+            return list(ledger.own_entries(c, [key]))
 
 
 # --- broken off ------------------------------------------------------------------------------
