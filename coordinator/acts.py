@@ -1,7 +1,8 @@
 """Operators' acts: what each changes, in the transaction that records it.
 
-An act counts when its operator's key stands in the agreement in force, with a second
-signature where the agreement's `two_for` says so. The ledger checks the signatures.
+An act counts when its operator's key stands in the agreement in force, or the last one
+that was, with a second signature where the agreement's `two_for` says so. The ledger checks
+the signatures.
 """
 
 from __future__ import annotations
@@ -114,21 +115,21 @@ def _signers(connection: Connection, statement: Statement) -> set[str]:
 
 
 def _check_keys(connection: Connection, statement: Statement) -> None:
-    document = record.agreement_in_force(connection)
+    document = record.agreement_that_binds(connection)
     if document is None:
         return
     allowed = set(document.agreement.operators.keys.values())
     for key in statement.signatures:
         if key not in allowed:
             raise Refused(
-                "the key of this operator does not stand in the agreement in force",
+                "the key of this operator does not stand in the agreement",
                 rule="operator-not-in-agreement",
                 todo="Propose an agreement that names it, and let the sites consent.",
             )
 
 
 def _needs_two(connection: Connection, name: str) -> bool:
-    document = record.agreement_in_force(connection)
+    document = record.agreement_that_binds(connection)
     return document is not None and name in document.agreement.operators.two_for
 
 

@@ -39,7 +39,9 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         round=last[0],
         attempt=last[1],
         round_state=running.state if running else last[2],
-        sites=_sites(base, connection, proposed or force or _last(connection), running),
+        sites=_sites(
+            base, connection, proposed or record.agreement_that_binds(connection), running
+        ),
         enrolled=tuple(RosterKey(*row) for row in record.enrolled(connection)),
         pending=_pending(connection),
         operator_counter=chain.counter,
@@ -50,11 +52,6 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         rounds_planned=planned,
         document=force.raw if force else b"",
     )
-
-
-def _last(connection: Connection) -> Document | None:
-    digests = record.agreement_digests(connection, "complete")
-    return record.read_document(connection, digests[-1]) if digests else None
 
 
 def _state(

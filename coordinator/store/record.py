@@ -118,6 +118,15 @@ def agreement_in_force(connection: Connection) -> Document | None:
     return read_document(connection, digests[-1]) if digests else None
 
 
+def agreement_that_binds(connection: Connection) -> Document | None:
+    """Return the agreement in force, else the last one that was: its operators' rules go on."""
+    force = agreement_in_force(connection)
+    if force is not None:
+        return force
+    digests = agreement_digests(connection, "complete")
+    return read_document(connection, digests[-1]) if digests else None
+
+
 def agreement_proposed(connection: Connection) -> Document | None:
     """Return the latest proposal, unless a later one has taken force since."""
     latest = connection.execute(

@@ -282,6 +282,17 @@ async def test_proposal_that_needs_two_takes_effect_with_the_second_signature(fe
     await fed.site("amc").next(Proposal, document=document.raw)
 
 
+async def test_two_operators_are_needed_after_the_agreement_is_complete_too(fed):
+    await both_in_force(fed, **{"schedule.rounds": 1})
+    for site in fed.sites.values():
+        site.works()
+    for site in fed.sites.values():
+        await site.next(AgreementState, state="complete")
+    acted = await fed.revoke("amc")
+    assert acted.pending
+    assert not fed.entries("revoked")
+
+
 async def test_waiting_act_outlives_a_restart(fed):
     await both_in_force(fed)
     await fed.revoke("amc")
