@@ -31,9 +31,11 @@ from governance.agreement.load import load  # noqa: E402
 from governance.identity.enrolment import read_token  # noqa: E402
 from governance.identity.folder import Identity, finish, prepare  # noqa: E402
 from governance.identity.keys import SigningKey  # noqa: E402
-from governance.ledger import remote  # noqa: E402
+from governance.ledger import remote, source  # noqa: E402
 from governance.ledger import store as ledger  # noqa: E402
 from governance.ledger.schema import rounds as rounds_table  # noqa: E402
+from governance.ledger.verify import verify  # noqa: E402
+from governance.ledger.walk import Signatures  # noqa: E402
 from protos.words import Proposal, TaskKind  # noqa: E402
 
 SITES = ("amc", "charite", "ucl")
@@ -281,12 +283,10 @@ class Members:
         spool = self.folders.coordinator / "state" / "spool"
         return sorted({path.parent.name for path in spool.glob("*/*/*")})
 
-    def verified(self):
+    def verified(self, signatures=Signatures.ALL):
         """Hold that an auditor finds no fault in the log as it lies there."""
-        from governance.ledger import source, verify
-
         with ledger_of(self.url) as c:
-            verdict = verify.verify(source.Database(c))
+            verdict = verify(source.Database(c), signatures=signatures)
         assert verdict.verified, verdict.sentence
         return verdict
 

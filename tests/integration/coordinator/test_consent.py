@@ -116,6 +116,7 @@ async def test_withdrawal_after_the_update_came_in_deletes_it_and_the_round_goes
     deleted = fed.entries("updates-deleted")[-1].body["updates"]
     contributed = {e.body["update"] for e in fed.entries("contribution-made")}
     assert set(deleted) == contributed
+    fed.verified()
 
 
 async def test_withdrawals_that_leave_too_few_abandon_the_round_for_consent(fed):
@@ -155,6 +156,7 @@ async def test_withdrawal_while_evaluating_sums_again_without_it(fed):
     await fed.until_ended((1, 1, "closed", ""))
     assert fed.entries("round-closed")[0].body["model_out"] == again["ucl"].model.digest
     assert out_of(fed) == (["charite", "ucl"], {"amc": "consent"})
+    fed.verified()
 
 
 async def test_withdrawal_while_evaluating_that_leaves_too_few_abandons_for_consent(fed):
@@ -191,6 +193,7 @@ async def test_withdrawal_while_aggregating_leaves_the_update_out(fed, monkeypat
     assert sums[0] == ["amc", "charite", "ucl"]
     assert sums[-1] == ["charite", "ucl"]
     assert out_of(fed) == (["charite", "ucl"], {"amc": "consent"})
+    fed.verified()
 
 
 async def test_paused_site_gets_tasks_again_once_it_resumed(fed):
@@ -242,6 +245,7 @@ async def test_consent_that_lapses_in_a_round_leaves_its_update_out(fed):
     ucl.works()
     await fed.until_ended((1, 1, "closed", ""))
     assert out_of(fed) == (["charite", "ucl"], {"amc": "consent"})
+    fed.verified()
 
 
 async def test_consent_that_lapses_while_training_cancels_the_task(fed):
