@@ -7,6 +7,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+from governance.tensors import disk_full_said
 from protos.codec import CHUNK_BYTES
 from protos.errors import Corrupt, PeerFault
 from protos.words import UploadHeader
@@ -25,7 +26,7 @@ async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
     What arrived before a break is kept beside it as `<digest>.part` and is not asked for again.
 
     Raises:
-        Unavailable: the line broke; call again.
+        Unavailable: the line broke, or the disk is full; call again.
         PeerFault: what came is longer, or is not what the digest says; it is deleted.
     """
     path = folder / f"{blob.digest}.safetensors"
@@ -33,7 +34,7 @@ async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
         return path
     part = folder / f"{blob.digest}.part"
     hasher = hashlib.sha256()
-    with part.open("ab+") as file:
+    with disk_full_said(folder), part.open("ab+") as file:
         offset = await asyncio.to_thread(_hash_so_far, file.fileno(), hasher)
         if offset < blob.size:
             async for chunk in link.download(blob.digest, offset):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 
 import pytest
@@ -77,6 +78,21 @@ async def test_a_part_that_is_spoilt_on_the_disk_is_fetched_anew(link, tmp_path)
     with pytest.raises(PeerFault):
         await download(link, blob, tmp_path)
     assert (await download(link, blob, tmp_path)).read_bytes() == DATA
+
+
+async def test_a_full_disk_is_said_and_what_arrived_is_kept(link, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    blob = blob_of(link)
+    with monkeypatch.context() as patched:
+        patched.setattr("site_agent.transfers.os.fsync", full)
+        with pytest.raises(Unavailable) as told:
+            await download(link, blob, tmp_path)
+    assert told.value.rule == "disk-full"
+    link.asked.clear()
+    assert (await download(link, blob, tmp_path)).read_bytes() == DATA
+    assert link.asked == []
 
 
 def update_of(tmp_path):
