@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from site_agent.membership import Membership
+    from site_agent.store.work import Held
 
 KEEP_TASKS: Final = 6
 """The newest tasks whose files stay: an update may be sent again, a model used again."""
@@ -44,6 +45,7 @@ def _wanted(c: Connection, m: Membership, folder: Path) -> tuple[set[Path], set[
             files |= {folder / f"{blob.digest}.safetensors", folder / f"{blob.digest}.part"}
         if held.update is not None:
             files.add(m.premises.state / held.update.path)
+            files |= _control_of(c, m, held)
         if held.state not in ENDS:
             folders.add(m.premises.task_folder(m.federation, held.task.task))
     seen: set[str] = set()
@@ -54,3 +56,10 @@ def _wanted(c: Connection, m: Membership, folder: Path) -> tuple[set[Path], set[
             files.add(m.premises.state / control.path)
             seen.add(control.agreement)
     return files, folders
+
+
+def _control_of(c: Connection, m: Membership, held: Held) -> set[Path]:
+    """Return the control variate that goes with an update, should it be sent again."""
+    task = held.task
+    control = work.control_of(c, m.federation, task.agreement, task.round, task.attempt)
+    return set() if control is None else {m.premises.state / control.path}
