@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Executable, Row, insert, select, update
+from sqlalchemy import Connection, Executable, Row, insert, or_, select, update
 
 from governance import canonical, consent
 from governance.consent import Consent, Event
@@ -58,17 +58,24 @@ def agreement(c: Connection, digest: str) -> Row[Any]:
 
 
 def in_force(
-    c: Connection, material: str, now: datetime, *, site: str | None = None
+    c: Connection, known: Row[Any], now: datetime, *, site: str | None = None
 ) -> dict[str, Row[Any]]:
-    """Return, by site, the consents to these material terms that permit something now.
+    """Return, by site, the consents that permit something now under an agreement.
 
-    A revoked site has none. With `site`, only that one's is looked for.
+    Where a site spoke of this very agreement, that alone counts: what it said of another one
+    with the same material terms outlives no withdrawal from this one. A revoked site has none.
+    With `site`, only that one's is looked for.
     """
+    own = consents.alias()
     question = select(consents).where(
-        consents.c.material == material,
+        consents.c.material == known.material,
         consents.c.state == _IN_FORCE,
         consents.c.until > timestamp(now),
         consents.c.site.not_in(select(revocations.c.name)),
+        or_(
+            consents.c.agreement == known.digest,
+            consents.c.site.not_in(select(own.c.site).where(own.c.agreement == known.digest)),
+        ),
     )
     if site is not None:
         question = question.where(consents.c.site == site)
@@ -76,17 +83,17 @@ def in_force(
     return {row.site: row for row in rows}
 
 
-def check_in_force(c: Connection, sites: Iterable[str], material: str, now: datetime) -> None:
+def check_in_force(c: Connection, sites: Iterable[str], known: Row[Any], now: datetime) -> None:
     """Raise Refused naming the first of these sites whose consent permits nothing now."""
-    permitted = in_force(c, material, now)
+    permitted = in_force(c, known, now)
     for site in sites:
         if site not in permitted:
             raise _no_consent(site)
 
 
-def permitted(c: Connection, site: str, material: str, now: datetime) -> Row[Any]:
+def permitted(c: Connection, site: str, known: Row[Any], now: datetime) -> Row[Any]:
     """Return the consent of a site that permits something now, or raise Refused."""
-    found = in_force(c, material, now, site=site)
+    found = in_force(c, known, now, site=site)
     if site not in found:
         raise _no_consent(site)
     return found[site]
@@ -133,7 +140,7 @@ def agreement_moved(c: Connection, e: Entry) -> list[Executable]:
     # 3.
     if c.execute(select(agreements.c.digest).where(agreements.c.state == "in-force")).first():
         raise Refused("another agreement is in force still", rule="agreement-state")
-    check_in_force(c, body["sites"], known.material, e.received_at)
+    check_in_force(c, body["sites"], known, e.received_at)
     return [change, *_left_behind(c, e, known.material)]
 
 

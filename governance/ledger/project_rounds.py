@@ -53,7 +53,7 @@ def round_opened(c: Connection, e: Entry) -> list[Executable]:
         model, state = made if last.state == "closed" else (last.model_in, last.state_in)
         _check_same(body, {"model": model, "state": state})
     # 4.
-    project_consents.check_in_force(c, body["sites"], agreed.material, e.received_at)
+    project_consents.check_in_force(c, body["sites"], agreed, e.received_at)
     names = ("round", "attempt", "agreement")
     row = {name: body[name] for name in names}
     row |= {"model_in": body["model"], "state_in": body["state"], "sites": _json(body["sites"])}
@@ -174,7 +174,7 @@ def evaluation_made(c: Connection, e: Entry) -> list[Executable]:
     body = e.body
     _known(c, e)
     agreed = project_consents.agreement(c, body["agreement"])
-    project_consents.permitted(c, e.actor_name, agreed.material, e.received_at)
+    project_consents.permitted(c, e.actor_name, agreed, e.received_at)
     row = {name: body[name] for name in ("round", "attempt", "model", "mechanism")}
     return [insert(evaluations).values(seq=e.seq, site=e.actor_name, **row)]
 
@@ -233,8 +233,8 @@ def _member(c: Connection, e: Entry) -> Row[Any]:
     row, site = _open(c, e), e.actor_name
     if site not in _asked(row):
         raise Refused(f"{site} was not asked in this attempt", rule="not-asked")
-    material = project_consents.agreement(c, row.agreement).material
-    return project_consents.permitted(c, site, material, e.received_at)
+    agreed = project_consents.agreement(c, row.agreement)
+    return project_consents.permitted(c, site, agreed, e.received_at)
 
 
 def _earlier(c: Connection, e: Entry) -> list[Row[Any]]:
@@ -277,11 +277,14 @@ def _asked(row: Row[Any]) -> list[str]:
 
 
 def _check_not_ended(c: Connection, e: Entry) -> None:
-    material = project_consents.agreement(c, e.body["agreement"]).material
-    given = select(consents).where(consents.c.material == material, consents.c.until != "")
+    agreed = project_consents.agreement(c, e.body["agreement"])
+    given = select(consents).where(consents.c.material == agreed.material)
+    rows = list(c.execute(given))
+    own = {row.site for row in rows if row.agreement == agreed.digest}
     going = {
         row.site
-        for row in c.execute(given)
+        for row in rows
+        if row.until and (row.agreement == agreed.digest or row.site not in own)
         if at(Consent(row.state), parse_time(row.until), e.received_at) not in ENDED
     }
     for site in e.body["sites_in"]:

@@ -148,11 +148,11 @@ class Standing:
         Raises:
             Refused: there is none in force for this agreement's material terms.
         """
-        material = self.agreement(agreement).material
+        counting = self._counting(site, agreement)
         if site in self.revoked:
             raise Refused(f"{site} had been revoked", rule="no-consent")
-        for held in self.consents.values():
-            if held.site == site and held.material == material and held.permits(now):
+        for held in counting:
+            if held.permits(now):
                 return held
         held_for_it = self.consent(site, agreement)
         if held_for_it is None:
@@ -164,14 +164,18 @@ class Standing:
 
     def check_going(self, site: str, agreement: str, now: datetime) -> None:
         """Check that no consent to these terms has ended, paused or not, or raise Refused."""
-        material = self.agreement(agreement).material
-        states = [
-            held.state_at(now)
-            for held in self.consents.values()
-            if held.site == site and held.material == material
-        ]
+        states = [held.state_at(now) for held in self._counting(site, agreement)]
         if all(state in ENDED for state in states):
             raise Refused(f"{site} had ended its consent", rule="consent-ended")
+
+    def _counting(self, site: str, agreement: str) -> list[Held]:
+        """Return what a site said of an agreement, or else of those with the same terms."""
+        material = self.agreement(agreement).material
+        own = self.consents.get((site, agreement))
+        if own is not None:
+            return [own]
+        every = self.consents.values()
+        return [held for held in every if held.site == site and held.material == material]
 
     def _agree(self, seq: int, state: str, body: Mapping[str, Any]) -> None:
         digest = str(body["agreement"])

@@ -274,8 +274,8 @@ def own_entries(
 def consents_in_force(c: Connection, agreement: str, now: datetime) -> list[Row[Any]]:
     """Return the consents that permit something now for an agreement, in order of sites.
 
-    They are rows of `consents`, one for each site that is not revoked; a consent to an earlier
-    agreement with the same material terms counts.
+    They are rows of `consents`, one for each site that is not revoked; a consent to another
+    agreement with the same material terms counts where the site said nothing of this one.
     """
-    material = project_consents.agreement(c, agreement).material
-    return list(project_consents.in_force(c, material, now).values())
+    known = project_consents.agreement(c, agreement)
+    return list(project_consents.in_force(c, known, now).values())

@@ -243,6 +243,42 @@ def test_a_consent_holds_for_the_next_agreement_with_the_same_material_terms(agr
     assert permitted(agreed, "second") == ["amc", "ucl"]
 
 
+@pytest.mark.parametrize("end", ["consent-withdrawn", "consent-suspended"])
+def test_leaving_an_agreement_is_not_undone_by_a_consent_to_the_same_terms(agreed, end):
+    agreed.propose("second", material="first")
+    agreed.consent("amc", "second", material="first")
+    agreed.open_round(1)
+    agreed.reserve("amc", 1)
+    agreed.agent("amc", end, FIRST)
+    assert permitted(agreed, "first") == ["ucl"]
+    refused("no-consent", agreed.contribute, "amc", 1)
+    assert permitted(agreed, "second") == ["amc", "ucl"]
+
+
+def test_who_withdrew_in_a_round_is_not_in_its_model_for_a_consent_to_the_same_terms(agreed):
+    agreed.propose("second", material="first")
+    agreed.consent("amc", "second", material="first")
+    agreed.open_round(1)
+    for site in ("amc", "ucl"):
+        agreed.reserve(site, 1)
+        agreed.contribute(site, 1)
+    agreed.agent("amc", "consent-withdrawn", FIRST)
+    refused("consent-ended", agreed.close, 1)
+    agreed.close(1, sites_in=["ucl"], out={"amc": "consent"})
+
+
+def test_who_withdrew_from_a_proposal_is_not_in_it_for_a_consent_to_the_same_terms(agreed):
+    agreed.propose("second", material="first")
+    second = {"agreement": digest("second")}
+    agreed.consent("amc", "second", material="first")
+    agreed.agent("amc", "consent-withdrawn", second)
+    agreed.moved("superseded", "first")
+    refused("no-consent", agreed.moved, "in-force", "second", "amc", "ucl", material="first")
+    agreed.moved("in-force", "second", "ucl", material="first")
+    assert permitted(agreed, "second") == ["ucl"]
+    refused("no-consent", agreed.open_round, 1, agreement="second")
+
+
 def test_a_consent_to_what_is_still_proposed_is_not_left_out(agreed):
     agreed.propose("second")
     agreed.propose("third")

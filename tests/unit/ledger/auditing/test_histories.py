@@ -78,6 +78,21 @@ def test_an_agreement_with_the_same_material_terms_follows_without_new_consents(
     story.open(3, sites=("amc",), agreement="second")
 
 
+def test_a_site_leaves_an_agreement_though_it_consented_to_the_same_terms_again(story):
+    fed = story.fed
+    fed.propose("second", material="first")
+    for site in PAIR:
+        fed.consent(site, "second", material="first", cap="12")
+    story.open(1, sites=("amc", "kul", "ucl"))
+    for site in ("amc", "kul", "ucl"):
+        story.train(site, 1)
+    fed.agent("kul", "consent-withdrawn", {"agreement": fed.at(1)["agreement"]})
+    story.close(1, sites=("amc", "ucl"), out={"kul": "consent"})
+    fed.moved("superseded", "first", material="first")
+    fed.moved("in-force", "second", *PAIR, material="first")
+    round_of(story, 2, "second")
+
+
 def test_after_an_agreement_is_complete_another_follows(story):
     fed, second = story.fed, {"agreement": story.fed.at(1, agreement="second")["agreement"]}
     round_of(story, 1, "first")
