@@ -270,6 +270,18 @@ def cohort_of(settings: SiteSettings, federation: FederationSettings) -> CohortS
     return settings.cohorts[federation.cohort]
 
 
+def without_effect(site: SiteSettings) -> tuple[str, ...]:
+    """Return what a hospital's file says and this version does not act upon, to be said."""
+    said = {
+        "policy.witness_lag": "witness_lag" in site.policy.model_fields_set,
+        "resources.memory": site.resources.memory is not None,
+        "resources.device": site.resources.device == "cuda",
+        "metrics": site.metrics is not None,
+        "notify": site.notify is not None,
+    }
+    return tuple(name for name, is_said in said.items() if is_said)
+
+
 def _site_problems(site: SiteSettings) -> Iterator[Problem]:
     known = ", ".join(site.cohorts) or "none"
     for index, federation in enumerate(site.federations):

@@ -9,6 +9,7 @@ from governance.agreement.load import parse
 from governance.identity.trust import trust_lines
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
 from governance.privacy.releases import decimal_text
+from governance.settings import without_effect
 from governance.terminal import Answer
 from site_agent import doorbell, office
 from site_agent.deciding import release_of
@@ -34,7 +35,7 @@ def status(m: Membership) -> Answer:
         columns=("agreement", "title", "state", "consent", "until"),
         rows=rows,
         title=f"{m.site} in {m.federation}",
-        notes=[*_sentences(said), *stored[0]],
+        notes=[*_sentences(said), *stored[0], *_without_effect(m.settings)],
         facts={**facts, **stored[1]},
     )
 
@@ -53,6 +54,11 @@ def _sentences(said: dict[str, object]) -> list[str]:
     if said.get("task"):
         return [f"Connected; at work on {said['task']}, {said['steps_done']} steps done."]
     return ["Connected; nothing to do."]
+
+
+def _without_effect(settings: SiteSettings) -> list[str]:
+    names = ", ".join(without_effect(settings))
+    return [f"Not built yet, so without effect in site.yaml: {names}."] if names else []
 
 
 def _stored(c: Connection, m: Membership) -> tuple[list[str], dict[str, object]]:

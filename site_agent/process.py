@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from governance.settings import without_effect
 from protos.errors import Refused
 from site_agent import doorbell
 from site_agent.membership import open_membership
@@ -87,6 +88,8 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
     def status() -> Mapping[str, Any]:
         return {"pid": os.getpid(), "federations": [member.status() for member in members]}
 
+    for name in without_effect(settings):
+        _log.warning("not-built-without-effect", setting=name)
     _log.info("started", site=settings.name, federations=len(members))
     async with doorbell.listening(premises.state, ring=ring, status=status):
         with contextlib.suppress(asyncio.CancelledError):

@@ -24,3 +24,14 @@ def test_a_stop_does_not_wait_for_a_transaction_that_takes_long():
     done = subprocess.run([sys.executable, "-c", BLOCKED], check=False, timeout=30)
     assert done.returncode == 0
     assert time.monotonic() - began < 10
+
+
+def test_status_names_what_the_file_says_without_effect(make):
+    from site_agent import answers
+
+    assert not any("without effect" in note for note in answers.status(make().m).notes)
+    wishful = make(policy__witness_lag="24h", resources__memory="8GiB")
+    said = (
+        "Not built yet, so without effect in site.yaml: policy.witness_lag, resources.memory."
+    )
+    assert said in answers.status(wishful.m).notes
