@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("agent")
 
-GRACE_S: Final = 1.5
+GRACE_S: Final = 1.0
 """How long a stop may take before the process ends as it is; the store needs nothing more."""
 _PROXY_VARIABLES: Final = (
     "http_proxy",
