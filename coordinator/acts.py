@@ -196,6 +196,8 @@ def _invite(
     names.check_name(name, what="the name")
     if not statements.is_digest(said["secret"]):
         raise PeerFault("an invitation has the hash of its secret", rule="bad-body")
+    if kept.invitation(connection, said["secret"]) is not None:
+        raise Refused("this secret was used for an invitation before", rule="secret-taken")
     if record.is_enrolled(connection, name):
         raise Refused(
             f"{name} is enrolled already",

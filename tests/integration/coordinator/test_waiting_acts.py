@@ -1,4 +1,4 @@
-"""What waits for a second operator: well formed, few, and what it says it is."""
+"""Operators' acts that a console would not send: each is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -72,3 +72,11 @@ async def test_act_with_a_kind_of_its_own_is_said_by_that_alone(fed, act):
         await sent(fed, "operator-acted", {**body, "act": act}, document=document.raw)
     (amc,) = await fed.come("amc")
     assert not [m for m in amc.inbox if isinstance(m, Proposal)]
+
+
+async def test_secret_of_one_invitation_is_not_taken_for_another(fed):
+    body = {"act": "invite", "role": "site", "expires": "2099-01-01T00:00:00.000000Z"}
+    body["secret"] = "0" * 64
+    await sent(fed, "operator-acted", {**body, "name": "gemelli"})
+    with refusal("secret-taken"):
+        await sent(fed, "operator-acted", {**body, "name": "lacor"})
