@@ -67,7 +67,8 @@ async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path
 
     Raises:
         Unavailable: the line broke, or the chain must be mended first; call again.
-        Refused: the coordinator does not take it; its statement is void.
+        Refused: the coordinator does not take it, and its statement is void; or the task
+            ended meanwhile.
     """
     statement = await m.store.do(partial(_said, m=m, held=held))
     try:
@@ -89,9 +90,6 @@ def sent(c: Connection, m: Membership, held: Held, delivered: Delivered) -> None
         status=journal.ACCEPTED,
         seq=delivered.receipt.seq,
     )
-    if held.update is not None:
-        left = Left(m.now(), "Update", held.update.size, held.update.digest, "budget")
-        letters.record(c, m.federation, left)
     now = work.find(c, m.federation, held.task.task)
     if now is not None:
         progress.happen(c, m, now, Event.SENT, Told())
@@ -108,6 +106,9 @@ def _said(c: Connection, m: Membership, held: Held) -> Statement:
         )
         if said is not None:
             return said.statement
+    if journal.of_task(c, m.federation, task.task, kind="contribution-made") is None:
+        left = Left(m.now(), "Update", update.size, update.digest, "budget")
+        letters.record(c, m.federation, left)  # before its first byte leaves
     spent = work.spent_on(c, m.cohort)
     standing = standing_of(c, m.federation, task.agreement)
     body: dict[str, Any] = {

@@ -42,6 +42,8 @@ _log = structlog.get_logger("task")
 T = TypeVar("T")
 
 BUG: Final = "internal-error"
+LOOK_AGAIN_S: Final = 5.0
+"""Looked at without a bell too: a consent runs out silently, whoever rings may be killed."""
 
 
 class Duties:
@@ -107,7 +109,7 @@ class Duties:
     async def _watched(self, duty: asyncio.Task[None], held: Held) -> None:
         heard = self._bell.count
         while not duty.done():
-            bell = asyncio.create_task(self._bell.after(heard))
+            bell = asyncio.create_task(self._bell.within(heard, LOOK_AGAIN_S))
             await asyncio.wait({duty, bell}, return_when=asyncio.FIRST_COMPLETED)
             bell.cancel()
             heard = self._bell.count

@@ -558,6 +558,35 @@ async def test_figures_do_not_leave_once_the_consent_is_over(bench, charite):
     assert charite.said("evaluation-made") == []
 
 
+async def test_a_pause_whose_bell_was_never_rung_cancels_too(bench, charite, monkeypatch):
+    """The command line may be killed between its transaction and the bell."""
+    monkeypatch.setattr("site_agent.duties.LOOK_AGAIN_S", 0.05)
+    bench.worker.hang = asyncio.Event()
+    document = charite.consented()
+    task = bench.offer(document)
+    await bench.reserved(task)
+    await asyncio.wait_for(bench.worker.hang.wait(), PATIENCE_S)
+    charite.store.now(lambda c: office.suspend(c, charite.m, document))
+    await bench.eventually(lambda: bench.worker.killed)
+    assert charite.held(task).state is TaskState.CANCELLED
+
+
+async def test_an_update_is_listed_before_it_leaves_whatever_is_answered(bench, charite):
+    from sqlalchemy import select
+
+    from site_agent.store import letters
+
+    bench.link.refuse = "round-over"
+    task = bench.offer(charite.consented())
+    await bench.reserved(task)
+    held = await bench.until(task, TaskState.FAILED)
+    listed = select(letters._sent.c.bytes, letters._sent.c.digest).where(
+        letters._sent.c.kind == "Update"
+    )
+    rows = charite.store.look(lambda c: list(c.execute(listed)))
+    assert rows == [(held.update.size, held.update.digest)]
+
+
 # --- SCAFFOLD --------------------------------------------------------------------------------
 
 
