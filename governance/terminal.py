@@ -151,8 +151,7 @@ def run(app: typer.Typer) -> None:
     try:
         outcome = app(standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        complain("interrupted; nothing is lost, the same command goes on from here")
-        sys.exit(EXIT_INTERRUPTED)
+        outcome = EXIT_INTERRUPTED  # typer itself ends with this code, without a word
     except ConciliumError as problem:
         complain(str(problem))
         sys.exit(exit_code(problem))
@@ -168,6 +167,8 @@ def run(app: typer.Typer) -> None:
         else:
             complain(said)
         sys.exit(EXIT_USER)
+    if outcome == EXIT_INTERRUPTED:
+        complain("interrupted; nothing is lost, the same command goes on from here")
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
