@@ -157,7 +157,7 @@ class Workshop:
 
     def _written(self, document: Document) -> Path:
         path = self._m.premises.work_of(self._m.federation) / f"{document.digest}.json"
-        if not path.exists():
+        if not path.exists() or path.read_bytes() != document.raw:  # a power cut may empty it
             half = path.with_suffix(".part")
             half.write_bytes(document.raw)
             half.replace(path)

@@ -587,6 +587,14 @@ async def test_an_update_is_listed_before_it_leaves_whatever_is_answered(bench, 
     assert rows == [(held.update.size, held.update.digest)]
 
 
+async def test_terms_that_a_power_cut_left_empty_are_written_again(bench, charite):
+    document = charite.consented()
+    await bench.done(document)
+    bench.worker.jobs[0].document.write_bytes(b"")
+    await bench.done(document, round_=2)
+    assert bench.worker.jobs[1].document.read_bytes() == document.raw
+
+
 # --- SCAFFOLD --------------------------------------------------------------------------------
 
 
