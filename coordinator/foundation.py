@@ -65,13 +65,16 @@ class Foundation:
         os.umask(0o077)  # names of officers and figures lie in the database
         settings = load_coordinator(folder / "coordinator.yaml")
         authority = Authority.load(folder)
-        (folder / "state" / "models").mkdir(parents=True, exist_ok=True)
+        models = folder / "state" / "models"
+        models.mkdir(parents=True, exist_ok=True)
         held = Hold(folder / "state" / "coordinator.pid")
         try:
             store = Store.open(settings.database)
         except (Corrupt, Unavailable):
             held.release()
             raise
+        for half in models.glob(".*.partial"):  # what a sum that was killed has left
+            half.unlink()
         chronicle = Chronicle(authority.log, authority.ledger_key(), authority.issuing_key)
         quota = settings.spool.quota_per_site
         base = cls(

@@ -1,6 +1,6 @@
-"""A coordinator that is killed at a named instruction, as a power cut would.
+"""A coordinator that is killed at a named instruction, as a power cut would, or interrupted.
 
-Run as `python crashing.py POINT FOLDER`.
+Run as `python crashing.py POINT FOLDER`; it is the program itself, with one function wrapped.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import functools
 import os
 import signal
 import sys
-from pathlib import Path
+import threading
 
-BEFORE, AFTER = "before", "after"
+BEFORE, AFTER, INTERRUPTED, HANGS = "before", "after", "interrupted", "hangs"
 
 # Where: the module or class, the function, before or after it, at which call of it.
 POINTS = {
@@ -34,15 +34,38 @@ POINTS = {
     ),
     "agreement-being-completed": ("coordinator.onward", "_complete", AFTER, 1),
 }
+OTHER_POINTS = {
+    "interrupted-before-the-store-opens": (
+        "coordinator.foundation.Foundation",
+        "open",
+        INTERRUPTED,
+        1,
+    ),
+    "interrupted-before-it-listens": ("coordinator.service", "make_server", INTERRUPTED, 1),
+    "a-sum-that-takes-for-ever": ("coordinator.aggregate", "aggregate", HANGS, 1),
+}
 
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def hang():
+    sys.stderr.write('{"event": "hangs"}\n')
+    sys.stderr.flush()
+    threading.Event().wait()
+
+
+_FIRST = {BEFORE: die, INTERRUPTED: interrupt, HANGS: hang}
+
+
 def plant(point):
     """Have the process killed at a point."""
-    where, name, when, turn = POINTS[point]
+    where, name, when, turn = {**POINTS, **OTHER_POINTS}[point]
     owner = _owner(where)
     truly = getattr(owner, name)
     calls = []
@@ -50,8 +73,8 @@ def plant(point):
     @functools.wraps(truly)
     def deadly(*given, **more):
         calls.append(1)
-        if when == BEFORE and len(calls) == turn:
-            die()
+        if when in _FIRST and len(calls) == turn:
+            _FIRST[when]()
         result = truly(*given, **more)
         if when == AFTER and len(calls) == turn:
             die()
@@ -71,7 +94,9 @@ def _owner(where):
 
 
 if __name__ == "__main__":
-    from coordinator import service
+    from coordinator import cli, service  # noqa: F401 - every module is there to be wrapped
 
-    plant(sys.argv[1])
-    service.serve(Path(sys.argv[2]))
+    point, folder = sys.argv[1:]
+    plant(point)
+    sys.argv = ["concilium-coordinator", "serve", "--folder", folder]
+    cli.main()

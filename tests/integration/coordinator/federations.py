@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import signal
 import socket
@@ -40,6 +41,7 @@ from protos.words import Proposal, TaskKind  # noqa: E402
 
 SITES = ("amc", "charite", "ucl")
 PATIENTS = {"amc": 100, "charite": 200, "ucl": 300}
+_EVENT = re.compile(r'"event": "([^"]*)"')
 PROGRAM = Path(sys.executable).with_name("concilium-coordinator")
 
 
@@ -373,8 +375,14 @@ class Apart(Members):
         self.process = None
         self.said = []
         self._ear = None
+        self._heard = {}
 
-    async def start(self, *, dies_at=None, expect="serving", **how):
+    def heard(self, event):
+        """Return what ends once the program has told of an event."""
+        heard = self._heard.setdefault(event, asyncio.Event())
+        return asyncio.wait_for(heard.wait(), PATIENCE_S)
+
+    async def start(self, *, dies_at=None, **how):
         """Start it by its command line, or so that it dies at a point of `crashing`."""
         command = [str(PROGRAM), "serve", "--folder"]
         if dies_at is not None:
@@ -387,19 +395,21 @@ class Apart(Members):
             stderr=asyncio.subprocess.PIPE,
             **how,
         )
-        heard = asyncio.Event()
-        self._ear = asyncio.create_task(self._listen(self.process, expect, heard))
-        async with asyncio.timeout(PATIENCE_S):
-            await heard.wait()
+        self._heard.clear()
+        serving = self.heard("serving")
+        self._ear = asyncio.create_task(self._listen(self.process))
+        await serving
         return self
 
-    async def _listen(self, process, expect, heard):
+    async def _listen(self, process):
         async for line in process.stderr:
             self.said.append(line.decode())
-            if f'"event": "{expect}"' in self.said[-1]:
-                heard.set()
+            told = _EVENT.search(self.said[-1])
+            if told is not None:
+                self._heard.setdefault(told[1], asyncio.Event()).set()
         await process.wait()
-        heard.set()
+        for heard in self._heard.values():
+            heard.set()
 
     async def over(self):
         """Wait until the process ends, and return its exit code."""

@@ -15,6 +15,7 @@ import pytest
 from scripted_site import Ended, refused, small_step
 
 from coordinator import onward
+from governance.terminal import EXIT_INTERRUPTED
 from protos.errors import EXIT_DONE, EXIT_UNAVAILABLE, EXIT_USER, Unavailable
 from protos.words import FinalModel, TaskKind
 
@@ -103,6 +104,45 @@ async def test_end_while_an_upload_is_under_way_comes_within_two_seconds(apart):
     assert time.monotonic() - begun < 2
     with pytest.raises(grpc.aio.AioRpcError):
         await upload
+
+
+async def test_end_while_a_sum_is_made_comes_within_two_seconds(apart):
+    await apart.start(dies_at="a-sum-that-takes-for-ever")
+    await apart.in_force(changes={"schedule.rounds": 1})
+    hangs = apart.heard("hangs")
+    await apart.all_in()
+    await hangs
+    begun = time.monotonic()
+    assert await apart.terminate() == EXIT_DONE
+    assert time.monotonic() - begun < 2
+    await apart.start()
+    for site in await apart.come():
+        site.works()
+    for site in apart.sites.values():
+        await site.next(FinalModel)
+
+
+@pytest.mark.parametrize(
+    "point", ["interrupted-before-the-store-opens", "interrupted-before-it-listens"]
+)
+async def test_interrupt_while_it_starts_is_one_sentence_at_most_and_loses_nothing(
+    apart, point
+):
+    begun = time.monotonic()
+    await apart.start(dies_at=point)
+    assert await apart.over() in {EXIT_DONE, EXIT_INTERRUPTED}
+    assert time.monotonic() - begun < 10
+    assert not [line for line in apart.said if "Traceback" in line], apart.said
+    await apart.start()
+    assert (await apart.status()).federation == "hearts"
+
+
+async def test_what_a_killed_sum_left_behind_is_cleared_at_the_start(apart):
+    models = apart.folders.coordinator / "state" / "models"
+    models.mkdir(exist_ok=True)
+    (models / ".x7.partial").write_bytes(b"half a model")
+    await apart.start()
+    assert list(models.iterdir()) == []
 
 
 async def test_folder_that_is_none_is_one_sentence(apart, tmp_path):

@@ -229,6 +229,17 @@ async def test_gate_waits_for_the_sites_when_a_restart_finds_nobody_connected(fe
     await fed.until_ended((1, 1, "closed", ""))
 
 
+async def test_site_that_refuses_to_evaluate_is_not_waited_for(fed):
+    await fed.in_force(changes={"schedule.rounds": 1})
+    await fed.all_in()
+    tasks = await fed.tasks(TaskKind.EVALUATE)
+    await fed.site("amc").refuse(tasks["amc"], rule="quiet-hours")
+    for name in ("charite", "ucl"):
+        await fed.site(name).evaluate(tasks[name])
+    await fed.until_ended((1, 1, "closed", ""))
+    assert fed.entries("round-closed")[0].body["sites_in"] == list(SITES)
+
+
 async def test_site_that_is_back_gets_its_task_at_once(fed):
     await fed.in_force()
     amc = fed.site("amc")

@@ -244,6 +244,24 @@ async def test_second_update_of_a_site_is_refused(fed, amc, task, update):
     assert fed.entries("round-closed")[0].body["sites_out"] == {}
 
 
+async def test_second_stream_of_an_upload_cuts_the_first_off(fed, amc, task, update):
+    data, blob, statement = update
+    half, more = asyncio.Event(), asyncio.Event()
+    first = fed.aside(amc.upload(task, blob, data, statement, pauses=(half, more)))
+    await half.wait()
+    async with asyncio.timeout(PATIENCE_S):
+        while (there := await amc.upload_offset(task, blob)).offset == 0:
+            pass  # each question is a round trip
+    receipt = await amc.upload(task, blob, data, statement, offset=there.offset)
+    amc.said(statement)
+    assert receipt.digest == blob.digest
+    more.set()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await first
+    assert len(fed.entries("contribution-made")) == 1
+    await finish_round(fed)
+
+
 async def test_statement_about_other_bytes_is_refused(fed, amc, task, update):
     data, blob, _ = update
     other = BlobRef(hashlib.sha256(b"other").hexdigest(), blob.size)
