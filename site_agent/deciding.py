@@ -54,12 +54,14 @@ class Facts:
         data_fault: What keeps the cohort from training, or empty.
         in_force: Agreements in force by the site's own copy of the ledger.
         outcomes: How earlier attempts of the task's round ended, by that copy.
+        not_in_force: Agreements that are proposed, superseded or over, by that copy.
     """
 
     skew: timedelta
     data_fault: str
     in_force: frozenset[str]
     outcomes: Mapping[int, Outcome]
+    not_in_force: frozenset[str] = frozenset()
 
 
 def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
@@ -96,6 +98,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
     now = m.now()
     offered = terms.find(c, m.federation, task.agreement)
     told = offered is not None and offered.state == "in-force"
+    told = told and task.agreement not in facts.not_in_force  # the ledger knows better
     sending = task.model.size if task.kind is TaskKind.TRAIN else 0
     with_state = task.state.size if task.state is not None and sending else 0
     return Moment(

@@ -120,8 +120,9 @@ class Witness:
                 await self._ask_for_the_latest()
             await self._bell.within(heard, RETRY_S)
         agreements = await self._copy.do(copy.in_force)
+        others = await self._copy.do(copy.not_in_force)
         ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
-        return Facts(skew, fault, agreements, ended)
+        return Facts(skew, fault, agreements, ended, others)
 
     def _waiting(self, c: Connection) -> tuple[str, str]:
         federation = self._m.federation

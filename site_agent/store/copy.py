@@ -8,11 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
 
 from governance.ledger import store as ledger
 from governance.ledger.schema import agreements, checkpoints, cosignatures, rounds
-from protos.errors import Unavailable
 from site_agent.agent import Outcome
 
 if TYPE_CHECKING:
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
+_WHAT: Final = "the copy of the ledger"
 
 
 class Copy:
@@ -35,10 +34,8 @@ class Copy:
     def open(cls, path: Path) -> Copy:
         """Open a copy, making an empty one when there is none."""
         engine = ledger.open_engine(f"sqlite:///{path}")
-        try:
+        with ledger.in_words(_WHAT, where=path):
             ledger.create(engine)
-        except OperationalError as problem:
-            raise _unavailable(problem) from None
         return cls(engine)
 
     async def do(self, change: Callable[[Connection], T]) -> T:
@@ -48,24 +45,13 @@ class Copy:
 
     def now(self, change: Callable[[Connection], T]) -> T:
         """Run one transaction here."""
-        try:
-            with self._engine.begin() as connection:
-                return change(connection)
-        except OperationalError as problem:
-            raise _unavailable(problem) from None
+        with ledger.in_words(_WHAT), self._engine.begin() as connection:
+            return change(connection)
 
     def close(self) -> None:
         """Finish what is being written, and close."""
         self._thread.shutdown()
         self._engine.dispose()
-
-
-def _unavailable(problem: OperationalError) -> Unavailable:
-    return Unavailable(
-        f"the copy of the ledger could not be used: {problem.orig}",
-        todo="See whether the disk is full or read-only; nothing was changed.",
-        rule="store-unavailable",
-    )
 
 
 def cosigned(c: Connection, site: str) -> tuple[int, str]:
@@ -88,6 +74,12 @@ def root_of(c: Connection, size: int) -> bytes:
 def in_force(c: Connection) -> frozenset[str]:
     """Return the agreements in force."""
     rows = c.execute(select(agreements.c.digest).where(agreements.c.state == "in-force"))
+    return frozenset(rows.scalars())
+
+
+def not_in_force(c: Connection) -> frozenset[str]:
+    """Return the agreements that are known here and are in another state than in force."""
+    rows = c.execute(select(agreements.c.digest).where(agreements.c.state != "in-force"))
     return frozenset(rows.scalars())
 
 

@@ -70,6 +70,14 @@ def test_a_site_without_consent_never_accepts_a_task(charite):
     assert kinds(charite) == ["task-refused"]
 
 
+def test_the_coordinators_word_does_not_stand_against_the_ledger(charite):
+    document = charite.consented(state="in-force")
+    facts = Facts(timedelta(), "", frozenset(), {}, frozenset({document.digest}))
+    assert decided(charite, charite.task(document), facts) is TaskState.REFUSED
+    assert answers(charite)[-1][2] == "agreement-not-in-force"
+    assert charite.spent() == []
+
+
 def test_a_task_under_an_agreement_that_was_never_received_is_refused(charite):
     task = charite.task(charite.document())
     assert decided(charite, task) is TaskState.REFUSED

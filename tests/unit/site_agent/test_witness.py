@@ -208,6 +208,21 @@ async def test_after_an_alarm_nothing_is_cosigned_and_no_task_is_taken(post):
     assert post.charite.held(task).rule == "integrity-alarm"
 
 
+async def test_an_agreement_is_in_force_when_the_ledger_says_so_and_no_sooner(post):
+    document = post.charite.proposed()
+    post.log.propose(document)
+    post.charite.consent(document)
+    post.log.take_all()
+    task, readiness = post.charite.task(document), Readiness(post.charite.m)
+    await post.see()
+    facts = await post.witness.facts_for(task, timedelta(), readiness)
+    assert (facts.in_force, facts.not_in_force) == (frozenset(), {document.digest})
+    post.log.in_force(document)
+    await post.see()
+    facts = await post.witness.facts_for(task, timedelta(), readiness)
+    assert (facts.in_force, facts.not_in_force) == ({document.digest}, frozenset())
+
+
 async def test_a_cut_line_leaves_the_copy_as_it_was(post):
     post.link.broken = 1
     with pytest.raises(Unavailable):
