@@ -294,8 +294,8 @@ class Conductor:
             while await onward.step(self.base):
                 pass
             wait_s = await onward.wait_s(self.base)
-            await self._door()  # it closes by time alone
             await self.base.store.write(lambda c: newcomers.renew_own(self.base, c))
+            await self._door()  # it closes by time alone
         except ConciliumError as problem:
             _log.error("stuck", rule=problem.rule, what=str(problem))
             return _LONGEST_WAIT_S

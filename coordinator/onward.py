@@ -325,12 +325,20 @@ async def _aggregate(base: Foundation, running: Running, document: Document) -> 
 
 
 def _inside(base: Foundation, connection: Connection, running: Running) -> _Updates:
-    """Return the files of the updates that are in, and every site's declared patients."""
+    """Return the files of the updates that are in, and every site's declared patients.
+
+    Raises:
+        Corrupt: a file is not the one that the ledger names.
+    """
+    named = record.updates(connection, running.round, running.attempt)
     files = {
         site: base.spool.whole(site, running.round, running.attempt)
         for site, asked in running.training.items()
         if asked.state == "in"
     }
+    for site, path in files.items():
+        if path.stem != named[site]:
+            raise Corrupt(f"the update of {site} is not the one in the ledger", where=str(path))
     return files, record.declared_ever(connection, running.agreement)
 
 
@@ -340,6 +348,8 @@ def _sum(
     state, terms = running.strategy_state, document.agreement
     files, declared = inside
     weighting = terms.aggregation.weighting
+    for path in files.values():
+        verify(path)  # what lies on the disk may have been changed since it was hashed
     return aggregate.aggregate(
         terms.strategy,
         base.model_path(running.model.digest),
