@@ -75,8 +75,14 @@ EXIT_USER: Final = 2
 EXIT_UNAVAILABLE: Final = 3
 
 
+NO_WAITING_HELPS: Final = frozenset({"disk-full", "port-in-use", "store-unavailable"})
+"""Rules of what is unavailable until somebody at this machine acts."""
+
+
 def exit_code(error: ConciliumError) -> int:
     """Return the process exit code of an error, by its nearest class in the table."""
+    if error.rule in NO_WAITING_HELPS:
+        return EXIT_USER
     for kind in type(error).__mro__:
         if kind in EXIT_CODE:
             return EXIT_CODE[kind]

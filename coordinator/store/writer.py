@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from coordinator.store import outbox
 from coordinator.store.schema import metadata
 from governance.ledger import store as ledger
-from protos.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from protos.words import SiteName
 
 T = TypeVar("T")
+_DATABASE: Final = "the database"
 
 
 class Store:
@@ -43,17 +43,9 @@ class Store:
     def open(cls, url: str) -> Store:
         """Open the database at a SQLAlchemy URL, making what is missing."""
         engine = ledger.open_engine(url)
-        try:
+        with ledger.in_words(_DATABASE, where=url):
             ledger.create(engine)
             metadata.create_all(engine)
-        except OperationalError as problem:
-            raise Unavailable(f"the database {url} cannot be opened: {problem.orig}") from None
-        except DatabaseError as problem:
-            raise Corrupt(
-                f"this is no database of ours: {problem.orig}",
-                where=url,
-                todo="Restore it from a backup; nothing was changed.",
-            ) from None
         return cls(engine)
 
     @property
@@ -72,7 +64,7 @@ class Store:
 
     def write_now(self, change: Callable[[Connection], T]) -> T:
         """Run a change before any event loop runs."""
-        with self._engine.begin() as connection:
+        with ledger.in_words(_DATABASE), self._engine.begin() as connection:
             return change(connection)
 
     async def read(self, question: Callable[[Connection], T]) -> T:
@@ -112,15 +104,9 @@ class Store:
     ) -> list[tuple[Any, BaseException | None]]:
         outcomes: list[tuple[Any, BaseException | None]] = []
         try:
-            with self._engine.begin() as connection:
+            with ledger.in_words(_DATABASE), self._engine.begin() as connection:
                 outcomes.extend(_try(connection, change) for change in changes)
                 self._mailed = outbox.mailed(connection)
-        except OperationalError as problem:
-            lost = Unavailable(
-                f"the database could not be written: {problem.orig}",
-                todo="See whether the disk is full or read-only; nothing was changed.",
-            )
-            return [(None, lost)] * len(changes)
         except Exception as error:  # noqa: BLE001 - handed to all who asked: none waits for ever
             return [(None, error)] * len(changes)
         return outcomes

@@ -6,13 +6,16 @@ have no gaps and no fork can be stored. Whoever only reads uses `reading` and wa
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from governance.ledger.schema import metadata
+from protos.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,17 @@ _SETTINGS: Final = (
     "foreign_keys=ON",
     "recursive_triggers=ON",
 )
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_NO_USE: Final = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+    }
+)
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def open_engine(url: str) -> Engine:
@@ -56,6 +70,40 @@ def reading(engine: Engine) -> Iterator[Connection]:
         options["isolation_level"] = "REPEATABLE READ"
     with engine.connect().execution_options(**options) as c, c.begin():
         yield c
+
+
+@contextmanager
+def in_words(what: str, *, where: object = "") -> Iterator[None]:
+    """Say in one sentence why a database cannot be used; what is our own fault stays as it is.
+
+    Raises:
+        Unavailable: the disk is full or read-only (`store-unavailable`), or somebody else holds
+            or has ended the connection (`store-busy`).
+        Corrupt: the file is damaged, or is no database.
+    """
+    try:
+        yield
+    except DatabaseError as problem:
+        told = _told(problem, what, str(where))
+        if told is None:
+            raise
+        raise told from None
+
+
+def _told(problem: DatabaseError, what: str, where: str) -> Unavailable | Corrupt | None:
+    code = getattr(problem.orig, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    sentence = f"{what} cannot be used: {problem.orig}"
+    if primary in _DAMAGED:
+        todo = "Restore it from a backup; nothing was changed."
+        return Corrupt(sentence, where=where, todo=todo, rule="store-damaged")
+    if primary in _NO_USE:
+        todo = "See whether the disk is full or read-only; nothing was changed."
+        return Unavailable(sentence, where=where, todo=todo, rule="store-unavailable")
+    if primary in _BUSY or (primary is None and isinstance(problem, OperationalError)):
+        todo = "Try again; nothing was changed."
+        return Unavailable(sentence, where=where, todo=todo, rule="store-busy")
+    return None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's

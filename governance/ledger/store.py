@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from governance import statements
 from governance.ledger import admission, founding, merkle, project_consents, schema, tree
-from governance.ledger.database import create, open_engine, reading
+from governance.ledger.database import create, in_words, open_engine, reading
 from governance.ledger.entry import Entry, columns
 from governance.ledger.tree import consistency, inclusion
 from governance.ledger.witnessing import (
@@ -51,6 +51,7 @@ __all__ = [
     "disclosures_of",
     "entries",
     "head",
+    "in_words",
     "inclusion",
     "latest_checkpoint",
     "open_engine",

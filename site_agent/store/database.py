@@ -12,10 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import MetaData
-from sqlalchemy.exc import OperationalError
 
 from governance.ledger import store as ledger
-from protos.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
+_WHAT: Final = "the site's store"
 
 metadata: Final = MetaData()
 
@@ -43,27 +42,19 @@ class Store:
             Unavailable: it cannot be opened or written.
         """
         engine = ledger.open_engine(f"sqlite:///{path}")
-        try:
+        with ledger.in_words(_WHAT, where=path):
             metadata.create_all(engine)
-        except OperationalError as problem:
-            raise _unavailable(problem) from None
         return cls(engine)
 
     def now(self, change: Callable[[Connection], T]) -> T:
         """Run one transaction here and return its result once it is durable."""
-        try:
-            with self._engine.begin() as connection:
-                return change(connection)
-        except OperationalError as problem:
-            raise _unavailable(problem) from None
+        with ledger.in_words(_WHAT), self._engine.begin() as connection:
+            return change(connection)
 
     def look(self, question: Callable[[Connection], T]) -> T:
         """Ask something here; waits for no writer."""
-        try:
-            with ledger.reading(self._engine) as connection:
-                return question(connection)
-        except OperationalError as problem:
-            raise _unavailable(problem) from None
+        with ledger.in_words(_WHAT), ledger.reading(self._engine) as connection:
+            return question(connection)
 
     async def ask(self, question: Callable[[Connection], T]) -> T:
         """Ask something in the store's thread, after all that was asked to be written."""
@@ -79,11 +70,3 @@ class Store:
         """Finish what is being written, and close."""
         self._thread.shutdown()
         self._engine.dispose()
-
-
-def _unavailable(problem: OperationalError) -> Unavailable:
-    return Unavailable(
-        f"the site's store could not be used: {problem.orig}",
-        todo="See whether the disk is full or read-only; nothing was changed.",
-        rule="store-unavailable",
-    )

@@ -103,7 +103,7 @@ async def test_full_disk_is_said_in_a_sentence_and_nothing_is_lost(store):
         store.write(note("small")), store.write(note("large", large)), return_exceptions=True
     )
     assert all(isinstance(result, Unavailable) for result in results)
-    assert "could not be written" in str(results[0])
+    assert "cannot be used: database or disk is full" in str(results[0])
     assert await value(store, "small") == ""
     await store.write(limit(pages + 1000))
     await store.write(note("large", large))
@@ -144,10 +144,10 @@ async def test_closing_finishes_what_is_waiting(tmp_path):
 
 def test_file_that_is_no_database_is_said_in_a_sentence(tmp_path):
     (tmp_path / "coordinator.db").write_bytes(b"this is no database at all, " * 100)
-    with pytest.raises(Corrupt, match="no database"):
+    with pytest.raises(Corrupt, match="not a database"):
         Store.open(f"sqlite:///{tmp_path}/coordinator.db")
 
 
 def test_folder_that_is_not_there_is_said_in_a_sentence(tmp_path):
-    with pytest.raises(Unavailable, match="cannot be opened"):
+    with pytest.raises(Unavailable, match="cannot be used: unable to open"):
         Store.open(f"sqlite:///{tmp_path}/nowhere/coordinator.db")

@@ -64,3 +64,9 @@ def test_an_error_says_where_what_and_what_to_do():
     full = errors.Refused("it is 12", where="a.yaml:3:1", todo="Make it 10.", rule="too-large")
     assert str(full) == "a.yaml:3:1: it is 12\nMake it 10."
     assert (full.what, full.rule) == ("it is 12", "too-large")
+
+
+@pytest.mark.parametrize("rule", ["disk-full", "port-in-use", "store-unavailable"])
+def test_what_no_waiting_helps_is_the_user_s_turn(rule):
+    assert exit_code(errors.Unavailable("no", rule=rule)) == errors.EXIT_USER
+    assert exit_code(errors.Unavailable("no", rule="store-busy")) == errors.EXIT_UNAVAILABLE
