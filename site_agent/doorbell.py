@@ -40,7 +40,7 @@ async def listening(
             writer.close()
 
     with _short(folder) as place:
-        (folder / _NAME).unlink(missing_ok=True)
+        take_down(folder)
         former = os.umask(0o177)
         try:
             server = await asyncio.start_unix_server(answer, path=place)
@@ -50,7 +50,12 @@ async def listening(
             yield
         finally:
             server.close()
-            (folder / _NAME).unlink(missing_ok=True)
+            take_down(folder)
+
+
+def take_down(folder: Path) -> None:
+    """Take the bell away, also one that a process left which was killed."""
+    (folder / _NAME).unlink(missing_ok=True)
 
 
 def ring(folder: Path) -> dict[str, Any] | None:

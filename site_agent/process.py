@@ -23,6 +23,7 @@ from site_agent.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from governance.settings import SiteSettings
     from site_agent.member import Member
@@ -79,7 +80,7 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
     serving = asyncio.gather(*(member.run() for member in members))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, serving)
+        loop.add_signal_handler(number, _stop, serving, premises.state)
 
     def ring() -> None:
         for member in members:
@@ -98,15 +99,21 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
     store.close()
 
 
-def _stop(serving: asyncio.Future[Any]) -> None:
+def _stop(serving: asyncio.Future[Any], state: Path) -> None:
     """End in order; and at the latest after the grace, since the store can be left any time.
 
     The grace is a thread's to count: a store that closes holds the loop up.
     """
     serving.cancel()
-    grace = threading.Timer(GRACE_S, os._exit, (0,))
+    grace = threading.Timer(GRACE_S, _end, (state,))
     grace.daemon = True
     grace.start()
+
+
+def _end(state: Path) -> None:
+    """End this process as it is; nobody answers the bell any more."""
+    doorbell.take_down(state)
+    os._exit(0)
 
 
 def _forget_proxies(settings: SiteSettings) -> None:
