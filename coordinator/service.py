@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING, Final
 
 from governance.identity.tls import pin_tls13
 
 pin_tls13()
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it has to say, we say in a sentence
 
 import grpc  # noqa: E402 - after the cipher list is set
 import structlog  # noqa: E402

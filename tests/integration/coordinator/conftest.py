@@ -9,24 +9,28 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from governance.identity.tls import pin_tls13
+
+pin_tls13()  # before grpc is imported, as the programs do
 sys.path.insert(0, str(Path(__file__).parent))
 
-import federations
+import federations  # noqa: E402 - the folder is on the path from here on
+import folders as folders_module  # noqa: E402
 
-from governance.ledger.walk import Signatures
+from governance.ledger.walk import Signatures  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     """A coordinator, three sites, two operators and an auditor, all enrolled over sockets."""
-    folders = federations.found(tmp_path_factory.mktemp("template"))
-    asyncio.run(federations.populate(folders))
-    return folders
+    made = folders_module.found(tmp_path_factory.mktemp("template"))
+    asyncio.run(federations.populate(made))
+    return made
 
 
 @pytest.fixture
 def folders(template, tmp_path):
-    return federations.copied(template, tmp_path)
+    return folders_module.copied(template, tmp_path)
 
 
 @pytest_asyncio.fixture

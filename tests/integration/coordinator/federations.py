@@ -4,51 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
-import shutil
 import signal
-import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from scripted_site import PATIENCE_S, ScriptedSite, channel_to, small_step
+from small_agreement import agreement_yaml
 
-from governance.identity.tls import pin_tls13
-
-pin_tls13()
-
-from scripted_site import PATIENCE_S, ScriptedSite, channel_to, small_step  # noqa: E402
-from small_agreement import FEDERATION, agreement_yaml  # noqa: E402
-
-from coordinator import founding, service  # noqa: E402
-from coordinator.console import Console  # noqa: E402
-from coordinator.foundation import Foundation  # noqa: E402
-from coordinator.store import roundbook  # noqa: E402
-from coordinator.store.writer import Store  # noqa: E402
-from governance import statements  # noqa: E402
-from governance.agreement.load import load  # noqa: E402
-from governance.identity.enrolment import read_token  # noqa: E402
-from governance.identity.folder import Identity, finish, prepare  # noqa: E402
-from governance.identity.keys import SigningKey  # noqa: E402
-from governance.ledger import remote, source  # noqa: E402
-from governance.ledger import store as ledger  # noqa: E402
-from governance.ledger.schema import rounds as rounds_table  # noqa: E402
-from governance.ledger.verify import verify  # noqa: E402
-from governance.ledger.walk import Signatures  # noqa: E402
-from protos.words import Proposal, TaskKind  # noqa: E402
+from coordinator import service
+from coordinator.console import Console
+from coordinator.foundation import Foundation
+from coordinator.store import roundbook
+from coordinator.store.writer import Store
+from governance import statements
+from governance.agreement.load import load
+from governance.identity.enrolment import read_token
+from governance.identity.folder import finish, prepare
+from governance.identity.keys import SigningKey
+from governance.ledger import remote, source
+from governance.ledger import store as ledger
+from governance.ledger.schema import rounds as rounds_table
+from governance.ledger.verify import verify
+from governance.ledger.walk import Signatures
+from protos.words import Proposal, TaskKind
 
 SITES = ("amc", "charite", "ucl")
 PATIENTS = {"amc": 100, "charite": 200, "ucl": 300}
 _EVENT = re.compile(r'"event": "([^"]*)"')
 PROGRAM = Path(sys.executable).with_name("concilium-coordinator")
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class WatchedStore(Store):
@@ -63,71 +49,6 @@ class WatchedStore(Store):
         async with self.written:
             self.written.notify_all()
         return result
-
-
-class Folders:
-    """Where one federation lies: the coordinator's folder, and one for each member."""
-
-    def __init__(self, place):
-        self.place = place
-        self.coordinator = place / "coordinator"
-        self.sites = place / "sites"
-
-    def identity(self, name):
-        own = self.coordinator / "operators" / name
-        return Identity.load(own if own.is_dir() else self.sites / name)
-
-    def move_ports(self):
-        """Give the federation free ports, in every file that names one."""
-        ports = {"listen": free_port(), "enrolment": free_port()}
-        yaml_file = self.coordinator / "coordinator.yaml"
-        known = self._known_ports(yaml_file)
-        text = yaml_file.read_text()
-        for name, port in ports.items():
-            text = text.replace(f":{known[name]}", f":{port}")
-        text = text.replace(self._known_database(text), str(self.coordinator.resolve()))
-        yaml_file.write_text(text)
-        for who in self.place.rglob("federation.json"):
-            told = json.loads(who.read_text())
-            told["coordinator"] = f"localhost:{ports['listen']}"
-            who.write_text(json.dumps(told))
-
-    @staticmethod
-    def _known_ports(yaml_file):
-        from governance.settings import load_coordinator
-
-        settings = load_coordinator(yaml_file)
-        ends = {"listen": settings.listen, "enrolment": settings.enrolment.listen}
-        return {name: end.rsplit(":", 1)[1] for name, end in ends.items()}
-
-    @staticmethod
-    def _known_database(text):
-        line = next(line for line in text.splitlines() if line.startswith("database:"))
-        return line.split("sqlite:///")[1].split("/state/coordinator.db")[0]
-
-
-def found(place):
-    """Found a federation as `init` does."""
-    folders = Folders(place)
-    outline = founding.Outline(
-        federation=FEDERATION,
-        host="localhost",
-        listen=f"127.0.0.1:{free_port()}",
-        enrolment=f"127.0.0.1:{free_port()}",
-        operator="van-dijk",
-    )
-    founding.found(
-        folders.coordinator, outline, passphrase=b"correct horse", now=datetime.now(UTC)
-    )
-    return folders
-
-
-def copied(template, place):
-    """Copy a federation to another place, with ports of its own."""
-    shutil.copytree(template.place, place, dirs_exist_ok=True)
-    folders = Folders(place)
-    folders.move_ports()
-    return folders
 
 
 class Members:

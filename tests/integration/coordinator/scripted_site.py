@@ -1,8 +1,4 @@
-"""A hospital's side of the protocol, scripted: real keys, TLS and statements, no training.
-
-It keeps what a site's store would keep (the place of each key's chain, what it said and was not
-acknowledged, what it took) in memory, so that a test can cut the line anywhere and come back.
-"""
+"""A hospital's side of the protocol, scripted: real keys, TLS and statements, no training."""
 
 from __future__ import annotations
 
@@ -12,29 +8,20 @@ import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from governance.identity.tls import pin_tls13
+import grpc
+from site_line import PATIENCE_S, Ended, Line, channel_to, refused
 
-pin_tls13()
-
-import grpc  # noqa: E402 - after the cipher list is set
-import pytest  # noqa: E402
-
-from governance import statements, tensors  # noqa: E402
-from governance.figures import Figures, to_json  # noqa: E402
-from governance.ledger import checkpoint  # noqa: E402
-from governance.statements import Chain  # noqa: E402
-from protos import codec  # noqa: E402
-from protos.concilium.v1 import federation_pb2_grpc  # noqa: E402
-from protos.words import (  # noqa: E402
-    BlobRef,
+from governance import statements, tensors
+from governance.figures import Figures, to_json
+from governance.ledger import checkpoint
+from governance.statements import Chain
+from protos import codec
+from protos.concilium.v1 import federation_pb2_grpc
+from protos.words import (
     Cancel,
     CheckpointSent,
     CosignatureSent,
     DownloadRequest,
-    FromSite,
-    Goodbye,
-    Heartbeat,
-    Hello,
     StatementReceipt,
     StatementSent,
     Task,
@@ -42,255 +29,20 @@ from protos.words import (  # noqa: E402
     TaskKind,
     UploadHeader,
     UploadRef,
-    Welcome,
 )
 
-PATIENCE_S = 20
-OPTIONS = [
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 100),
-]
 DIGEST = hashlib.sha256(b"whatever").hexdigest()
 
 
-class Ended(Exception):
-    """The session is over: by a goodbye, or by a status."""
-
-    def __init__(self, rule, said=""):
-        super().__init__(f"{rule}: {said}")
-        self.rule, self.said = rule, said
-
-
-def credentials(identity):
-    return grpc.ssl_channel_credentials(
-        root_certificates=identity.root_pem,
-        private_key=identity.tls_key_pem,
-        certificate_chain=identity.tls_chain_pem,
-    )
-
-
-def channel_to(identity, *, address=None):
-    return grpc.aio.secure_channel(
-        address or identity.coordinator, credentials(identity), options=OPTIONS
-    )
-
-
-@contextlib.asynccontextmanager
-async def refused(rule, code=grpc.StatusCode.FAILED_PRECONDITION):
-    """Hold that what is inside is refused over the wire, with this status and rule."""
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        yield
-    said = error.value.details()
-    assert (error.value.code(), said.partition(": ")[0]) == (code, rule), said
-
-
-def good_figures(share=0.9, *, count=100):
-    """Figures in which this share of `count` patients is on the right side."""
-    right = round(count * share)
-    half = count // 2
-    bins = (0,) * 50
-    positives = (*bins[:40], half, *bins[41:])
-    negatives = (*bins[:10], count - half, *bins[11:])
-    return Figures(
-        "binary",
-        positives=positives,
-        negatives=negatives,
-        correct=right,
-        log_loss_sum=10.0,
-        squared_error_sum=10.0,
-        count=count,
-    )
-
-
-class ScriptedSite:
-    """One hospital; every wait ends after `PATIENCE_S` and then says what had come."""
+class ScriptedSite(Line):
+    """One hospital: what it says, with the place of each key's chain, and what it does."""
 
     def __init__(self, identity, officer, *, patients=100):
-        self.identity, self.officer, self.patients = identity, officer, patients
+        super().__init__(identity)
+        self.officer, self.patients = officer, patients
         self.agent = identity.signing_key()
         self.chains = {self.agent.key_id: Chain.START, officer.key_id: Chain.START}
-        self.unacknowledged = []
-        self.sent = self.taken = 0
-        self.replayed = 0
-        self.acks = True
-        self.comes_back = False
-        self.inbox = []
-        self.heard = []
-        self.welcome = None
-        self.over = None
-        self._channel = self._call = self._reader = None
-        self._news = asyncio.Condition()
-        self._mouth = asyncio.Lock()
         self._speech = asyncio.Lock()
-        self._works = []
-
-    @property
-    def name(self):
-        return self.identity.name
-
-    def __repr__(self):
-        return f"<{self.name} heard {self.heard[-8:]}>"
-
-    # --- the session ---------------------------------------------------------------------
-
-    def hello(self, **changes):
-        words = {
-            "protocol_lowest": 1,
-            "protocol_highest": 1,
-            "software": "scripted",
-            "models": ("builtin:linear",),
-            "cosigned_size": 0,
-            "clock": datetime.now(UTC),
-        }
-        return Hello(**{**words, **changes})
-
-    async def connect(self, **hello):
-        """Open a session, say hello, and send again what was not acknowledged."""
-        await self.cut()
-        self.over, self.welcome = None, None
-        self._channel = channel_to(self.identity)
-        stub = federation_pb2_grpc.FederationStub(self._channel)
-        call = stub.Session(wait_for_ready=True)
-        first = FromSite(self.hello(**hello), ack=self.taken)
-        self._call = call
-        self._reader = asyncio.create_task(self._read(call))
-        await self._write(call, first)
-        await self._until(
-            lambda: self.welcome is not None or self.over is not None, also_over=True
-        )
-        if self.over is not None:
-            raise self.over
-        return self
-
-    def persists(self):
-        """From now on come back whenever the line is cut, and wait through it."""
-        self.comes_back = True
-        self._works.append(asyncio.create_task(self._come_back()))
-
-    async def _come_back(self):
-        while True:
-            await self.ended()
-            with contextlib.suppress(Ended, asyncio.InvalidStateError, grpc.aio.AioRpcError):
-                await self.connect()
-
-    async def cut(self):
-        """Cut the line, as a cable does: nothing is said."""
-        if self._channel is None:
-            return
-        self._call.cancel()
-        await self._reader
-        await self._channel.close()
-        self._channel = None
-
-    async def hang_up(self):
-        """Close our half of the stream and wait until the other is closed."""
-        await self._call.done_writing()
-        await self._reader
-
-    async def close(self):
-        for work in self._works:
-            work.cancel()
-        await asyncio.gather(*self._works, return_exceptions=True)
-        await self.cut()
-
-    async def _read(self, call):
-        over = Ended("end-of-stream")
-        try:
-            while (message := await call.read()) is not grpc.aio.EOF:
-                word = codec.to_site_in(message)
-                if isinstance(word.body, Goodbye):
-                    over = Ended(word.body.rule, word.body.sentence)
-                await self._take(call, word)
-            if over.rule == "end-of-stream" and await call.code() is not grpc.StatusCode.OK:
-                over = Ended((await call.code()).name, await call.details())
-        except grpc.aio.AioRpcError as error:
-            over = Ended(error.code().name, error.details())
-        except (asyncio.CancelledError, grpc.aio.UsageError):
-            over = Ended("cut")
-        async with self._news:
-            self.over = over
-            self._news.notify_all()
-
-    async def _take(self, call, word):
-        self.unacknowledged = [m for m in self.unacknowledged if m.seq > word.ack]
-        if isinstance(word.body, Welcome):
-            for message in self.unacknowledged:
-                await self._write(call, message)
-            self.welcome = word.body
-        elif word.seq and word.seq <= self.taken:
-            self.replayed += 1
-            return
-        elif word.seq:
-            assert word.seq == self.taken + 1, f"{word.seq} came after {self.taken}"
-            self.taken = word.seq
-            if self.acks:
-                await self._write(call, FromSite(Heartbeat(), ack=self.taken))
-        async with self._news:
-            self.heard.append(type(word.body).__name__)
-            if not isinstance(word.body, Heartbeat | Welcome):
-                self.inbox.append(word.body)
-            self._news.notify_all()
-
-    async def _write(self, call, word):
-        async with self._mouth:
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                await call.write(codec.from_site_out(word))
-
-    async def send(self, body):
-        """Send a numbered message; it is sent again after a cut until it is acknowledged."""
-        self.sent += 1
-        word = FromSite(body, seq=self.sent, ack=self.taken)
-        self.unacknowledged.append(word)
-        if self._channel is not None and self.welcome is not None:
-            await self._write(self._call, word)
-
-    async def beat(self, task="", steps_done=0):
-        await self._write(self._call, FromSite(Heartbeat(task, steps_done), ack=self.taken))
-
-    # --- waiting -------------------------------------------------------------------------
-
-    async def _until(self, holds, *, also_over=False):
-        async with self._news:
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    while not holds():
-                        if self.over is not None and not (also_over or self.comes_back):
-                            raise self.over
-                        await self._news.wait()
-            except TimeoutError:
-                raise AssertionError(
-                    f"{self.name} waited in vain; in its inbox: {self.inbox}, over: {self.over}"
-                ) from None
-
-    async def next(self, word, /, **fields):
-        """Wait for the first message of a kind with these fields, and take it."""
-
-        def fitting():
-            for body in self.inbox:
-                if isinstance(body, word) and all(
-                    getattr(body, name) == value for name, value in fields.items()
-                ):
-                    return body
-            return None
-
-        await self._until(lambda: fitting() is not None)
-        body = fitting()
-        self.inbox.remove(body)
-        return body
-
-    async def task(self, kind=TaskKind.TRAIN, **fields):
-        return await self.next(Task, kind=kind, **fields)
-
-    async def ended(self):
-        """Wait until the session is over, and return how."""
-        await self._until(lambda: self.over is not None, also_over=True)
-        return self.over
-
-    async def acknowledged(self):
-        """Wait until all that was said is acknowledged."""
-        await self._until(lambda: not self.unacknowledged)
 
     # --- statements ----------------------------------------------------------------------
 
@@ -545,6 +297,24 @@ class ScriptedSite:
                 await self.evaluate(body, figures(self, body) if figures else None)
 
 
+def good_figures(share=0.9, *, count=100):
+    """Figures in which this share of `count` patients is on the right side."""
+    right = round(count * share)
+    half = count // 2
+    bins = (0,) * 50
+    positives = (*bins[:40], half, *bins[41:])
+    negatives = (*bins[:10], count - half, *bins[11:])
+    return Figures(
+        "binary",
+        positives=positives,
+        negatives=negatives,
+        correct=right,
+        log_loss_sum=10.0,
+        squared_error_sum=10.0,
+        count=count,
+    )
+
+
 def small_step(site, task, *, scale=0.01):
     """An update that differs by site and round."""
     import numpy as np
@@ -564,11 +334,12 @@ def until_in(seconds):
 
 
 __all__ = [
-    "BlobRef",
+    "PATIENCE_S",
     "Ended",
     "ScriptedSite",
     "channel_to",
     "good_figures",
     "refused",
     "small_step",
+    "until_in",
 ]

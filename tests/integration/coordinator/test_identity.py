@@ -13,9 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
-from federations import SITES, found
+from federations import SITES
+from folders import found
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from scripted_site import OPTIONS, PATIENCE_S, Ended, channel_to, refused, small_step
+from scripted_site import PATIENCE_S, Ended, channel_to, refused, small_step
+from site_line import OPTIONS
 
 from coordinator import onward, service
 from coordinator.conductor import Conductor

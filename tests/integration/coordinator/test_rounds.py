@@ -101,7 +101,7 @@ async def test_straggler_is_waited_for_a_while_and_then_out_as_late(fed):
 
 
 async def test_deadline_closes_with_those_who_are_in(fed):
-    await fed.in_force(changes={"round.deadline": "1s", "schedule.rounds": 1})
+    await fed.in_force(changes={"round.deadline": "2s", "schedule.rounds": 1})
     amc, charite, ucl = fed.sites.values()
     charite.works()
     amc.works()
@@ -113,7 +113,7 @@ async def test_deadline_closes_with_those_who_are_in(fed):
 
 
 async def test_deadline_with_too_few_abandons_and_each_attempt_pauses_at_the_last(fed):
-    await fed.in_force(changes={"round.deadline": "1s", "round.attempts": 2})
+    await fed.in_force(changes={"round.deadline": "2s", "round.attempts": 2})
     amc = fed.site("amc")
     for attempt in (1, 2):
         task = await amc.task(attempt=attempt)
@@ -194,7 +194,7 @@ async def test_three_refusals_of_the_gate_in_a_row_pause_the_federation_until_re
 
 
 async def test_gate_judges_by_those_who_said_figures_when_time_is_up(fed):
-    changes = {**GATED, "schedule.rounds": 1, "round.deadline": "1s"}
+    changes = {**GATED, "schedule.rounds": 1, "round.deadline": "3s"}
     await fed.in_force(changes=changes)
     await fed.all_in()
     tasks = await fed.tasks(TaskKind.EVALUATE)
