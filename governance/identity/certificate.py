@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from cryptography import x509
@@ -113,7 +114,14 @@ def read_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 def peer_name(pem: bytes) -> Peer:
     """Read who a PEM certificate (the first of it) says somebody is, or raise PeerFault."""
-    return peer_of(read_chain(pem)[0])
+    return _leaf(pem)[1]
+
+
+@lru_cache(maxsize=256)
+def _leaf(pem: bytes) -> tuple[x509.Certificate, Peer]:
+    """Read the first certificate, once for the same bytes: every call shows its own again."""
+    certificate = read_chain(pem)[0]
+    return certificate, peer_of(certificate)
 
 
 def peer_of(certificate: x509.Certificate) -> Peer:
@@ -157,8 +165,7 @@ def authenticate(
     """
     # 0. A name. Stops a certificate of ours that was never a member's, such as an authority's.
     try:
-        certificate = read_chain(peer_pem)[0]
-        peer = peer_of(certificate)
+        certificate, peer = _leaf(peer_pem)
     except PeerFault as fault:
         raise Refused(fault.what, rule=fault.rule) from None
     # 1. Federation. Stops a peer of another federation whose root is trusted here too.
