@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from coordinator.chronicle import Chronicle
 from coordinator.sessions import Sessions
 from coordinator.spool import Spool
-from coordinator.store import record
+from coordinator.store import kept, record
 from coordinator.store.writer import Store
 from coordinator.summing import Summing
 from governance import statements
@@ -60,7 +60,8 @@ class Foundation:
 
         Raises:
             Refused: it is not one, or a file of it is wrong.
-            Unavailable: its database cannot be opened.
+            Unavailable: its database cannot be opened or written.
+            Corrupt: its database, or an agreement in it, is not what was written.
         """
         os.umask(0o077)  # names of officers and figures lie in the database
         settings = load_coordinator(folder / "coordinator.yaml")
@@ -86,7 +87,12 @@ class Foundation:
             spool=Spool(settings.spool.folder, quota_bytes=quota),
             held=held,
         )
-        base.bar(store.write_now(record.revoked))
+        try:
+            store.write_now(kept.check_documents)
+            base.bar(store.write_now(record.revoked))
+        except (Corrupt, Unavailable):
+            base.close_now()
+            raise
         return base
 
     def close_now(self) -> None:

@@ -66,7 +66,9 @@ def deliver_file(m: Membership, path: Path) -> None:
 def sign_file(path: Path, key: Path, *, passphrase_file: Path | None, yes: bool) -> None:
     """Show an exported statement and sign it here."""
     draft = office.from_file(path)
+    kind = office.check_shown(draft)
     terminal.tell(draft.shown)
+    terminal.tell(f"Your signature makes this a statement of the kind {kind}.")
     if not terminal.confirmed("Sign this?", yes=yes):
         return
     secret = terminal.passphrase("of the officer's key", file=passphrase_file)

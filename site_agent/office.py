@@ -13,7 +13,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from governance import consent, statements
+from governance import canonical, consent, statements
 from governance.agreement.load import parse
 from governance.consent import Consent
 from governance.privacy.releases import decimal_text, expected_batch
@@ -164,6 +164,30 @@ def suspend(c: Connection, m: Membership, document: Document) -> Statement:
 def withdraw(c: Connection, m: Membership, document: Document) -> Statement:
     """Withdraw from an agreement, with the agent's key; the site stays enrolled."""
     return _stop(c, m, document, "consent-withdrawn")
+
+
+def check_shown(draft: Draft) -> str:
+    """Check that a draft's text is what its statement names, and return the statement's kind.
+
+    Raises:
+        Refused: the text of a consent is not the one that was reviewed, or what was signed
+            before is another statement.
+        PeerFault: the statement cannot be read.
+    """
+    fields = canonical.decode(draft.payload)
+    # 1. The text. Stops an officer from being shown one agreement and signing another.
+    shown = hashlib.sha256(draft.shown.encode()).hexdigest()
+    if fields.get("kind") == "consent-given" and fields["body"].get("review") != shown:
+        raise _tampered("the text in this file is not the text that its statement consents to")
+    # 2. The statement that a first officer signed. Stops a second from signing another.
+    if draft.envelope and statements.read(draft.envelope).payload != draft.payload:
+        raise _tampered("what was signed in this file is not the statement that it shows")
+    return str(fields.get("kind"))
+
+
+def _tampered(what: str) -> Refused:
+    todo = "Do not sign it: have it exported anew, and find out who changed it."
+    return Refused(what, todo=todo, rule="other-text")
 
 
 def sign(draft: Draft, key: Signer) -> Draft:

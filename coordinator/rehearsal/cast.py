@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from governance.agreement import refusals
 from governance.agreement.load import load
 from governance.agreement.schema import unsafe_terms
 from governance.settings import load_site
@@ -74,9 +75,12 @@ def prepare(agreement: Path, sites: Path, out: Path, *, seed: int | None) -> Cas
     """Make the folder of a rehearsal; an earlier one of the same name is replaced.
 
     Raises:
-        Refused: a hospital's files are missing, or the folder holds something else.
+        Refused: the agreement cannot be, a hospital's files are missing, or the folder holds
+            something else.
     """
     document = load(agreement)
+    if objections := refusals.objections(document):
+        raise refusals.raised(document, objections)
     for name in document.agreement.sites.roster:
         _check_site(sites / name, name, agreement)
     _clear(out)

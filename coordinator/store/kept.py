@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
@@ -10,6 +11,7 @@ from coordinator.store.schema import documents, invitations, notes, pending_acts
 from governance.identity.enrolment import Invitation
 from governance.statements import parse_time, timestamp
 from protos import codec
+from protos.errors import Corrupt
 from protos.words import BlobRef, Digest
 
 if TYPE_CHECKING:
@@ -27,11 +29,34 @@ def keep_document(connection: Connection, digest: Digest, raw: bytes) -> None:
 
 
 def document(connection: Connection, digest: str) -> bytes | None:
-    """Return an agreement's document."""
+    """Return an agreement's document.
+
+    Raises:
+        Corrupt: its bytes are not those that were proposed.
+    """
     raw: bytes | None = connection.execute(
         select(documents.c.raw).where(documents.c.digest == digest)
     ).scalar()
+    if raw is not None:
+        _check_document(digest, raw)
     return raw
+
+
+def check_documents(connection: Connection) -> None:
+    """Check every agreement's document; raises Corrupt as `document` does."""
+    for digest, raw in connection.execute(select(documents.c.digest, documents.c.raw)):
+        _check_document(digest, raw)
+
+
+def _check_document(digest: str, raw: object) -> None:
+    """Stops an agreement from being edited after hospitals consented to it."""
+    if not isinstance(raw, bytes) or hashlib.sha256(raw).hexdigest() != digest:
+        raise Corrupt(
+            f"the document of the agreement {digest[:12]} is not what was proposed: the "
+            "database was altered",
+            todo="Restore the coordinator's database from a backup.",
+            rule="altered-document",
+        )
 
 
 def note(connection: Connection, name: str) -> str:
