@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from protos.words import Digest, Enrolled
 
+_HALF: Final = ".founding"
+_MADE: Final = ("coordinator.yaml", "keys", "keys.new", "state", "operators")
 _SETTINGS: Final = """\
 # The coordinator's own file. Relative paths are from this file's folder.
 coordinator: 1
@@ -55,16 +58,12 @@ class Outline:
 def found(folder: Path, outline: Outline, *, passphrase: bytes, now: datetime) -> Digest:
     """Make a federation's folder; return the fingerprint of its root.
 
+    What a founding that was cut off has left is cleared away first: nobody has enrolled in it.
+
     Raises:
         Refused: there is one already, or a name is none.
     """
-    if (folder / "coordinator.yaml").exists():
-        raise Refused(
-            "there is a federation here already",
-            where=str(folder),
-            todo="Choose another folder, or run it: concilium-coordinator serve",
-            rule="already-founded",
-        )
+    half = _begin(folder)
     authority = create(
         folder,
         federation=outline.federation,
@@ -84,7 +83,29 @@ def found(folder: Path, outline: Outline, *, passphrase: bytes, now: datetime) -
     base.store.write_now(lambda c: _begin_log(base, c, now))
     _first_operator(base, outline.operator, now)
     base.close_now()
+    half.unlink()
     return authority.root_fingerprint
+
+
+def _begin(folder: Path) -> Path:
+    """Mark a folder as half made, once nothing of an earlier half is left in it."""
+    half = folder / _HALF
+    there = [folder / name for name in _MADE if (folder / name).exists()]
+    if there and not half.exists():
+        raise Refused(
+            "there is a federation here already",
+            where=str(there[0]),
+            todo="Choose another folder, or run it: concilium-coordinator serve",
+            rule="already-founded",
+        )
+    for made in there:
+        if made.is_dir():
+            shutil.rmtree(made)
+        else:
+            made.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    half.touch()
+    return half
 
 
 def rotate(folder: Path, which: str, *, passphrase: bytes, now: datetime) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import enum
+import errno
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import typer
 
 EXIT_INTERRUPTED = 130
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Format(enum.StrEnum):
@@ -156,7 +158,7 @@ def run(app: typer.Typer) -> None:
         complain(str(problem))
         sys.exit(exit_code(problem))
     except OSError as problem:
-        complain(f"{problem.filename or 'a file'}: {os.strerror(problem.errno or 0)}")
+        complain(_of_the_system(problem))
         sys.exit(EXIT_USER)
     except Exception as problem:
         if not isinstance(problem, usage):
@@ -170,6 +172,16 @@ def run(app: typer.Typer) -> None:
     if outcome == EXIT_INTERRUPTED:
         complain("interrupted; nothing is lost, the same command goes on from here")
     sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _of_the_system(problem: OSError) -> str:
+    place = f"{problem.filename}: " if problem.filename else ""
+    if problem.errno in _DISK_FULL:
+        return (
+            f"{place}the disk is full, or a file may grow no larger\n"
+            "Make room and give the same command again; it goes on from here."
+        )
+    return f"{place}{os.strerror(problem.errno) if problem.errno else problem}"
 
 
 def complain(sentence: str) -> None:

@@ -64,7 +64,7 @@ def finished(
     if done.returncode not in exits:
         raise Refused(
             f"{Path(command[0]).name} {command[1]} ended with exit code {done.returncode}:\n"
-            f"{done.stderr.strip()}",
+            f"{done.stderr.strip().removeprefix('error: ')}",
             rule="rehearsal",
         )
     return done
