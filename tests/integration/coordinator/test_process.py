@@ -17,7 +17,7 @@ from scripted_site import Ended, refused, small_step
 
 from coordinator import onward
 from governance.terminal import EXIT_INTERRUPTED
-from protos.errors import EXIT_DONE, EXIT_UNAVAILABLE, EXIT_USER, Unavailable
+from protos.errors import EXIT_DONE, EXIT_USER, Unavailable
 from protos.words import FinalModel, TaskKind
 
 SOFTWARE = {"program": "x", "version": "1", "os": "y"}
