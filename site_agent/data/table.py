@@ -87,7 +87,7 @@ def read(
         for part, column, mean in zip(parts, columns, meanings, strict=True):
             part.append(mean(column)[kept])
     made = [
-        _column(np.concatenate(part), field, mapping)
+        _column(np.concatenate(part), field, mapping, where=str(source.csv))
         for part, field, mapping in zip(parts, fields, mappings, strict=True)
     ]
     names = [feature.name for feature in agreement.data.features]
@@ -120,10 +120,13 @@ def _numbered(own: Sequence[str], ids: dict[str, int]) -> NDArray[np.int64]:
     return np.fromiter(map(number, own), np.int64, len(own))
 
 
-def _column(values: NDArray[np.float64], field: Feature | Target, mapping: ColumnMap) -> Column:
+def _column(
+    values: NDArray[np.float64], field: Feature | Target, mapping: ColumnMap, *, where: str
+) -> Column:
     missing, unread = np.isnan(values), np.isinf(values)
-    if field.kind != "category" and not mapping.codes and unread.any():
-        _require_numbers(field, mapping, any_=bool(np.isfinite(values).any()))
+    numbers = field.kind != "category" and not mapping.codes
+    if numbers and unread.any() and not np.isfinite(values).any():
+        raise _no_numbers(field, mapping, where)
     if field.kind == "binary":
         unread = unread | ~(missing | np.isin(values, (0.0, 1.0)))
     return Column(
@@ -131,11 +134,10 @@ def _column(values: NDArray[np.float64], field: Feature | Target, mapping: Colum
     )
 
 
-def _require_numbers(field: Feature | Target, mapping: ColumnMap, *, any_: bool) -> None:
-    if any_:
-        return
-    raise Refused(
+def _no_numbers(field: Feature | Target, mapping: ColumnMap, where: str) -> Refused:
+    return Refused(
         f"the column {mapping.column}, mapped to {field.name}, holds no number at all",
+        where=where,
         todo=(
             "If it holds codes, say under `map` in site.yaml what they stand for: "
             "`codes: {…}`; if its decimal sign is a comma, export it with a point."

@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 COORDINATOR: Final = Path(sys.executable).with_name("concilium-coordinator")
 SITE: Final = Path(sys.executable).with_name("concilium-site")
@@ -70,17 +70,18 @@ def done(*argv: object, **how: object) -> str:
     return said.out
 
 
-def refused(said: Said, *words: str, code: int = 2) -> Said:
+def refused(said: Said, *words: str, code: int = 2, told_before: bool = False) -> Said:
     """Hold that a program ended with one sentence: what is wrong, where, what to do.
 
-    Words are looked for as they stand; what follows "error: " is all that it said.
+    It is all that was said, unless there was something to tell before.
     """
     assert said.code == code, said
     assert "Traceback" not in said.out + said.err, said.err
-    assert said.sentences.startswith("error: "), said
+    assert said.sentences.startswith("error: ") or told_before, said
     assert len(re.findall(r"(?m)^error: ", said.sentences)) == 1, said
+    sentence = said.sentences[said.sentences.index("error: ") :]
     for word in words:
-        assert word in said.sentences, said.sentences
+        assert word in sentence, sentence
     return said
 
 
@@ -102,7 +103,7 @@ class Running:
 
     def start(self) -> None:
         """Start it, or start it again."""
-        self._heard = 0
+        self._heard, self._over = 0, False
         self.process = subprocess.Popen(
             [*self._child, *self._argv],
             stdin=subprocess.DEVNULL,
@@ -129,6 +130,7 @@ class Running:
                     lines.append(line)
                     self._news.notify_all()
         with self._news:
+            self._over = self._over or lines is self.lines
             self._news.notify_all()
 
     @property
@@ -148,11 +150,11 @@ class Running:
                 self._heard += 1
                 if re.search(pattern, line):
                     return line
-            return None if self._ears[0].is_alive() else ""
+            return "" if self._over else None
 
         with self._news:
             line = self._news.wait_for(fitting, patience_s)
-        assert line, f"{self._argv[:2]} did not say {pattern}:\n{self.said}"
+        assert line, f"{self._argv[:2]} did not say {pattern}:\n{self.said[-3000:]}"
         return line
 
     @property
@@ -184,10 +186,16 @@ class Running:
         self.ended()
 
     def end(self) -> None:
-        """End whatever is left of it."""
+        """End whatever is left of it and its children."""
         if self.alive:
             self.signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
         self.signal(signal.SIGKILL)
         self.ended()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()

@@ -98,7 +98,7 @@ def test_an_agreement_edited_after_it_was_proposed_is_not_served(fed):
             altered = "UPDATE documents SET raw = CAST(replace(raw, ?, ?) AS BLOB)"
             c.execute(altered, (old, new))
 
-    rate = b'"rate":0.3', b'"rate":0.9'
+    rate = '"rate":"0.3"', '"rate":"0.9"'
     swap(*rate)
     said = fed.operator("serve")
     refused(said, "is not what was proposed", "backup")

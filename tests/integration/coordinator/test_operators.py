@@ -203,7 +203,8 @@ async def test_token_that_has_expired_is_refused(fed):
 
 
 async def test_door_is_open_only_while_an_invitation_is(fed):
-    fed.base.lingers_s = 0
+    await fed.stop()
+    await fed.start(lingers_s=0)
     address = fed.base.addresses["enrolment"].split(":")
 
     async def knock():
