@@ -41,7 +41,7 @@ lint: $(READY) ## format, rules, types, layers
 	$(BIN)/lint-imports --no-logo
 
 test: $(READY) ## the tests, under five minutes
-	$(BIN)/python -m pytest -n $(JOBS) -m 'not slow' $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not slow' $(TESTS)
 
 test-all: test ## and the slow ones
 	$(BIN)/python -m pytest -m slow $(TESTS)

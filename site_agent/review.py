@@ -201,8 +201,11 @@ def _leaving(exits: Sequence[str]) -> Iterator[str]:
 def _stops_in(agreement: Agreement, place: Place, *, cap: float, delta: float) -> int:
     if math.isinf(cap):
         return 0
-    bears = rounds_within(place.release, already=place.releases, cap=cap, delta=delta)
-    if bears >= _left(agreement, place):
+    left = _left(agreement, place)
+    bears = rounds_within(
+        place.release, already=place.releases, cap=cap, delta=delta, most=left
+    )
+    if bears >= left:
         return 0
     return min(place.trained + bears, agreement.schedule.rounds - 1) + 1
 

@@ -124,6 +124,7 @@ class Worker:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=self._environment(),
+            start_new_session=True,  # Ctrl-C in a terminal is for the parent alone
         )
         try:
             await _heard(self._child)

@@ -96,7 +96,7 @@ def _throttled(say: Say) -> Callable[[int], None]:
 
 def _die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when its parent dies; it may be dead already."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

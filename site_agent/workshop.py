@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from governance import figures, tensors
-from governance.privacy.accountant import epsilon
-from governance.privacy.releases import Release
+from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import Digest, TaskKind
 from site_agent import deciding, jobs
@@ -53,7 +52,7 @@ class Workshop:
 
     async def warm(self) -> None:
         """Start the worker, and load what accounting needs, before the first task asks."""
-        counting = asyncio.to_thread(epsilon, [Release(0.01, 1.0, 1)], 1e-5)
+        counting = asyncio.to_thread(accountant.load)
         _, failed = await asyncio.gather(counting, self._worker.start(), return_exceptions=True)
         if isinstance(failed, BaseException):
             _log.warning("worker-not-started", why=str(failed))
@@ -77,7 +76,7 @@ class Workshop:
         if document is not None and 0 < standing.delta < 1:
             release = deciding.release_of(document.agreement, standing.declared_patients)
             releases = [*(one.release for one in spent), release]
-            await asyncio.to_thread(epsilon, releases, standing.delta)
+            await asyncio.to_thread(accountant.epsilon, releases, standing.delta)
 
     async def train(self, held: Held) -> Trained:
         """Return the update of a task: the one that a crash left whole, or a new one.

@@ -26,7 +26,7 @@ _INTERVALS: Final = ((0.3, _FINE), (0.05, _COARSE), (0.01, 1e-2))
 _BEYOND_EVERY_CAP: Final = 1000.0
 """From this ε on a looser bound says it: a distribution of such losses fills the memory."""
 _LARGEST_SIGMA: Final = 1000.0
-_MOST_ROUNDS: Final = 10_000
+MOST_ROUNDS: Final = 10_000
 _PLACES: Final = Decimal("0.0001")
 
 
@@ -50,21 +50,37 @@ def epsilon_at_most(releases: Iterable[Release], delta: float) -> float:
     return _epsilon(merged(releases), float(delta), _COARSE)
 
 
+def load() -> None:
+    """Load the library that counts, which takes most of a second, before it is needed."""
+    import dp_accounting.pld  # noqa: F401
+
+
 def rounds_within(
-    release_per_round: Release, *, already: Sequence[Release] = (), cap: float, delta: float
+    release_per_round: Release,
+    *,
+    already: Sequence[Release] = (),
+    cap: float,
+    delta: float,
+    most: int = MOST_ROUNDS,
 ) -> int:
-    """Return how many more rounds of this release fit under the cap, at most 10,000."""
+    """Return how many more rounds of this release fit under the cap, `most` if more do.
 
-    def fits(rounds: int) -> bool:
+    It is found with coarse figures and then settled with exact ones.
+    """
+
+    def fits(rounds: int, least: float) -> bool:
         releases = merged([*already, release_per_round.times(rounds)])
-        if (
-            all(each.noise_multiplier > 0 for each in releases)
-            and _zero_concentrated(releases, delta) <= cap
-        ):
+        noised = all(each.noise_multiplier > 0 for each in releases)
+        if noised and _zero_concentrated(releases, delta) <= cap:
             return True  # the exact figure is below any bound
-        return epsilon(releases, delta) <= cap
+        return _epsilon(releases, float(delta), least) <= cap
 
-    return _last_that(fits)
+    rounds = _last_that(lambda n: fits(n, _COARSE), most)
+    while rounds > 0 and not fits(rounds, _FINE):
+        rounds -= 1
+    while rounds < most and fits(rounds + 1, _FINE):
+        rounds += 1
+    return rounds
 
 
 def noise_for(
@@ -174,14 +190,12 @@ def _noise_for(target: float, q: float, steps: int, delta: float) -> float:
     return high / 1000
 
 
-def _last_that(fits: Callable[[int], bool]) -> int:
-    """Return the largest n ≤ 10,000 for which `fits`, a monotone test, holds; 0 if none."""
-    if not fits(1):
-        return 0
-    low, high = 1, 2
-    while high < _MOST_ROUNDS and fits(high):
+def _last_that(fits: Callable[[int], bool], most: int) -> int:
+    """Return the largest n ≤ `most` for which `fits`, a monotone test, holds; 0 if none."""
+    low, high = 0, 1
+    while high <= most and fits(high):
         low, high = high, high * 2
-    high = min(high, _MOST_ROUNDS + 1)
+    high = min(high, most + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
