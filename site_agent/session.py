@@ -149,8 +149,6 @@ class Session:
         m = self._m
         while True:
             word = await _heard(stream)
-            if isinstance(word.body, Goodbye):
-                raise Unavailable(word.body.sentence or "goodbye", rule=word.body.rule)
             await self._acknowledged(word.ack)
             if word.seq:
                 await m.store.do(partial(inbox.take, m=m, word=word))
@@ -189,6 +187,8 @@ async def _heard(stream: Stream) -> ToSite:
     if word is None:
         await stream.ended()
         raise Unavailable("the coordinator ended the session", rule="session-ended")
+    if isinstance(word.body, Goodbye):
+        raise Unavailable(word.body.sentence or "goodbye", rule=word.body.rule)
     return word
 
 

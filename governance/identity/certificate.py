@@ -185,15 +185,17 @@ def authenticate(
 
 def check_time(peer: Peer, now: datetime) -> None:
     """Raise Refused when a certificate has ended or has not begun."""
-    if now > peer.not_after:
+    _check_time(f"the certificate of {peer.actor}", peer.not_before, peer.not_after, now)
+
+
+def _check_time(which: str, begins: datetime, ends: datetime, now: datetime) -> None:
+    if now > ends:
+        raise Refused(f"{which} ended on {ends:%Y-%m-%d %H:%M} UTC", rule="certificate-expired")
+    if now < begins:
         raise Refused(
-            f"the certificate of {peer.actor} ended on {peer.not_after:%Y-%m-%d %H:%M} UTC",
-            rule="certificate-expired",
-        )
-    if now < peer.not_before:
-        raise Refused(
-            f"the certificate of {peer.actor} begins on {peer.not_before:%Y-%m-%d %H:%M} UTC",
-            todo="If that is in the past, the clock of this machine is wrong.",
+            f"{which} begins on {begins:%Y-%m-%d %H:%M} UTC",
+            todo="If that is in the past, the clock of this machine is behind: set it right"
+            " (`timedatectl set-ntp true`), then try again.",
             rule="certificate-not-yet-valid",
         )
 
@@ -225,8 +227,8 @@ def check_chain(chain: Sequence[x509.Certificate], *, root: Digest, now: datetim
         raise PeerFault("a certificate is used as an authority's", rule="bad-chain")
     # 4. All are in their time.
     for certificate in chain:
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-            raise Refused("a certificate of the chain has ended", rule="certificate-expired")
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        _check_time("a certificate of the chain", begins, ends, now)
     return peer_of(leaf)
 
 

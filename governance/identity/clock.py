@@ -14,21 +14,26 @@ SKEW_LIMIT: Final = timedelta(minutes=5)
 
 
 def check_clock(ours: datetime, theirs: datetime) -> None:
-    """Compare this machine's clock with a peer's, or raise Refused saying who is ahead."""
+    """Compare the coordinator's clock with that of one who asks; the sentence is for them.
+
+    Raises:
+        Refused: `clock-skew`: they differ by more than the limit; says who is ahead.
+    """
     skew = abs(theirs - ours)
     if skew <= SKEW_LIMIT:
         return
-    place = "ahead of" if ours > theirs else "behind"
+    place = "ahead of" if theirs > ours else "behind"
     raise Refused(
-        f"this machine's clock is {_plain(skew)} {place} its peer's; five minutes are allowed",
+        f"this machine's clock is {_plain(skew)} {place} the coordinator's; five minutes are "
+        "allowed",
         todo="Set the clock that is wrong (`timedatectl set-ntp true`), then try again.",
         rule="clock-skew",
     )
 
 
 def _plain(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
+    seconds = round(span.total_seconds())
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
+            return f"{round(seconds / size)} {unit}"
     return f"{seconds} seconds"

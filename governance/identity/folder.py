@@ -26,6 +26,7 @@ from governance.identity.certificate import (
     peer_name,
     read_chain,
 )
+from governance.identity.clock import SKEW_LIMIT
 from governance.identity.enrolment import (
     Token,
     enrolled_body,
@@ -42,12 +43,12 @@ from governance.identity.key_files import (
 )
 from governance.identity.keys import SigningKey, load_private_key, private_pem, spki_sha256
 from governance.identity.renewal import make_request
-from governance.statements import Log, is_digest
+from governance.statements import Log, is_digest, read
 from protos.errors import Corrupt, Refused
 from protos.words import CertificateRequest, Digest, EnrolRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -119,7 +120,8 @@ def prepare(
 ) -> EnrolRequest:
     """Make all keys in a folder and return the request that enrols them.
 
-    Called again with the same token it returns the same request, with the clock of now.
+    Called again with the same token it returns the same request, with the clock of now; unless
+    the clock was set back since, for a statement of the future is accepted nowhere.
 
     Args:
         folder: Made with mode 0700 when it is not there.
@@ -139,7 +141,7 @@ def prepare(
         )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     begun = _pending(folder)
-    if begun is None or begun["token"] != mint(token):
+    if begun is None or begun["token"] != mint(token) or _of_the_future(begun, now):
         begun = _begin(folder, token, officers=officers, now=now)
     return EnrolRequest(
         secret=token.secret,
@@ -147,6 +149,10 @@ def prepare(
         statement=begun["statement"].encode(),
         clock=now,
     )
+
+
+def _of_the_future(begun: Mapping[str, str], now: datetime) -> bool:
+    return read(begun["statement"].encode()).at > now + SKEW_LIMIT
 
 
 def finish(folder: Path, enrolled: Enrolled, *, now: datetime) -> Identity:

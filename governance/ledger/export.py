@@ -12,7 +12,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from governance import canonical, statements
 from governance.ledger import checkpoint, note, source
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from governance.ledger.source import HeldCheckpoint, Source
     from governance.statements import Statement
+
+_PART: Final = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ def _check_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise Refused("this is a file, not a folder", where=str(folder), rule="not-a-folder")
-    names = {path.name for path in folder.iterdir()}
-    if names and source.ENTRIES not in names:
+    names = {path.name.removesuffix(_PART) for path in folder.iterdir()}
+    if names and source.ENTRIES not in names and not names <= source.FILES:
         raise Refused(
             "this folder holds other files, and no export",
             where=str(folder),
@@ -171,7 +173,7 @@ def _write_text(path: Path, text: str) -> None:
 @contextmanager
 def _replaced(path: Path) -> Iterator[IO[bytes]]:
     """Write a file beside its place, have it on the disk, and move it there whole."""
-    beside = path.with_name(f"{path.name}.part")
+    beside = path.with_name(path.name + _PART)
     with beside.open("wb") as file:
         yield file
         file.flush()

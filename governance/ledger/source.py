@@ -42,6 +42,9 @@ KEYS: Final = "keys.json"
 VKEY: Final = "ledger.vkey"
 ROOT: Final = "root.pem"
 README: Final = "README.md"
+FILES: Final = frozenset(
+    {ENTRIES, DISCLOSURES, CHECKPOINT, CHECKPOINTS, KEYS, VKEY, ROOT, README}
+)
 
 _LINE_LIMIT_BYTES: Final = 256 * 1024
 _STREAM_ROWS: Final = 1000

@@ -10,6 +10,8 @@ import pytest
 import standing
 from programs import COORDINATOR, LEDGER, call, done
 
+pytestmark = pytest.mark.xdist_group("rehearsal")  # one process, one rehearsal
+
 
 def rehearsed(place, changes, *words):
     """Rehearse the demonstration with changes; return its folder, summary, and what it said."""

@@ -237,11 +237,11 @@ def test_a_clock_more_than_five_minutes_off_is_refused(fed, tmp_path):
 
 def test_a_skewed_clock_is_named_with_its_direction_and_size():
     check_clock(NOW, NOW + timedelta(minutes=5))
-    with pytest.raises(Refused, match="3 hours ahead of"):
+    with pytest.raises(Refused, match="3 hours behind"):
         check_clock(NOW + timedelta(hours=3), NOW)
-    with pytest.raises(Refused, match="6 minutes behind"):
+    with pytest.raises(Refused, match="6 minutes ahead of"):
         check_clock(NOW, NOW + timedelta(minutes=6))
-    with pytest.raises(Refused, match="400 days behind"):
+    with pytest.raises(Refused, match="400 days ahead of"):
         check_clock(NOW, NOW + timedelta(days=400))
 
 
