@@ -6,6 +6,7 @@ READY := .venv/.ready
 PROTOS := $(wildcard protos/concilium/v1/*.proto)
 TESTS ?= tests
 JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 DEMO := configs/breast-cancer
 PATIENTS := $(patsubst %/site.yaml,%/patients.csv,$(wildcard $(DEMO)/sites/*/site.yaml))
 BENCHES := $(wildcard bench/*.py)
@@ -41,10 +42,10 @@ lint: $(READY) ## format, rules, types, layers
 	$(BIN)/lint-imports --no-logo
 
 test: $(READY) ## the tests, under five minutes
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not slow' $(TESTS)
+	$(PYTEST) -m 'not slow' $(TESTS)
 
 test-all: test ## and the slow ones
-	$(BIN)/python -m pytest -m slow $(TESTS)
+	$(PYTEST) -m slow $(TESTS)
 
 demo: $(READY) $(PATIENTS) ## five hospitals train one model on this machine: about a minute
 	$(BIN)/concilium-coordinator rehearse $(DEMO)/agreement.yaml

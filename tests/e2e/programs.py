@@ -90,6 +90,15 @@ def limit_s(seconds: float) -> float:
     return seconds * max(1.0, 2.0 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started and that still run."""
+    try:
+        told = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in told.split()]
+
+
 class Running:
     """A long-lived program in a process group of its own; what it says is heard at once."""
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from programs import COORDINATOR, LEDGER, SITE, Running, limit_s
+from programs import COORDINATOR, LEDGER, SITE, Running, children_of, limit_s
 from standing import DEMO, SITES, agreement_with
 
 PLAN = (COORDINATOR, "plan", DEMO / "agreement.yaml")
@@ -81,17 +81,9 @@ def test_a_rehearsal_is_interrupted_and_the_same_command_begins_anew(tmp_path, m
         assert not named(str(out)), "a program of the rehearsal is left"
 
 
-def children_of(pid):
-    return ps("--ppid", str(pid))
-
-
 def named(words):
     """Return the processes whose command line has these words."""
-    return [line for line in ps("-e") if words in line]
-
-
-def ps(*which):
     told = subprocess.run(
-        ["ps", "-o", "args=", *which], capture_output=True, text=True, check=False
+        ["ps", "-e", "-o", "args="], capture_output=True, text=True, check=False
     )
-    return told.stdout.splitlines()
+    return [line for line in told.stdout.splitlines() if words in line]

@@ -10,8 +10,6 @@ import pytest
 import standing
 from programs import COORDINATOR, LEDGER, call, done
 
-pytestmark = pytest.mark.xdist_group("rehearsal")  # one process, one rehearsal
-
 
 def rehearsed(place, changes, *words):
     """Rehearse the demonstration with changes; return its folder, summary, and what it said."""
@@ -87,3 +85,46 @@ def test_every_hospital_holds_the_final_model(short):
     for name in summary["sites"]:
         models = out / "sites" / name / "state" / "models"
         assert (models / f"{summary['model_digest']}.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_whole_demonstration_gains_and_leaves_what_its_users_need(tmp_path):
+    out, summary, said = rehearsed(tmp_path, {})
+    assert said.code == 0
+    assert "Federation gains" in said.out
+    pooled = summary["pooled"]
+    assert pooled["auc_global"] > pooled["auc_alone_mean"]
+    assert pooled["accuracy_global"] > pooled["accuracy_naive"]
+    for site in summary["sites"].values():
+        assert 0 < site["epsilon"] < 3
+    assert {"coordinator", "sites", "export", "trust.keys", "summary.json"} <= {
+        path.name for path in out.iterdir()
+    }
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_model_twice(tmp_path):
+    digests = []
+    for name in ("first", "second"):
+        _, summary, said = rehearsed(tmp_path / name, {"schedule.rounds": 2}, "--seed", "7")
+        assert "fixed-noise-seed" in said.out
+        digests.append([row["model_digest"] for row in summary["rounds"]])
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy": {"name": "scaffold"}},
+        {"strategy": {"name": "fedprox", "mu": 0.1}},
+        {"model": {"name": "mlp", "hidden": [8], "seed": 1}},
+    ],
+    ids=["scaffold", "fedprox", "mlp"],
+)
+def test_every_strategy_and_model_is_trained_by_all(tmp_path, changes):
+    wide = {"schedule.rounds": 2, "quality.accept_if.not_worse_than": 0.5}
+    _, summary, _ = rehearsed(tmp_path, {**wide, **changes})
+    assert [row["state"] for row in summary["rounds"]] == ["closed", "closed"]
+    assert all(len(row["sites_in"]) == 5 for row in summary["rounds"])
+    assert summary["ledger"]["proven"]

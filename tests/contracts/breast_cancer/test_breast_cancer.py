@@ -79,7 +79,7 @@ def test_the_privacy_that_the_agreement_says_is_what_its_rounds_cost(
         2.98, abs=0.005
     )
     bears = rounds_within(each, cap=privacy.budget.epsilon, delta=privacy.delta)
-    assert bears - agreement.schedule.rounds == 14
+    assert bears - agreement.schedule.rounds == 7
 
 
 @pytest.mark.parametrize("name", SITES)

@@ -34,6 +34,12 @@ from protos.words import Proposal, TaskKind
 SITES = ("amc", "charite", "ucl")
 PATIENTS = {"amc": 100, "charite": 200, "ucl": 300}
 _EVENT = re.compile(r'"event": "([^"]*)"')
+_ON_A_SMALL_DISK = """\
+import os, resource, sys
+size = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 PROGRAM = Path(sys.executable).with_name("concilium-coordinator")
 
 
@@ -303,18 +309,30 @@ class Apart(Members):
         heard = self._heard.setdefault(event, asyncio.Event())
         return asyncio.wait_for(heard.wait(), PATIENCE_S)
 
-    async def start(self, *, dies_at=None, **how):
-        """Start it by its command line, or so that it dies at a point of `crashing`."""
+    async def start(self, *, dies_at=None, largest=None):
+        """Start it by its command line, or so that it dies at a point of `crashing`.
+
+        `largest` bytes is as long as a file may grow on its disk.
+        """
         command = [str(PROGRAM), "serve", "--folder"]
         if dies_at is not None:
             command = [sys.executable, str(Path(__file__).with_name("crashing.py")), dies_at]
+        if largest is not None:  # not by a `preexec_fn`: gRPC, once loaded here, bears no fork
+            command = [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                _ON_A_SMALL_DISK,
+                str(largest),
+                *command,
+            ]
         self.process = await asyncio.create_subprocess_exec(
             *command,
             str(self.folders.coordinator),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            **how,
         )
         self._heard.clear()
         serving = self.heard("serving")

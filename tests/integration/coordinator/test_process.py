@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import signal
 import socket
 import time
@@ -43,11 +42,6 @@ async def second(apart):
 def seconds(count):
     """Return how long that may take here: on a machine with more to do, in proportion."""
     return count * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-def limited(size_bytes):
-    """Give a process a disk on which no file grows beyond this size."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
 
 
 async def test_second_coordinator_on_a_folder_is_refused_and_names_the_first(apart):
@@ -166,7 +160,7 @@ async def test_key_that_others_may_read_is_one_sentence(apart):
 
 
 async def test_full_disk_at_the_start_is_one_sentence_and_nothing_is_lost(apart):
-    await apart.start(preexec_fn=limited(1024))
+    await apart.start(largest=1024)
     assert await apart.over() == EXIT_USER
     assert complaint(apart)
     apart.said.clear()
@@ -175,7 +169,7 @@ async def test_full_disk_at_the_start_is_one_sentence_and_nothing_is_lost(apart)
 
 async def test_full_disk_under_the_database_takes_nothing_and_loses_nothing(apart):
     database = apart.folders.coordinator / "state" / "coordinator.db"
-    await apart.start(preexec_fn=limited(database.stat().st_size + (128 << 10)))
+    await apart.start(largest=database.stat().st_size + (128 << 10))
     amc = apart.site("amc")
     await amc.connect()
     said = []
@@ -206,7 +200,7 @@ async def test_full_disk_under_an_upload_is_said_and_the_upload_goes_on_later(ap
     start = await amc.model(tasks["amc"].model)
     await amc.accept(tasks["amc"])
     assert await apart.terminate() == EXIT_DONE
-    await apart.start(preexec_fn=limited(1 << 20))
+    await apart.start(largest=1 << 20)
     values = {f"y/{name}": np.full(v.shape, 0.01, np.float32) for name, v in start.items()}
     path, blob = amc.update(values)
     assert blob.size > 1 << 20

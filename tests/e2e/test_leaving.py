@@ -1,0 +1,76 @@
+"""Pause, resume and withdraw while rounds run: at once, and what follows is in the record."""
+
+from __future__ import annotations
+
+import pytest
+import standing
+from standing import SITES
+
+pytestmark = pytest.mark.slow
+ROUNDS = 30
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """Three hospitals, of which two are enough, asked to consent to many short rounds."""
+    base = tmp_path_factory.mktemp("long")
+    changes = {"sites.ready_at_least": 2, "sites.close_at_least": 2}
+    agreement = standing.of_three(
+        base / "agreement.yaml",
+        **{"schedule.rounds": ROUNDS, "round.local.steps": 1, **changes},
+    )
+    standing.found(base / "fed", agreement)
+    return base / "fed"
+
+
+@pytest.fixture
+def training(long, tmp_path):
+    """A federation in which three hospitals train."""
+    fed = standing.copied(long, tmp_path / "fed")
+    fed.serve()
+    fed.run(*SITES)
+    for name in SITES:
+        assert fed.consent(name).code == 0
+    fed.until(lambda: contributed(fed, SITES[0]), why="for all to train")
+    yield fed
+    fed.end()
+
+
+def contributed(fed, name, since=-1):
+    question = "SELECT count(*) FROM contributions WHERE site = ? AND seq > ?"
+    return fed.rows(question, name, since)[0][0]
+
+
+def said(fed, kind, name):
+    """Return the seq of what a hospital said last of this kind."""
+    return max(
+        (seq for seq, _, who in fed.entries(kind) if who == f"site/{name}"), default=None
+    )
+
+
+def test_a_hospital_withdraws_mid_round_and_the_others_go_on(training):
+    fed, name = training, SITES[0]
+    assert fed.site(name, "withdraw", "--yes").code == 0
+    fed.until(
+        lambda: said(fed, "consent-withdrawn", name) is not None, why="for the withdrawal"
+    )
+    out = said(fed, "consent-withdrawn", name)
+    assert fed.closed() < ROUNDS
+    fed.until(lambda: fed.closed() == ROUNDS, why="for the others to finish")
+    assert contributed(fed, name, since=out) == 0
+    assert said(fed, "budget-reserved", name) < out
+    assert contributed(fed, SITES[1], since=out) > 0
+    assert fed.verified()
+
+
+def test_a_paused_hospital_is_sent_nothing_until_it_resumes(training):
+    fed, name = training, SITES[0]
+    assert fed.site(name, "pause").code == 0
+    fed.until(lambda: said(fed, "consent-suspended", name) is not None, why="for the pause")
+    paused, closed = said(fed, "consent-suspended", name), fed.closed()
+    fed.until(lambda: fed.closed() >= min(closed + 4, ROUNDS), why="for rounds without it")
+    assert contributed(fed, name, since=paused) == 0
+    assert fed.site(name, "resume").code == 0
+    fed.until(lambda: contributed(fed, name, since=paused) > 0, why="for it to train again")
+    assert said(fed, "consent-resumed", name) > paused
+    assert fed.verified()
