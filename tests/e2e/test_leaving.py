@@ -8,13 +8,17 @@ from standing import SITES
 
 pytestmark = pytest.mark.slow
 ROUNDS = 30
+SPARE = "harbour-university"
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory):
-    """Three hospitals, of which two are enough, asked to consent to many short rounds."""
+    """Four hospitals, of which three are enough, asked to consent to many short rounds."""
     base = tmp_path_factory.mktemp("long")
-    changes = {"sites.ready_at_least": 2, "sites.close_at_least": 2}
+    changes = {
+        "sites.roster": [*SITES, SPARE],
+        "quality.accept_if.not_worse_than": 0.3,
+    }
     agreement = standing.of_three(
         base / "agreement.yaml",
         **{"schedule.rounds": ROUNDS, "round.local.steps": 1, **changes},
@@ -25,11 +29,11 @@ def long(tmp_path_factory):
 
 @pytest.fixture
 def training(long, tmp_path):
-    """A federation in which three hospitals train."""
+    """A federation in which four hospitals train."""
     fed = standing.copied(long, tmp_path / "fed")
     fed.serve()
-    fed.run(*SITES)
-    for name in SITES:
+    fed.run(*SITES, SPARE)
+    for name in (*SITES, SPARE):
         assert fed.consent(name).code == 0
     fed.until(lambda: contributed(fed, SITES[0]), why="for all to train")
     yield fed
@@ -70,7 +74,7 @@ def test_a_paused_hospital_is_sent_nothing_until_it_resumes(training):
     paused, closed = said(fed, "consent-suspended", name), fed.closed()
     fed.until(lambda: fed.closed() >= min(closed + 4, ROUNDS), why="for rounds without it")
     assert contributed(fed, name, since=paused) == 0
-    assert fed.site(name, "resume").code == 0
+    assert fed.site(name, "resume", *fed.secret).code == 0
     fed.until(lambda: contributed(fed, name, since=paused) > 0, why="for it to train again")
     assert said(fed, "consent-resumed", name) > paused
     assert fed.verified()
