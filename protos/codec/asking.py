@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from protos.codec import fields
 from protos.codec.blobs import disclosures_in, disclosures_out
 from protos.concilium.v1 import audit_pb2, operator_pb2
 from protos.words import (
+    AttemptStatus,
     ConsistencyRequest,
     EntriesRequest,
     EntryRecord,
@@ -13,12 +16,17 @@ from protos.words import (
     OperatorActed,
     PendingAct,
     RosterKey,
+    RoundsReport,
+    RoundsRequest,
+    SitePart,
     SiteStatus,
     StatusReport,
 )
 
-_SITES = 1000
-_BATCH = 1000
+ATTEMPTS: Final = 200
+_SITES: Final = 1000
+_BATCH: Final = 1000
+_FIGURES: Final = 100
 
 
 def act_in(m: operator_pb2.OperatorAct) -> OperatorAct:
@@ -59,6 +67,8 @@ def _site_in(m: operator_pb2.SiteStatus) -> SiteStatus:
         doing=fields.line("status.sites.doing", m.doing),
         waiting_for=fields.line("status.sites.waiting_for", m.waiting_for),
         steps_done=fields.number("status.sites.steps_done", m.steps_done),
+        bytes_in=fields.number("status.sites.bytes_in", m.bytes_in),
+        bytes_all=fields.number("status.sites.bytes_all", m.bytes_all),
     )
 
 
@@ -70,6 +80,8 @@ def _site_out(w: SiteStatus) -> operator_pb2.SiteStatus:
         doing=w.doing,
         waiting_for=w.waiting_for,
         steps_done=w.steps_done,
+        bytes_in=w.bytes_in,
+        bytes_all=w.bytes_all,
     )
 
 
@@ -119,6 +131,15 @@ def status_in(m: operator_pb2.StatusReport) -> StatusReport:
         rounds_committed=fields.number("status.rounds_committed", m.rounds_committed),
         rounds_planned=fields.number("status.rounds_planned", m.rounds_planned),
         document=fields.octets("status.document", m.document, most=fields.DOCUMENT_BYTES),
+        metric=fields.line("status.metric", m.metric, most=20),
+        quality=tuple(
+            fields.finite("status.quality", value)
+            for value in fields.some("status.quality", m.quality, most=_FIGURES)
+        ),
+        alarms=tuple(
+            fields.line("status.alarms", alarm)
+            for alarm in fields.some("status.alarms", m.alarms, most=_SITES)
+        ),
     )
 
 
@@ -150,7 +171,88 @@ def status_out(w: StatusReport) -> operator_pb2.StatusReport:
         rounds_committed=w.rounds_committed,
         rounds_planned=w.rounds_planned,
         document=w.document,
+        metric=w.metric,
+        quality=w.quality,
+        alarms=w.alarms,
     )
+
+
+def rounds_request_in(m: operator_pb2.RoundsRequest) -> RoundsRequest:
+    """Check which attempts are asked for."""
+    return RoundsRequest(
+        round=fields.number("rounds.round", m.round),
+        before=fields.number("rounds.before", m.before),
+        most=fields.number("rounds.most", m.most, least=1, most=ATTEMPTS),
+    )
+
+
+def rounds_request_out(w: RoundsRequest) -> operator_pb2.RoundsRequest:
+    """Return the message that asks for attempts."""
+    return operator_pb2.RoundsRequest(round=w.round, before=w.before, most=w.most)
+
+
+def rounds_in(m: operator_pb2.RoundsReport) -> RoundsReport:
+    """Check a report of attempts."""
+    attempts = fields.some("rounds.attempts", m.attempts, most=ATTEMPTS)
+    return RoundsReport(tuple(_attempt_in(one) for one in attempts), m.more)
+
+
+def rounds_out(w: RoundsReport) -> operator_pb2.RoundsReport:
+    """Return the message for a report of attempts."""
+    return operator_pb2.RoundsReport(
+        attempts=[_attempt_out(one) for one in w.attempts], more=w.more
+    )
+
+
+def _attempt_in(m: operator_pb2.AttemptStatus) -> AttemptStatus:
+    parts = fields.some("rounds.sites", m.sites, most=_SITES)
+    return AttemptStatus(
+        round=fields.number("rounds.round", m.round),
+        attempt=fields.number("rounds.attempt", m.attempt),
+        agreement=fields.digest("rounds.agreement", m.agreement),
+        state=fields.line("rounds.state", m.state, most=20),
+        reason=fields.rule("rounds.reason", m.reason),
+        opened_seq=fields.number("rounds.opened_seq", m.opened_seq),
+        ended_seq=fields.number("rounds.ended_seq", m.ended_seq),
+        opened_at=fields.line("rounds.opened_at", m.opened_at, most=40),
+        ended_at=fields.line("rounds.ended_at", m.ended_at, most=40),
+        deadline=fields.line("rounds.deadline", m.deadline, most=40),
+        model_in=m.model_in and fields.digest("rounds.model_in", m.model_in),
+        model_out=m.model_out and fields.digest("rounds.model_out", m.model_out),
+        sites=tuple(_part_in(part) for part in parts),
+    )
+
+
+def _attempt_out(w: AttemptStatus) -> operator_pb2.AttemptStatus:
+    return operator_pb2.AttemptStatus(
+        round=w.round,
+        attempt=w.attempt,
+        agreement=w.agreement,
+        state=w.state,
+        reason=w.reason,
+        opened_seq=w.opened_seq,
+        ended_seq=w.ended_seq,
+        opened_at=w.opened_at,
+        ended_at=w.ended_at,
+        deadline=w.deadline,
+        model_in=w.model_in,
+        model_out=w.model_out,
+        sites=[_part_out(part) for part in w.sites],
+    )
+
+
+def _part_in(m: operator_pb2.SitePart) -> SitePart:
+    return SitePart(
+        site=fields.name("rounds.sites.site", m.site),
+        part=fields.line("rounds.sites.part", m.part, most=20),
+        reason=fields.rule("rounds.sites.reason", m.reason),
+        now=_site_in(m.now) if m.HasField("now") else None,
+    )
+
+
+def _part_out(w: SitePart) -> operator_pb2.SitePart:
+    now = _site_out(w.now) if w.now is not None else None
+    return operator_pb2.SitePart(site=w.site, part=w.part, reason=w.reason, now=now)
 
 
 def entries_request_in(m: audit_pb2.EntriesRequest) -> EntriesRequest:

@@ -73,6 +73,13 @@ def seconds(field: str, value: float, *, most: float) -> float:
     return value
 
 
+def finite(field: str, value: float) -> float:
+    """Return a number that is neither infinite nor undefined."""
+    if not math.isfinite(value):
+        raise fault(field, f"is {value}, but must be a finite number")
+    return value
+
+
 _T = TypeVar("_T")
 
 

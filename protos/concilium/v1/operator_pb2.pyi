@@ -110,6 +110,9 @@ class StatusReport(_message.Message):
     ROUNDS_COMMITTED_FIELD_NUMBER: _builtins.int
     ROUNDS_PLANNED_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    METRIC_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
     federation: _builtins.str
     state: _builtins.str
     """one line for eyes"""
@@ -130,12 +133,22 @@ class StatusReport(_message.Message):
     rounds_planned: _builtins.int
     document: _builtins.bytes
     """the agreement in force, for plan's difference"""
+    metric: _builtins.str
+    """what the gate judges by"""
     @_builtins.property
     def sites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SiteStatus]: ...
     @_builtins.property
     def enrolled(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterKey]: ...
     @_builtins.property
     def pending(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingAct]: ...
+    @_builtins.property
+    def quality(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """of the last models that were judged, oldest first"""
+
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what an operator must look at, a sentence each"""
+
     def __init__(
         self,
         *,
@@ -156,10 +169,13 @@ class StatusReport(_message.Message):
         rounds_committed: _builtins.int = ...,
         rounds_planned: _builtins.int = ...,
         document: _builtins.bytes = ...,
+        metric: _builtins.str = ...,
+        quality: _abc.Iterable[_builtins.float] | None = ...,
+        alarms: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "document", b"document", "enrolled", b"enrolled", "federation", b"federation", "ledger_size", b"ledger_size", "operator_counter", b"operator_counter", "operator_previous", b"operator_previous", "pending", b"pending", "proposed", b"proposed", "root", b"root", "round", b"round", "round_state", b"round_state", "rounds_committed", b"rounds_committed", "rounds_planned", b"rounds_planned", "sites", b"sites", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "alarms", b"alarms", "attempt", b"attempt", "document", b"document", "enrolled", b"enrolled", "federation", b"federation", "ledger_size", b"ledger_size", "metric", b"metric", "operator_counter", b"operator_counter", "operator_previous", b"operator_previous", "pending", b"pending", "proposed", b"proposed", "quality", b"quality", "root", b"root", "round", b"round", "round_state", b"round_state", "rounds_committed", b"rounds_committed", "rounds_planned", b"rounds_planned", "sites", b"sites", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,12 +191,18 @@ class SiteStatus(_message.Message):
     DOING_FIELD_NUMBER: _builtins.int
     WAITING_FOR_FIELD_NUMBER: _builtins.int
     STEPS_DONE_FIELD_NUMBER: _builtins.int
+    BYTES_IN_FIELD_NUMBER: _builtins.int
+    BYTES_ALL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     connected: _builtins.bool
     consent: _builtins.str
     doing: _builtins.str
     waiting_for: _builtins.str
     steps_done: _builtins.int
+    bytes_in: _builtins.int
+    """of the update that is coming in"""
+    bytes_all: _builtins.int
+    """0: none is"""
     def __init__(
         self,
         *,
@@ -190,14 +212,161 @@ class SiteStatus(_message.Message):
         doing: _builtins.str = ...,
         waiting_for: _builtins.str = ...,
         steps_done: _builtins.int = ...,
+        bytes_in: _builtins.int = ...,
+        bytes_all: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "consent", b"consent", "doing", b"doing", "name", b"name", "steps_done", b"steps_done", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_all", b"bytes_all", "bytes_in", b"bytes_in", "connected", b"connected", "consent", b"consent", "doing", b"doing", "name", b"name", "steps_done", b"steps_done", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SiteStatus: _TypeAlias = SiteStatus  # noqa: Y015
+
+@_typing.final
+class RoundsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """0: all of them"""
+    before: _builtins.int
+    """opened before this entry; 0: the newest"""
+    most: _builtins.int
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        before: _builtins.int = ...,
+        most: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "most", b"most", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoundsRequest: _TypeAlias = RoundsRequest  # noqa: Y015
+
+@_typing.final
+class RoundsReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """there are older ones: ask again with `before`"""
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptStatus]: ...
+    def __init__(
+        self,
+        *,
+        attempts: _abc.Iterable[Global___AttemptStatus] | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoundsReport: _TypeAlias = RoundsReport  # noqa: Y015
+
+@_typing.final
+class AttemptStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPENED_SEQ_FIELD_NUMBER: _builtins.int
+    ENDED_SEQ_FIELD_NUMBER: _builtins.int
+    OPENED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    MODEL_IN_FIELD_NUMBER: _builtins.int
+    MODEL_OUT_FIELD_NUMBER: _builtins.int
+    SITES_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    attempt: _builtins.int
+    agreement: _builtins.str
+    state: _builtins.str
+    """a state of coordinator/rounds.py while it is at work, then closed | abandoned"""
+    reason: _builtins.str
+    """of an abandonment"""
+    opened_seq: _builtins.int
+    """entries of the ledger"""
+    ended_seq: _builtins.int
+    """0: at work"""
+    opened_at: _builtins.str
+    ended_at: _builtins.str
+    deadline: _builtins.str
+    """while it is at work"""
+    model_in: _builtins.str
+    model_out: _builtins.str
+    @_builtins.property
+    def sites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SitePart]: ...
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        agreement: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        opened_seq: _builtins.int = ...,
+        ended_seq: _builtins.int = ...,
+        opened_at: _builtins.str = ...,
+        ended_at: _builtins.str = ...,
+        deadline: _builtins.str = ...,
+        model_in: _builtins.str = ...,
+        model_out: _builtins.str = ...,
+        sites: _abc.Iterable[Global___SitePart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "deadline", b"deadline", "ended_at", b"ended_at", "ended_seq", b"ended_seq", "model_in", b"model_in", "model_out", b"model_out", "opened_at", b"opened_at", "opened_seq", b"opened_seq", "reason", b"reason", "round", b"round", "sites", b"sites", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptStatus: _TypeAlias = AttemptStatus  # noqa: Y015
+
+@_typing.final
+class SitePart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    part: _builtins.str
+    """in | out | waited for"""
+    reason: _builtins.str
+    """why it is out: a rule"""
+    @_builtins.property
+    def now(self) -> Global___SiteStatus:
+        """while the attempt is at work"""
+
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        part: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        now: Global___SiteStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "part", b"part", "reason", b"reason", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SitePart: _TypeAlias = SitePart  # noqa: Y015
 
 @_typing.final
 class RosterKey(_message.Message):

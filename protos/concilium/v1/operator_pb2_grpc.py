@@ -45,6 +45,11 @@ class OperatorStub:
                 request_serializer=protos_dot_concilium_dot_v1_dot_operator__pb2.StatusRequest.SerializeToString,
                 response_deserializer=protos_dot_concilium_dot_v1_dot_operator__pb2.StatusReport.FromString,
                 _registered_method=True)
+        self.Rounds = channel.unary_unary(
+                '/concilium.v1.Operator/Rounds',
+                request_serializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsReport.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -64,6 +69,13 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rounds(self, request, context):
+        """attempts of rounds, the newest first
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -76,6 +88,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=protos_dot_concilium_dot_v1_dot_operator__pb2.StatusRequest.FromString,
                     response_serializer=protos_dot_concilium_dot_v1_dot_operator__pb2.StatusReport.SerializeToString,
+            ),
+            'Rounds': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rounds,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsReport.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -133,6 +150,33 @@ class Operator:
             '/concilium.v1.Operator/Status',
             protos_dot_concilium_dot_v1_dot_operator__pb2.StatusRequest.SerializeToString,
             protos_dot_concilium_dot_v1_dot_operator__pb2.StatusReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rounds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concilium.v1.Operator/Rounds',
+            protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsRequest.SerializeToString,
+            protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsReport.FromString,
             options,
             channel_credentials,
             insecure,

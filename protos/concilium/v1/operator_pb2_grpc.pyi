@@ -36,6 +36,8 @@ class OperatorStub:
     Act: _grpc.UnaryUnaryMultiCallable[_operator_pb2.OperatorAct, _operator_pb2.OperatorActed]
     """every act that changes something, signed"""
     Status: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StatusRequest, _operator_pb2.StatusReport]
+    Rounds: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RoundsRequest, _operator_pb2.RoundsReport]
+    """attempts of rounds, the newest first"""
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -45,6 +47,8 @@ class OperatorAsyncStub(OperatorStub):
     Act: _aio.UnaryUnaryMultiCallable[_operator_pb2.OperatorAct, _operator_pb2.OperatorActed]  # type: ignore[assignment]
     """every act that changes something, signed"""
     Status: _aio.UnaryUnaryMultiCallable[_operator_pb2.StatusRequest, _operator_pb2.StatusReport]  # type: ignore[assignment]
+    Rounds: _aio.UnaryUnaryMultiCallable[_operator_pb2.RoundsRequest, _operator_pb2.RoundsReport]  # type: ignore[assignment]
+    """attempts of rounds, the newest first"""
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """What the operator's program asks of a running coordinator. Operator certificates only."""
@@ -63,5 +67,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.StatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.StatusReport, _abc.Awaitable[_operator_pb2.StatusReport]]: ...
+
+    @_abc_1.abstractmethod
+    def Rounds(
+        self,
+        request: _operator_pb2.RoundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RoundsReport, _abc.Awaitable[_operator_pb2.RoundsReport]]:
+        """attempts of rounds, the newest first"""
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

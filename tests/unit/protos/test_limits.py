@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -192,12 +193,38 @@ LIMITS: Final = {
     "StatusReport.rounds_committed": whole(),
     "StatusReport.rounds_planned": whole(),
     "StatusReport.document": DOCUMENT,
+    "StatusReport.metric": line(20),
+    "StatusReport.quality": Limit((0.0, -1.0, 1e9), (math.inf, math.nan), count=100),
+    "StatusReport.alarms": line(1000, count=1000),
     "SiteStatus.name": NAME,
     "SiteStatus.connected": FLAG,
     "SiteStatus.consent": line(1000),
     "SiteStatus.doing": line(1000),
     "SiteStatus.waiting_for": line(1000),
     "SiteStatus.steps_done": UINT32,
+    "SiteStatus.bytes_in": whole(),
+    "SiteStatus.bytes_all": whole(),
+    "RoundsRequest.round": whole(),
+    "RoundsRequest.before": whole(),
+    "RoundsRequest.most": whole(1, 200),
+    "RoundsReport.attempts": Limit((), count=200),
+    "RoundsReport.more": FLAG,
+    "AttemptStatus.round": whole(),
+    "AttemptStatus.attempt": UINT32,
+    "AttemptStatus.agreement": DIGEST,
+    "AttemptStatus.state": line(20),
+    "AttemptStatus.reason": RULE,
+    "AttemptStatus.opened_seq": whole(),
+    "AttemptStatus.ended_seq": whole(),
+    "AttemptStatus.opened_at": line(40),
+    "AttemptStatus.ended_at": line(40),
+    "AttemptStatus.deadline": line(40),
+    "AttemptStatus.model_in": MAYBE_DIGEST,
+    "AttemptStatus.model_out": MAYBE_DIGEST,
+    "AttemptStatus.sites": Limit((), count=1000),
+    "SitePart.site": NAME,
+    "SitePart.part": line(20),
+    "SitePart.reason": RULE,
     "RosterKey.name": NAME,
     "RosterKey.role": line(20),
     "RosterKey.keys": KEYS,
@@ -219,7 +246,7 @@ LIMITS: Final = {
 }
 """By message and field; a field of the .proto files without a row fails every test below."""
 
-OPTIONAL: Final = {"Task.state"}
+OPTIONAL: Final = {"Task.state", "SitePart.now"}
 
 
 def row(field) -> Limit:
