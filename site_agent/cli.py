@@ -10,6 +10,17 @@ import typer
 
 from governance import terminal
 from governance.terminal import Format
+from site_agent import cli_administrator
+from site_agent.cli_options import (
+    HERE,
+    Digest,
+    Export,
+    Federation,
+    Form,
+    Passphrase,
+    SiteFile,
+    Yes,
+)
 
 if TYPE_CHECKING:
     from site_agent.membership import Membership
@@ -24,94 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-SiteFile = Annotated[Path, typer.Option("--site", help="This hospital's own file.")]
-Federation = Annotated[
-    str | None, typer.Option("--federation", help="Which one, where there are several.")
-]
-Passphrase = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="A file that holds the passphrase.")
-]
-Form = Annotated[Format, typer.Option("--format", help="table, json or csv.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-Export = Annotated[Path | None, typer.Option("--export", help="Write it into this file.")]
-Digest = Annotated[str, typer.Option("--agreement", help="The first digits of its digest.")]
-HERE = Path("site.yaml")
+app.add_typer(cli_administrator.verbs)
 
 
 def main() -> None:
     """Run the program."""
     terminal.run(app)
-
-
-@app.command()
-def init(
-    name: Annotated[str, typer.Option(help="This hospital's name: a-z, 0-9 and -.")],
-    federation_folder: Annotated[
-        str, typer.Option(help="Where the keys of the first federation will lie.")
-    ] = "enrolled/federation",
-    coordinator: Annotated[str, typer.Option(help="host:port to dial.")] = "localhost:8443",
-    cohort: Annotated[str, typer.Option(help="A name for the patients.")] = "patients",
-    csv: Annotated[str, typer.Option(help="The file of their records.")] = "patients.csv",
-    patient_id: Annotated[str, typer.Option(help="Its column of patients.")] = "ID",
-    site: SiteFile = HERE,
-) -> None:
-    """Write a commented site.yaml to complete in an editor; no unsafe term is in it.
-
-    Example: concilium-site init --name charite --federation-folder enrolled/heart
-    """
-    from site_agent import joining
-
-    outline = joining.Outline(name, coordinator, federation_folder, cohort, csv, patient_id)
-    joining.write_settings(site, outline)
-    terminal.tell(f"Wrote {site}. Map your columns in it, then: concilium-site enrol TOKEN")
-
-
-@app.command()
-def enrol(
-    token: Annotated[str, typer.Argument(help="The one-time token of the invitation.")] = "",
-    request: Annotated[Path | None, typer.Option(help="By file: write the request.")] = None,
-    response: Annotated[Path | None, typer.Option(help="By file: take the answer.")] = None,
-    passphrase_file: Passphrase = None,
-    site: SiteFile = HERE,
-) -> None:
-    """Enrol this hospital: all keys are made here and never leave.
-
-    Example: concilium-site enrol concilium1.eyJ…
-    """
-    from governance.identity import enrolment_files
-    from governance.settings import load_site
-    from site_agent import joining
-
-    settings = load_site(site)
-    if response is not None:
-        identity = joining.finish_by_file(settings, response)
-    else:
-        secret = terminal.passphrase(
-            "for the officer's key", file=passphrase_file, confirm=True
-        )
-        if request is not None:
-            made = joining.request(settings, token, secret)
-            request.write_bytes(enrolment_files.write_request(made))
-            terminal.tell(f"Wrote {request}: hand it to the operator, and keep it close.")
-            return
-        identity = joining.enrol(settings, token, secret)
-    terminal.tell(f"Enrolled as {identity.actor} of {identity.federation}.")
-    warning = joining.dialled_otherwise(settings, identity)
-    if warning:
-        terminal.tell(f"Note: {warning}")
-    terminal.tell("Next: concilium-site run, and concilium-site review when asked to consent.")
-
-
-@app.command()
-def key(site: SiteFile = HERE, federation: Federation = None) -> None:
-    """Print this hospital's public keys, to be handed to auditors on paper.
-
-    Example: concilium-site key > charite.keys
-    """
-    from site_agent import answers, desk
-
-    with desk.opened(site, federation) as m:
-        typer.echo(answers.keys(m), nl=False)
 
 
 @app.command()
@@ -310,34 +239,6 @@ def run(site: SiteFile = HERE) -> None:
     from site_agent import process
 
     process.run(load_site(site))
-
-
-@app.command()
-def status(
-    site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
-) -> None:
-    """Say what the agent does, which agreements stand, and whether the ledger is whole.
-
-    Example: concilium-site status --format json
-    """
-    from site_agent import answers, desk
-
-    with desk.opened(site, federation) as m:
-        terminal.say(answers.status(m), form)
-
-
-@app.command()
-def budget(
-    site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
-) -> None:
-    """Say what was spent of each cohort's privacy, and how many rounds are left.
-
-    Example: concilium-site budget
-    """
-    from site_agent import answers, desk
-
-    with desk.opened(site, federation) as m:
-        terminal.say(answers.budget(m.settings, m), form)
 
 
 @app.command("rotate-key")

@@ -1,0 +1,113 @@
+"""The administrator's verbs of `concilium-site`: the first day, and how things stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from governance import terminal
+from governance.terminal import Format
+from site_agent.cli_options import HERE, Federation, Form, Passphrase, SiteFile
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def init(
+    name: Annotated[str, typer.Option(help="This hospital's name: a-z, 0-9 and -.")],
+    federation_folder: Annotated[
+        str, typer.Option(help="Where the keys of the first federation will lie.")
+    ] = "enrolled/federation",
+    coordinator: Annotated[str, typer.Option(help="host:port to dial.")] = "localhost:8443",
+    cohort: Annotated[str, typer.Option(help="A name for the patients.")] = "patients",
+    csv: Annotated[str, typer.Option(help="The file of their records.")] = "patients.csv",
+    patient_id: Annotated[str, typer.Option(help="Its column of patients.")] = "ID",
+    site: SiteFile = HERE,
+) -> None:
+    """Write a commented site.yaml to complete in an editor; no unsafe term is in it.
+
+    Example: concilium-site init --name charite --federation-folder enrolled/heart
+    """
+    from site_agent import joining
+
+    outline = joining.Outline(name, coordinator, federation_folder, cohort, csv, patient_id)
+    joining.write_settings(site, outline)
+    terminal.tell(f"Wrote {site}. Map your columns in it, then: concilium-site enrol TOKEN")
+
+
+@verbs.command()
+def enrol(
+    token: Annotated[str, typer.Argument(help="The one-time token of the invitation.")] = "",
+    request: Annotated[Path | None, typer.Option(help="By file: write the request.")] = None,
+    response: Annotated[Path | None, typer.Option(help="By file: take the answer.")] = None,
+    passphrase_file: Passphrase = None,
+    site: SiteFile = HERE,
+) -> None:
+    """Enrol this hospital: all keys are made here and never leave.
+
+    Example: concilium-site enrol concilium1.eyJ…
+    """
+    from governance.identity import enrolment_files
+    from governance.settings import load_site
+    from site_agent import joining
+
+    settings = load_site(site)
+    if response is not None:
+        identity = joining.finish_by_file(settings, response)
+    else:
+        secret = terminal.passphrase(
+            "for the officer's key", file=passphrase_file, confirm=True
+        )
+        if request is not None:
+            made = joining.request(settings, token, secret)
+            request.write_bytes(enrolment_files.write_request(made))
+            terminal.tell(f"Wrote {request}: hand it to the operator, and keep it close.")
+            return
+        identity = joining.enrol(settings, token, secret)
+    terminal.tell(f"Enrolled as {identity.actor} of {identity.federation}.")
+    warning = joining.dialled_otherwise(settings, identity)
+    if warning:
+        terminal.tell(f"Note: {warning}")
+    terminal.tell("Next: concilium-site run, and concilium-site review when asked to consent.")
+
+
+@verbs.command()
+def key(site: SiteFile = HERE, federation: Federation = None) -> None:
+    """Print this hospital's public keys, to be handed to auditors on paper.
+
+    Example: concilium-site key > charite.keys
+    """
+    from site_agent import answers, desk
+
+    with desk.opened(site, federation) as m:
+        typer.echo(answers.keys(m), nl=False)
+
+
+@verbs.command()
+def status(
+    site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
+) -> None:
+    """Say what the agent does, which agreements stand, and whether the ledger is whole.
+
+    Example: concilium-site status --format json
+    """
+    from site_agent import answers, desk
+
+    with desk.opened(site, federation) as m:
+        terminal.say(answers.status(m), form)
+
+
+@verbs.command()
+def budget(
+    site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
+) -> None:
+    """Say what was spent of each cohort's privacy, and how many rounds are left.
+
+    Example: concilium-site budget
+    """
+    from site_agent import answers, desk
+
+    with desk.opened(site, federation) as m:
+        terminal.say(answers.budget(m.settings, m), form)
