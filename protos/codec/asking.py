@@ -8,7 +8,6 @@ from protos.codec import fields
 from protos.codec.blobs import disclosures_in, disclosures_out
 from protos.concilium.v1 import audit_pb2, operator_pb2
 from protos.words import (
-    AttemptStatus,
     ConsistencyRequest,
     EntriesRequest,
     EntryRecord,
@@ -16,12 +15,10 @@ from protos.words import (
     OperatorActed,
     PendingAct,
     RosterKey,
-    RoundsReport,
-    RoundsRequest,
-    SitePart,
     SiteStatus,
     StatusReport,
 )
+from protos.words_rounds import AttemptStatus, RoundsReport, RoundsRequest, SitePart
 
 ATTEMPTS: Final = 200
 _SITES: Final = 1000

@@ -11,8 +11,9 @@ from typing import Any, Final, NewType, Union, get_args, get_origin, get_type_hi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protos import codec, words
+from protos import codec, words, words_rounds
 
+KNOWN: Final = {"datetime": datetime, **vars(words)}
 DIGESTS: Final = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 RULES: Final = st.from_regex(r"([a-z0-9](-?[a-z0-9]){0,31})?", fullmatch=True)
 TASKS: Final = st.from_regex(r"[a-z0-9][a-z0-9./-]{0,30}", fullmatch=True)
@@ -87,7 +88,7 @@ def valued(hint: Any) -> st.SearchStrategy[Any]:
 
 def worded(word: type[Any]) -> st.SearchStrategy[Any]:
     """Return words of a class, each field by the tables or by its type."""
-    hints = get_type_hints(word, localns={"datetime": datetime})
+    hints = get_type_hints(word, localns=KNOWN)
     return st.builds(word, **{name: _field(word, name, hint) for name, hint in hints.items()})
 
 
@@ -134,7 +135,7 @@ def test_every_word_goes_through_some_door(doors):
     def reach(hint: Any) -> None:
         if is_dataclass(hint) and hint not in reached:
             reached.add(hint)
-            hints = get_type_hints(hint, localns={"datetime": datetime})
+            hints = get_type_hints(hint, localns=KNOWN)
             for field in fields(hint):
                 reach(hints[field.name])
         for arm in get_args(hint):
@@ -142,7 +143,8 @@ def test_every_word_goes_through_some_door(doors):
 
     for door in doors:
         reach(door.word)
-    assert reached == {word for word in vars(words).values() if is_dataclass(word)}
+    known = [*vars(words).values(), *vars(words_rounds).values()]
+    assert reached == {word for word in known if is_dataclass(word)}
 
 
 def test_a_message_keeps_every_member_of_a_union(doors):
