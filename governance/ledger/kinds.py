@@ -185,6 +185,13 @@ KINDS: Final[Mapping[str, Kind]] = {
         },
         consented.agreement_proposed,
     ),
+    "agreement-proposal-withdrawn": Kind(
+        _OPERATOR,
+        Carrier.OPERATOR,
+        {"agreement": DIGEST, "material": DIGEST},
+        consented.proposal_withdrawn,
+        disclosed=_REASON,
+    ),
     "agreement-in-force": Kind(_LEDGER, Carrier.OWN, _MOVED, consented.agreement_moved),
     "agreement-superseded": Kind(_LEDGER, Carrier.OWN, _MOVED, consented.agreement_moved),
     "agreement-expired": Kind(_LEDGER, Carrier.OWN, _MOVED, consented.agreement_moved),

@@ -103,12 +103,41 @@ def agreement_proposed(c: Connection, e: Entry) -> list[Executable]:
     """Add an agreement that sites are asked to consent to; the same bytes are proposed once."""
     digest = e.body["agreement"]
     if c.execute(select(agreements.c.digest).where(agreements.c.digest == digest)).first():
-        raise Refused("this agreement was proposed before", rule="already-proposed")
+        raise Refused(
+            "this agreement was proposed before",
+            todo="Change something in it, its title for example; a proposal is not repeated.",
+            rule="already-proposed",
+        )
     row = {"digest": digest, "material": e.body["material"], "state": "proposed"}
     return [
         insert(agreements).values(**row, proposed_seq=e.seq, changed_seq=e.seq),
         act(e, "propose"),
     ]
+
+
+def proposal_withdrawn(c: Connection, e: Entry) -> list[Executable]:
+    """End a proposal, and every consent to it: what was signed permits nothing any more.
+
+    It is proposed still, with these material terms. Stops an agreement in force from ending as
+    if it had never been.
+    """
+    known = agreement(c, e.body["agreement"])
+    if known.state != "proposed":
+        raise Refused(f"the agreement is {known.state}, not proposed", rule="agreement-state")
+    if known.material != e.body["material"]:
+        raise Refused("the material digest is not the agreement's", rule="material-differs")
+    end = (
+        update(agreements)
+        .where(agreements.c.digest == known.digest)
+        .values(state="withdrawn", changed_seq=e.seq)
+    )
+    given = c.execute(select(consents).where(consents.c.agreement == known.digest))
+    lapsed = [
+        _moved(row, _after(row, Event.LAPSED), e)
+        for row in given
+        if Consent(row.state) not in consent.ENDED
+    ]
+    return [end, *lapsed, act(e, "withdraw-proposal")]
 
 
 def agreement_moved(c: Connection, e: Entry) -> list[Executable]:

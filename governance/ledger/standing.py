@@ -32,6 +32,7 @@ EVENTS: Final[Mapping[str, Event]] = {
 
 AGREEMENT_STATES: Final[Mapping[str, str]] = {
     "agreement-proposed": "proposed",
+    "agreement-proposal-withdrawn": "withdrawn",
     "agreement-in-force": "in-force",
     "agreement-superseded": "superseded",
     "agreement-expired": "expired",
@@ -43,6 +44,7 @@ KINDS: Final = (*AGREEMENT_STATES, *EVENTS, "consent-given", "revoked")
 
 _OPEN: Final = frozenset({"proposed", "in-force"})
 _BEFORE: Final[Mapping[str, frozenset[str]]] = {
+    "withdrawn": frozenset({"proposed"}),
     "in-force": frozenset({"proposed"}),
     "superseded": frozenset({"in-force"}),
     "expired": frozenset({"in-force"}),
@@ -193,6 +195,10 @@ class Standing:
         self.agreements[digest] = replace(known, state=state, changed_seq=seq)
         if state == "in-force":
             self._succeed(seq, known)
+        if state == "withdrawn":
+            for held in list(self.consents.values()):
+                if held.agreement == digest and held.state not in ENDED:
+                    self._move(held, Event.LAPSED, seq)
 
     def _succeed(self, seq: int, new: Agreed) -> None:
         """Let an agreement that takes force end or suspend the consents to other ones."""

@@ -84,6 +84,41 @@ def test_a_proposal_does_not_end_before_it_began(federation):
         refused("agreement-state", federation.moved, end, "first")
 
 
+def withdraw_proposal(federation, agreement, material=None):
+    body = {"agreement": digest(agreement), "material": digest(material or agreement)}
+    return federation.operator("agreement-proposal-withdrawn", body)
+
+
+def test_a_proposal_that_is_withdrawn_ends_with_every_consent_to_it(federation):
+    federation.propose("first")
+    federation.consent("amc", "first")
+    federation.officer("ucl", "consent-declined", FIRST)
+    withdraw_proposal(federation, "first")
+    assert agreement_states(federation) == ["withdrawn"]
+    assert states(federation) == {"amc": "lapsed", "ucl": "declined"}
+    assert permitted(federation) == []
+    refused("agreement-state", federation.moved, "in-force", "first", "amc")
+    refused("consent-is-lapsed", federation.officer, "amc", "consent-withdrawn", FIRST)
+    refused("already-proposed", federation.propose, "first")
+
+
+def test_a_withdrawn_proposal_leaves_the_agreement_in_force_and_its_consents_alone(agreed):
+    agreed.propose("second")
+    agreed.consent("amc", "second")
+    withdraw_proposal(agreed, "second")
+    assert agreement_states(agreed) == ["in-force", "withdrawn"]
+    assert set(permitted(agreed)) == {"amc", "ucl"}
+
+
+def test_only_what_is_proposed_still_and_known_by_its_terms_is_withdrawn(agreed):
+    refused("unknown-agreement", withdraw_proposal, agreed, "second")
+    refused("agreement-state", withdraw_proposal, agreed, "first")
+    agreed.propose("second")
+    refused("material-differs", withdraw_proposal, agreed, "second", material="first")
+    withdraw_proposal(agreed, "second")
+    refused("agreement-state", withdraw_proposal, agreed, "second")
+
+
 def test_two_agreements_are_never_in_force(agreed):
     agreed.propose("second")
     agreed.consent("amc", "second")

@@ -28,6 +28,7 @@ NAMED = {
     "revoked",
     "key-rotated",
     "agreement-proposed",
+    "agreement-proposal-withdrawn",
     "agreement-in-force",
     "agreement-superseded",
     "agreement-complete",
