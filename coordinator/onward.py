@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator import aggregate, campaign, gate, heads
+from coordinator import aggregate, campaign, gate, heads, waiting
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
 from coordinator.store import kept, outbox, record, roundbook
 from coordinator.summing import What
-from governance.agreement.schedule import may_open, next_opening, stop_reached
+from governance.agreement.schedule import may_open, stop_reached
 from governance.figures import from_json
 from governance.models import parameter_shapes
 from governance.tensors import shapes, verify, write
@@ -20,6 +20,7 @@ from protos.errors import Corrupt, PeerFault, Refused
 from protos.words import AgreementState, Digest, FinalModel, SiteName
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -102,8 +103,7 @@ async def wait_s(base: Foundation) -> float:
             force = record.agreement_in_force(connection)
             if force is None:
                 return kept.open_invitations_end(connection, now)
-            terms = force.agreement
-            opening = next_opening(terms.schedule.window, now, terms.round.deadline)
+            opening = waiting.begins_at(force.agreement, now)
             return opening if opening is not None and opening > now else None
         assert document is not None
         lapse = record.next_lapse(connection, running.agreement, now)
@@ -186,6 +186,7 @@ async def _open(base: Foundation) -> bool:
     if ready is None:
         return False
     document, members = ready
+    terms = document.agreement
     if await base.store.read(lambda c: _is_complete(c, document)):
         await base.store.write(lambda c: _complete(base, c, document))
         return True
@@ -196,34 +197,26 @@ async def _open(base: Foundation) -> bool:
         files = await asyncio.to_thread(_first_model, base, document)
         await base.store.write(lambda c: _keep_model(c, files))
 
-    def change(connection: Connection) -> None:
-        campaign.open_round(
-            base, connection, document, sites=members, files=files, now=base.now()
-        )
+    def change(connection: Connection) -> bool:
+        now = base.now()  # making the first weights may have taken the window's last minutes
+        if not may_open(terms.schedule.window, now, terms.round.deadline):
+            return False
+        campaign.open_round(base, connection, document, sites=members, files=files, now=now)
+        return True
 
-    await base.store.write(change)
-    return True
+    return await base.store.write(change)
 
 
 def _ready(
     base: Foundation, connection: Connection
-) -> tuple[Document, dict[SiteName, int]] | None:
-    """Return the agreement in force and the sites to open a round with, {} for too few."""
+) -> tuple[Document, Mapping[SiteName, int]] | None:
+    """Return the agreement in force and the sites to open a round with, {} for none now."""
     document = record.agreement_in_force(connection)
     if document is None or kept.note(connection, "paused"):
         return None
-    terms, now = document.agreement, base.now()
-    if not terms.valid.from_ <= now < terms.valid.until:
-        return None
-    barred = record.revoked(connection)
-    members = {
-        site: patients
-        for site, patients in record.declared_patients(connection, document.digest, now).items()
-        if site in base.sessions.connected and site not in barred
-    }
-    enough = len(members) >= terms.sites.ready_at_least
-    if not enough or not may_open(terms.schedule.window, now, terms.round.deadline):
-        members = {}
+    now = base.now()
+    found = waiting.readiness(base, connection, document, now)
+    members = found.ready if waiting.may_begin(document.agreement, found, now) else {}
     return document, members
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from coordinator import waiting
 from coordinator.store import kept, record, roundbook
 from governance import statements
 from governance.ledger import store as ledger
@@ -33,7 +34,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
     last = record.last_round(connection)
     return StatusReport(
         federation=base.federation,
-        state=_state(connection, force, proposed, running),
+        state=_state(base, connection, force, proposed, running),
         agreement=force.digest if force else "",
         proposed=proposed.digest if proposed else "",
         round=last[0],
@@ -55,6 +56,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
 
 
 def _state(
+    base: Foundation,
     connection: Connection,
     force: Document | None,
     proposed: Document | None,
@@ -67,7 +69,9 @@ def _state(
         quality = _quality(connection, force)
         return f"round {running.round}, attempt {running.attempt}: {running.state}{quality}"
     if force is not None:
-        return "waits until enough sites are ready"
+        now = base.now()
+        found = waiting.readiness(base, connection, force, now)
+        return waiting.reason(force.agreement, found, now)
     if proposed is not None:
         return "waits for the sites' consent"
     if record.agreement_digests(connection, "complete"):

@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from governance import consent as consents
 from governance import models, tensors
 from governance.agreement.schema import unsafe_terms
 from governance.consent import Consent
+from governance.hours import quiet_ahead, runs_into
 from governance.identity.clock import SKEW_LIMIT
 from governance.settings import ISOLATION_TERM
+from governance.statements import timestamp
 from protos.errors import Refused
+from protos.words import TaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime, timedelta
 
     from governance.agreement.load import Document
-    from governance.agreement.party_terms import Window
     from governance.agreement.schema import Agreement
     from governance.settings import SitePolicy
     from protos.words import Task
 
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+QUIET: Final = "quiet-hours"
 _NO_PRIVACY: Final = frozenset({"no-noise", "no-privacy"})
 
 
@@ -263,11 +264,15 @@ def _newer(asked: Asked) -> None:
         )
 
 
-# 13. Not within the hospital's quiet hours. Stops training beside the clinic's own work.
+# 13. Not within the hospital's quiet hours, and no training that would be due in them. Stops
+#     work beside the clinic's own, and budget from being spent on what could not be ended.
 def _quiet_hours(asked: Asked) -> None:
-    quiet = asked.law.policy.quiet_hours
-    if quiet is not None and is_within(quiet, asked.moment.now):
-        raise Refused(f"these are quiet hours, until {quiet.to}", rule="quiet-hours")
+    now, task = asked.moment.now, asked.task
+    quiet = quiet_ahead(asked.law.policy.quiet_hours, now)
+    due = task.deadline if task.kind is TaskKind.TRAIN else now
+    if quiet is not None and runs_into(quiet, now, due):
+        when = f"{timestamp(quiet.start)} to {timestamp(quiet.end)}"
+        raise Refused(f"the hospital's quiet hours are from {when}", rule=QUIET)
 
 
 # 14. The data is what the agreement says, and the cohort what the officer signed for. Stops a
@@ -343,17 +348,3 @@ def cap_of(agreement: Agreement, policy: SitePolicy) -> tuple[float, float]:
         min(policy.cap.epsilon, agreement.privacy.budget.epsilon),
         min(policy.cap.delta, agreement.privacy.delta),
     )
-
-
-def is_within(window: Window, now: datetime) -> bool:
-    """Tell whether a moment lies in hours of the week; `to` before `from` is the next day."""
-    local = now.astimezone(ZoneInfo(window.zone))
-    today, yesterday = _DAYS[local.weekday()], _DAYS[local.weekday() - 1]
-    at, start, end = (
-        local.time(),
-        time.fromisoformat(window.from_),
-        time.fromisoformat(window.to),
-    )
-    if start < end:
-        return today in window.days and start <= at < end
-    return (today in window.days and at >= start) or (yesterday in window.days and at < end)

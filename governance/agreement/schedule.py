@@ -1,26 +1,23 @@
 """When a round may open, and when the agreement has reached its end.
 
-A window is hours of some days in one time zone; it belongs to the day on which it begins, also
-where it goes over midnight; the same hour twice is a whole day. Hours are of the clock on the
-wall: a night on which it is set back has an hour more. A time that comes twice that night, or
-never in spring, counts so that the window is the shorter.
+A window is hours of some days in one time zone, as `governance.hours` counts them: where a
+clock change leaves a doubt, the window is the shorter.
 """
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from governance.figures import HIGHER_IS_BETTER
+from governance.hours import DAYS, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from governance.agreement.party_terms import Stop, Window
 
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_S: Final = 86_400
 
 
@@ -57,9 +54,9 @@ def next_opening(window: Window | None, now: datetime, deadline_s: int = 0) -> d
     if may_open(window, now, deadline_s):
         return now
     assert window is not None
-    for start, _ in _openings(window, now, days=15):
-        if start >= now and may_open(window, start, deadline_s):
-            return start
+    for span in spans(window, now, days=15, widest=False):
+        if span.start >= now and may_open(window, span.start, deadline_s):
+            return span.start
     return None
 
 
@@ -68,9 +65,9 @@ def longest_opening_s(window: Window) -> float:
     length = (_clock(window.to) - _clock(window.from_)) % _DAY_S
     if length:
         return length
-    week = "".join("x" if day in window.days else " " for day in _DAYS)
+    week = "".join("x" if day in window.days else " " for day in DAYS)
     run = max(len(days) for days in (week * 2).split())
-    return math.inf if run >= len(_DAYS) else run * _DAY_S
+    return math.inf if run >= len(DAYS) else run * _DAY_S
 
 
 def stop_reached(stop: Stop | None, history: Sequence[float]) -> bool:
@@ -94,30 +91,8 @@ def stop_reached(stop: Stop | None, history: Sequence[float]) -> bool:
 
 
 def _end_of_opening(window: Window, now: datetime) -> datetime | None:
-    ends = [end for start, end in _openings(window, now, days=2) if start <= now < end]
-    return max(ends, default=None)
-
-
-def _openings(
-    window: Window, now: datetime, *, days: int
-) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the window's openings around a moment, from the day before on, as UTC instants."""
-    zone = ZoneInfo(window.zone)
-    today = now.astimezone(zone).date()
-    for offset in range(-1, days):
-        day = today + timedelta(days=offset)
-        if _DAYS[day.weekday()] in window.days:
-            last = day if window.to > window.from_ else day + timedelta(days=1)
-            _, start = _instants(day, window.from_, zone)
-            end, _ = _instants(last, window.to, zone)
-            yield start, end
-
-
-def _instants(day: date, clock: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the earlier and the later instant at which a clock may be said to show this."""
-    at = datetime.combine(day, time.fromisoformat(clock), tzinfo=zone)
-    first, second = sorted(at.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-    return first, second
+    open_now = (span for span in spans(window, now, days=2, widest=False) if span.holds(now))
+    return max((span.end for span in open_now), default=None)
 
 
 def _clock(text: str) -> int:

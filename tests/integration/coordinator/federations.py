@@ -57,8 +57,31 @@ class WatchedStore(Store):
         return result
 
 
+class Clock:
+    """A time that stands still until a test sets it; it never goes back, as a ledger's."""
+
+    def __init__(self, at):
+        self.at = at.astimezone(UTC)
+
+    def __call__(self):
+        return self.at
+
+    def set(self, at):
+        assert at >= self.at
+        self.at = at.astimezone(UTC)
+
+
+class Timed(Foundation):
+    """A coordinator's own foundation, by a test's clock."""
+
+    def now(self):
+        return self.clock()
+
+
 class Members:
     """What both kinds of federation have: operators who act, and sites that are scripted."""
+
+    clock = None
 
     def __init__(self, folders):
         self.folders = folders
@@ -148,6 +171,8 @@ class Members:
             self.sites[name] = ScriptedSite(
                 self.folders.identity(name), officer_of(name), patients=PATIENTS.get(name, 100)
             )
+            if self.clock is not None:
+                self.sites[name].clock = self.clock
             with ledger_of(self.url) as c:
                 for key in self.sites[name].chains:
                     self.sites[name].chains[key] = ledger.chain_of(c, key)
@@ -232,7 +257,9 @@ class Here(Members):
         self._stop = self._serving = None
 
     async def start(self, **base):
-        self.base = Foundation.open(self.folders.coordinator)
+        self.base = (Timed if self.clock else Foundation).open(self.folders.coordinator)
+        if self.clock is not None:
+            self.base.clock = self.clock
         self.base.store = WatchedStore(self.base.store.engine)
         for name, value in base.items():
             setattr(self.base, name, value)
@@ -247,6 +274,17 @@ class Here(Members):
         self._stop.set()
         serving, self._serving = self._serving, None
         await serving
+
+    async def by(self, clock):
+        """Start again by a clock of the test's."""
+        await self.stop()
+        self.clock = clock
+        return await self.start()
+
+    async def at(self, moment):
+        """Set the clock; what is due at that moment is done, and the status is returned."""
+        self.clock.set(moment)
+        return await self.status()
 
     async def restart(self):
         """Stop and start again; sites have to come back themselves."""

@@ -70,6 +70,7 @@ class Line:
 
     def __init__(self, identity):
         self.identity = identity
+        self.clock = lambda: datetime.now(UTC)
         self.unacknowledged = []
         self.sent = self.taken = 0
         self.replayed = 0
@@ -100,7 +101,7 @@ class Line:
             "software": "scripted",
             "models": ("builtin:linear",),
             "cosigned_size": 0,
-            "clock": datetime.now(UTC),
+            "clock": self.clock(),
         }
         return Hello(**{**words, **changes})
 

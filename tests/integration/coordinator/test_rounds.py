@@ -256,7 +256,7 @@ async def test_federation_waits_until_enough_sites_are_connected(fed):
             await fed.until(lambda: fed.base.sessions.connected == {"ucl"})
         await site.consent(document)
     assert not fed.running()
-    assert (await fed.status()).state == "waits until enough sites are ready"
+    assert (await fed.status()).state == "waits until enough sites are ready: 1 of 3"
     await fed.come("amc", "charite")
     assert set(await fed.tasks()) == set(SITES)
 

@@ -1,0 +1,104 @@
+"""The schedule, by a clock that the test sets: hours, quiet hours, draws, ends and pauses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest_asyncio
+from federations import SITES, Clock
+from scripted_site import small_step
+
+BERLIN = ZoneInfo("Europe/Berlin")
+DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+NIGHTS = {"days": DAYS, "from": "20:00", "to": "06:00", "zone": "Europe/Berlin"}
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def tomorrow(clock):
+    """A time of tomorrow by Berlin's clock; certificates are of today."""
+    day = (datetime.now(UTC) + timedelta(days=1)).astimezone(BERLIN).date()
+    return datetime.combine(day, time.fromisoformat(clock), tzinfo=BERLIN)
+
+
+@pytest_asyncio.fixture
+async def timed(fed):
+    """A coordinator at tomorrow's noon in Berlin."""
+    return await fed.by(Clock(tomorrow("12:00")))
+
+
+# --- the agreement's hours -------------------------------------------------------------------
+
+
+async def test_outside_its_hours_the_federation_waits_and_says_until_when(timed):
+    await timed.in_force(changes={"schedule.window": NIGHTS, "round.deadline": "2h"})
+    said = (await timed.status()).state
+    evening = f"{tomorrow('20:00'):%a %Y-%m-%d} 20:00 (Europe/Berlin)"
+    assert said == f"waits for its hours: rounds may open again on {evening}"
+    await timed.at(tomorrow("20:00") - timedelta(seconds=1))
+    assert timed.rounds() == []
+    await timed.at(tomorrow("20:00"))
+    assert set(await timed.tasks()) == set(SITES)
+    opened = timed.entries("round-opened")[0].body
+    assert opened["deadline"] == timed.base.timestamp(tomorrow("22:00").astimezone(UTC))
+
+
+async def test_no_round_opens_that_its_deadline_would_carry_past_the_window(timed):
+    timed.clock.set(tomorrow("20:00"))
+    changes = {
+        "schedule.window": {**NIGHTS, "to": "23:00"},
+        "round.deadline": "2h",
+        "schedule.rounds": 3,
+        "round.stragglers": "wait",
+    }
+    await timed.in_force(changes=changes)
+    for site in timed.sites.values():
+        task = await site.task()
+        await site.contribute(task, small_step(site, task))
+    timed.clock.set(tomorrow("21:00"))  # 21:00 and 2 h are 23:00: a last one
+    for site in timed.sites.values():
+        site.works()
+    await timed.until(lambda: len(timed.entries("round-closed")) == 3)
+    assert [r[2] for r in timed.rounds()] == ["closed"] * 3
+
+
+async def test_round_that_ends_too_late_for_another_is_the_last_of_its_night(timed):
+    timed.clock.set(tomorrow("20:00"))
+    window = {**NIGHTS, "to": "23:00"}
+    await timed.in_force(changes={"schedule.window": window, "round.deadline": "2h"})
+    tasks = await timed.tasks()
+    timed.clock.set(tomorrow("21:00") + timedelta(seconds=1))
+    for site in timed.sites.values():
+        await site.contribute(tasks[site.name], small_step(site, tasks[site.name]))
+        site.works()
+    await timed.until(lambda: len(timed.entries("round-closed")) == 1)
+    evening = f"{tomorrow('20:00') + timedelta(days=1):%a %Y-%m-%d} 20:00"
+    assert evening in (await timed.status()).state
+    assert len(timed.rounds()) == 1
+    await timed.at(tomorrow("20:00") + timedelta(days=1))
+    await timed.until(lambda: len(timed.entries("round-closed")) == 2)
+
+
+async def test_hours_hold_after_a_restart(timed):
+    await timed.in_force(changes={"schedule.window": NIGHTS})
+    await timed.leave()
+    timed.clock.set(tomorrow("19:59"))
+    await timed.restart()
+    await timed.come()
+    assert "waits for its hours" in (await timed.status()).state
+    assert timed.rounds() == []
+    await timed.at(tomorrow("20:00"))
+    await timed.tasks()
+
+
+async def test_before_its_first_day_an_agreement_waits(timed):
+    begins = (tomorrow("12:00") + timedelta(days=2)).date()
+    valid = {"valid.from": begins.isoformat()}
+    await timed.in_force(changes=valid)
+    said = (await timed.status()).state
+    assert (
+        said
+        == f"waits for its hours: rounds may open again on {begins:%a %Y-%m-%d} 00:00 (UTC)"
+    )
+    await timed.at(datetime.combine(begins, time(), tzinfo=UTC))
+    await timed.tasks()
