@@ -1,0 +1,49 @@
+"""What the documents show is what happens."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import standing
+from programs import COORDINATOR, done
+from words import Shell, fits, steps_of
+
+DOCUMENTS = ("auditor.md",)
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "same"),
+    [
+        ("398 entries\n", "218 entries\n", True),
+        ("entries 5\n", "checkpoints 5\n", False),
+        ("a\n…\nd\n", "a\nb\nc\nd\n", True),
+        ("a\n…\nd\n", "a\nb\nc\n", False),
+        ("model  9f7e8ecf  closed\n", "model 52db47b9 closed  \n", True),
+    ],
+)
+def test_an_output_fits_when_only_numbers_digests_and_times_differ(expected, printed, same):
+    assert fits(expected, printed) is same
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder like a fresh clone's in which `make demo` has run."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(standing.ROOT / "configs", home / "configs")
+    shell = Shell(home)
+    done(COORDINATOR, "rehearse", "configs/breast-cancer/agreement.yaml", cwd=home)
+    return shell
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_each_command_prints_what_the_document_shows(home, document):
+    wrong = []
+    for step in steps_of(standing.ROOT / "docs" / document):
+        printed = home.take(step)
+        if step.act == "show" and step.expected.strip() and not fits(step.expected, printed):
+            wrong.append(f"{document}:{step.line}: $ {step.command}\n{printed}")
+    home.end()
+    assert not wrong, "\n".join(wrong)
