@@ -27,14 +27,19 @@ def check(
         Refused: the cohort or the agreement cannot be read, or it is not clear which is meant.
     """
     settings = load_site(file)
-    name = _cohort(settings, federation, cohort)
+    name = cohort_named(settings, federation, cohort)
     if agreement is not None:
         return findings(settings.cohorts[name], load(agreement))
     with desk.opened(file, federation) as m:
         return findings(settings.cohorts[name], desk.proposal(m))
 
 
-def _cohort(settings: SiteSettings, federation: str | None, cohort: str | None) -> str:
+def cohort_named(settings: SiteSettings, federation: str | None, cohort: str | None) -> str:
+    """Return which cohort is meant: the named one, a federation's, or the only one.
+
+    Raises:
+        Refused: it is not clear which.
+    """
     if cohort is None and settings.federations:
         return chosen(settings, federation).cohort
     known = list(settings.cohorts)

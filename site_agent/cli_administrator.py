@@ -38,6 +38,32 @@ def init(
 
 
 @verbs.command()
+def preflight(
+    agreement: Annotated[
+        Path | None, typer.Argument(help="An agreement's file; default: the proposed one.")
+    ] = None,
+    token: Annotated[str, typer.Option(help="The invitation, to know whom to expect.")] = "",
+    upload: Annotated[str, typer.Option(help="The line's upward rate, such as 10Mbit/s.")] = "",
+    cohort: Annotated[str | None, typer.Option(help="Which of site.yaml's cohorts.")] = None,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+    form: Form = Format.TABLE,
+) -> int:
+    """Look at line, clock, machine, data and pace before any signature; exit 1 if one stops.
+
+    Example: concilium-site preflight agreement.yaml --upload 10Mbit/s
+    """
+    from site_agent import preflight as looked
+    from site_agent.preflight import finding, practice
+
+    rate = practice.rate_of(upload) if upload else None
+    wanted = looked.Wanted(agreement, federation, cohort, token, rate)
+    found = looked.inspect(site, wanted, terminal.tell)
+    terminal.say(finding.answer(found, form), form)
+    return 1 if finding.stopped(found) else 0
+
+
+@verbs.command()
 def enrol(
     token: Annotated[str, typer.Argument(help="The one-time token of the invitation.")] = "",
     request: Annotated[Path | None, typer.Option(help="By file: write the request.")] = None,

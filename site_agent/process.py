@@ -59,7 +59,7 @@ def run(settings: SiteSettings) -> None:
             rule="no-federation",
         )
     _log_as_json()
-    _forget_proxies(settings)
+    forget_proxies(settings)
     premises = Premises(settings.state)
     premises.prepare()
     with sole_agent(premises):
@@ -116,7 +116,7 @@ def _end(state: Path) -> None:
     os._exit(0)
 
 
-def _forget_proxies(settings: SiteSettings) -> None:
+def forget_proxies(settings: SiteSettings) -> None:
     """Take proxy variables away unless site.yaml asks for them: they override the channel's."""
     if any(federation.proxy == "env" for federation in settings.federations):
         return

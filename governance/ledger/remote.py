@@ -150,12 +150,12 @@ async def _shown_chain(endpoint: str) -> list[x509.Certificate]:
             todo="Is the invitation still open, and may this machine dial out to that port?",
         ) from None
     try:
-        return _presented(writer.get_extra_info("ssl_object"))
+        return presented(writer.get_extra_info("ssl_object"))
     finally:
         writer.transport.abort()
 
 
-def _presented(connection: Any) -> list[x509.Certificate]:  # noqa: ANN401 - ssl's own, untyped
+def presented(connection: Any) -> list[x509.Certificate]:  # noqa: ANN401 - ssl's own, untyped
     """Return the certificates as shown, leaf first.
 
     Python has the method in public from 3.13 on, and before in the object below.
