@@ -298,14 +298,28 @@ def rehearse(
     seed: Annotated[
         int | None, typer.Option(help="Fixed noise (Unsafe): the same digest every time.")
     ] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Patients made from the data contract alone.")
+    ] = False,
+    site_count: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="With --synthetic: this many instead of the roster."),
+    ] = None,
+    skew: Annotated[
+        float | None,
+        typer.Option(help="With --synthetic: how much hospitals differ; 0 to 3, default 0.3."),
+    ] = None,
 ) -> None:
     """Run the whole federation on this machine, as real processes over real TLS.
 
-    Example: concilium-coordinator rehearse configs/breast-cancer/agreement.yaml
+    Example: concilium-coordinator rehearse agreement.yaml --synthetic --site-count 5
     """
     from coordinator import rehearsal
+    from coordinator.rehearsal.synthetic import asked
 
-    raise typer.Exit(rehearsal.rehearse(agreement, sites=sites, out=out, seed=seed))
+    invention = asked(synthetic=synthetic, sites=sites, site_count=site_count, skew=skew)
+    code = rehearsal.rehearse(agreement, sites=invention or sites, out=out, seed=seed)
+    raise typer.Exit(code)
 
 
 def _console(folder: Path, identity: Path | None) -> Console:

@@ -18,17 +18,23 @@ from coordinator.rehearsal.progress import Progress
 from coordinator.rehearsal.stage import Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from coordinator.rehearsal.synthetic import Invention
 
 __all__ = ["rehearse"]
 
 
-def rehearse(agreement: Path, *, sites: Path | None, out: Path, seed: int | None) -> int:
+def rehearse(
+    agreement: Path, *, sites: Path | Invention | None, out: Path, seed: int | None
+) -> int:
     """Run a rehearsal and return the exit code: 0, or 1 when federation gains nothing.
 
     Args:
         agreement: The agreement's YAML file.
-        sites: One folder a site, with site.yaml and its data; default: beside the agreement.
+        sites: One folder a site, with site.yaml and its data; default: beside the agreement. Or
+            how hospitals and patients are to be invented.
         out: The folder that it leaves everything in; an earlier rehearsal's is replaced.
         seed: Fixes noise, sampling and held-out patients (Unsafe), so that the same model comes
             out twice; None for real noise.
@@ -40,6 +46,8 @@ def rehearse(agreement: Path, *, sites: Path | None, out: Path, seed: int | None
     roles = cast.prepare(agreement, sites or agreement.parent / "sites", out, seed=seed)
     stage = Stage()
     with Progress(roles.document) as progress:
+        for sentence in _about(roles):
+            progress.step(sentence)
         try:
             acts.found(roles, stage, progress)
             acts.enrol(roles, progress)
@@ -54,3 +62,13 @@ def rehearse(agreement: Path, *, sites: Path | None, out: Path, seed: int | None
     seconds = time.monotonic() - began
     finale.show(roles, result, seconds=seconds, ended=datetime.now(UTC))
     return 0 if result.gains else 1
+
+
+def _about(roles: cast.Cast) -> Iterator[str]:
+    """Say of invented hospitals that they are, and what of the agreement they leave aside."""
+    if not roles.synthetic:
+        return
+    where = roles.out / cast.SYNTHETIC
+    yield f"Synthetic: {len(roles.names)} invented hospitals, their files in {where}"
+    if roles.set_aside:
+        yield f"Set aside, since it binds real hospitals alone: {', '.join(roles.set_aside)}"

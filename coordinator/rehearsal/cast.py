@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from coordinator.rehearsal import synthetic
+from coordinator.rehearsal.synthetic import Invention
 from governance.agreement import refusals
 from governance.agreement.load import load
 from governance.agreement.schema import unsafe_terms
 from governance.settings import load_site
+from governance.yaml_positions import read
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MARK: Final = ".rehearsal"
 COHORT_SCRIPT: Final = "cohort.py"
+SYNTHETIC: Final = "synthetic"
+"""The folder that invented hospitals' files are written into, as they would have them."""
 _HEAD: Final = """\
 # Made by a rehearsal from the hospital's own file. The terms under `unsafe` are listed here
 # because a rehearsal may have them; a hospital writes them itself, or not at all.
@@ -31,11 +35,21 @@ _HEAD: Final = """\
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Where everything of a rehearsal lies."""
+    """Where everything of a rehearsal lies.
+
+    Args:
+        out: Its folder.
+        document: The agreement that is rehearsed.
+        seed: What noise, sampling and held-out patients are fixed by; None for real noise.
+        synthetic: Whether its patients are invented.
+        set_aside: The agreement's terms that do not bind invented hospitals, in words.
+    """
 
     out: Path
     document: Document
     seed: int | None
+    synthetic: bool = False
+    set_aside: tuple[str, ...] = ()
 
     @property
     def agreement(self) -> Path:
@@ -71,28 +85,52 @@ class Cast:
         return self.site(name) / "site.yaml"
 
 
-def prepare(agreement: Path, sites: Path, out: Path, *, seed: int | None) -> Cast:
+def prepare(agreement: Path, sites: Path | Invention, out: Path, *, seed: int | None) -> Cast:
     """Make the folder of a rehearsal; an earlier one of the same name is replaced.
+
+    Args:
+        agreement: The operator's file.
+        sites: One folder a site, or how hospitals are to be invented.
+        out: The folder to make.
+        seed: See `Cast`.
 
     Raises:
         Refused: the agreement cannot be, a hospital's files are missing, or the folder holds
             something else.
     """
-    document = load(agreement)
-    if objections := refusals.objections(document):
-        raise refusals.raised(document, objections)
+    document = _possible(agreement)
+    if isinstance(sites, Invention):
+        _clear(out)
+        source = out / SYNTHETIC
+        made = synthetic.write(agreement, document.agreement, source, sites, seed=seed)
+        cast = Cast(
+            out, _possible(made.agreement), seed, synthetic=True, set_aside=made.set_aside
+        )
+        return _copied(made.agreement, made.sites, cast)
     for name in document.agreement.sites.roster:
         _check_site(sites / name, name, agreement)
     _clear(out)
-    text = agreement.read_text(encoding="utf-8")
-    if seed is not None:
-        text = _with_noise_seed(text, seed)
-    cast = Cast(out, document, seed)
-    cast.agreement.write_text(text, encoding="utf-8")
-    if document.agreement.obligations:
+    return _copied(agreement, sites, Cast(out, document, seed))
+
+
+def _possible(agreement: Path) -> Document:
+    document = load(agreement)
+    if objections := refusals.objections(document):
+        raise refusals.raised(document, objections)
+    return document
+
+
+def _copied(agreement: Path, sites: Path, cast: Cast) -> Cast:
+    """Copy the agreement and every hospital's folder to where the rehearsal uses them."""
+    if cast.seed is None:
+        shutil.copy(agreement, cast.agreement)
+    else:
+        text = _with_noise_seed(agreement, cast.seed)
+        cast.agreement.write_text(text, encoding="utf-8")
+    if cast.document.agreement.obligations:
         for extra in agreement.parent.glob("*.md"):
-            shutil.copy(extra, out)
-    cast = Cast(out, load(cast.agreement), seed)
+            shutil.copy(extra, cast.out)
+    cast = replace(cast, document=load(cast.agreement))
     cast.passphrase.write_text("rehearsal\n", encoding="utf-8")
     cast.passphrase.chmod(0o600)
     for name in cast.names:
@@ -132,15 +170,20 @@ def _clear(out: Path) -> None:
     (out / MARK).touch()
 
 
-def _with_noise_seed(text: str, seed: int) -> str:
-    return re.sub(r"(?m)^privacy:.*\n", rf"\g<0>  noise_seed: {seed}\n", text, count=1)
+def _with_noise_seed(agreement: Path, seed: int) -> str:
+    """Return the file's text with a fixed noise seed; none where privacy is off."""
+    said = read(agreement).value
+    if not isinstance(said["privacy"], dict):
+        return agreement.read_text(encoding="utf-8")
+    fixed = {**said, "privacy": {**said["privacy"], "noise_seed": seed}}
+    return yaml.safe_dump(fixed, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _make_site(source: Path, cast: Cast, name: str) -> None:
     """Copy a hospital's folder; its settings get the federation and a rehearsal's terms."""
     folder = cast.site(name)
     shutil.copytree(source, folder)
-    said: dict[str, Any] = yaml.safe_load((folder / "site.yaml").read_text(encoding="utf-8"))
+    said: dict[str, Any] = dict(read(folder / "site.yaml").value)
     federation = cast.document.agreement.federation
     said["rehearsal"] = True
     said["federations"] = [
@@ -151,8 +194,8 @@ def _make_site(source: Path, cast: Cast, name: str) -> None:
             "proxy": "none",
         }
     ]
-    unsafe = set(said["policy"].get("unsafe", [])) | unsafe_terms(cast.document.agreement)
-    said["policy"]["unsafe"] = sorted(unsafe)
+    accepted = load_site(folder / "site.yaml").policy.unsafe
+    said["policy"]["unsafe"] = sorted({*accepted, *unsafe_terms(cast.document.agreement)})
     _write_settings(folder / "site.yaml", said)
     if cast.seed is not None:
         _fix_secret(folder, f"{cast.seed}/{name}")
@@ -160,7 +203,7 @@ def _make_site(source: Path, cast: Cast, name: str) -> None:
 
 def dial(cast: Cast, name: str, coordinator: str) -> None:
     """Write into a hospital's settings which coordinator it dials."""
-    said = yaml.safe_load(cast.site_file(name).read_text(encoding="utf-8"))
+    said = dict(read(cast.site_file(name)).value)
     said["federations"][0]["coordinator"] = coordinator
     _write_settings(cast.site_file(name), said)
 

@@ -120,12 +120,24 @@ def show(roles: Cast, result: Result, *, seconds: float, ended: datetime) -> Non
         Answer(
             columns,
             rows,
-            title="On patients held out at each hospital",
-            notes=[*_notes(roles, result), *_next(roles, result)],
+            title=f"On {_patients(roles)} held out at each hospital",
+            notes=[*_notes(roles, result), *_next(roles, result), "", sentence(roles, result)],
         ),
         Format.TABLE,
     )
     terminal.tell(f"Rehearsed in {seconds:.0f} s, until {ended:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+def _patients(roles: Cast) -> str:
+    return "synthetic patients" if roles.synthetic else "patients"
+
+
+def sentence(roles: Cast, result: Result) -> str:
+    """Say what federation gains, and of whom it is said when they do not exist."""
+    said = gain_sentence(result)
+    if not roles.synthetic:
+        return said
+    return f"On synthetic patients, who do not exist, f{said.removeprefix('F')}"
 
 
 def _metrics(result: Result) -> tuple[str, ...]:
@@ -171,7 +183,6 @@ def _better(*, said_federated: float | None, said_alone: float | None, by: str) 
 def _notes(roles: Cast, result: Result) -> list[str]:
     lines = [
         "",
-        gain_sentence(result),
         _ONLY_HERE,
         f"Unsafe here, listed in the files that the rehearsal made: {_listed(_unsafe(roles))}.",
         "",
@@ -180,8 +191,11 @@ def _notes(roles: Cast, result: Result) -> list[str]:
         "",
         f"Everything lies in {roles.out}: coordinator/, sites/, export/, trust.keys.",
     ]
+    if roles.set_aside:
+        aside = f"Set aside, since it binds real hospitals alone: {_listed(roles.set_aside)}."
+        lines.insert(1, aside)
     if roles.seed is not None:
-        lines.insert(3, "The noise seed is fixed, so that the same model comes out: Unsafe.")
+        lines.insert(2, "The noise seed is fixed, so that the same model comes out: Unsafe.")
     return lines
 
 
@@ -238,6 +252,7 @@ def write_summary(roles: Cast, result: Result, *, seconds: float) -> None:
         "agreement": record.agreement,
         "seconds": round(seconds, 3),
         "seed": roles.seed,
+        "synthetic": roles.synthetic,
         "unsafe": _unsafe(roles),
         "model_digest": record.model_digest,
         "rounds": [
@@ -251,7 +266,7 @@ def write_summary(roles: Cast, result: Result, *, seconds: float) -> None:
             **{f"{m}_naive": pooled["naive"][m] for m in metrics},
         },
         "gains": result.gains,
-        "sentence": gain_sentence(result),
+        "sentence": sentence(roles, result),
         "ledger": {
             "entries": result.verified.get("entries"),
             "verified": bool(result.verified.get("verified")),
