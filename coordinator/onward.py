@@ -103,8 +103,8 @@ async def wait_s(base: Foundation) -> float:
             force = record.agreement_in_force(connection)
             if force is None:
                 return kept.open_invitations_end(connection, now)
-            opening = waiting.begins_at(force.agreement, now)
-            return opening if opening is not None and opening > now else None
+            found = waiting.readiness(base, connection, force, now)
+            return waiting.look_again_at(force.agreement, found, now)
         assert document is not None
         lapse = record.next_lapse(connection, running.agreement, now)
         due_at = _due_by_time(connection, running, document, now)

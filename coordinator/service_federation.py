@@ -104,6 +104,7 @@ class FederationService(federation_pb2_grpc.FederationServicer):
         await context.write(codec.to_site_out(ToSite(welcome, ack=taken)))
         hello = message.body
         assert isinstance(hello, Hello)
+        session.quiet = hello.quiet
         await self._conductor.site_connected(session.site, hello)
         session.woken.set()
 
@@ -120,7 +121,8 @@ class FederationService(federation_pb2_grpc.FederationServicer):
                 site, upto = session.site, message.ack
                 await self._base.store.write(partial(outbox.acknowledged, site=site, seq=upto))
             if isinstance(message.body, Heartbeat):
-                session.heard(message.body)
+                if session.heard(message.body):
+                    self._conductor.nudge()
             elif message.seq:
                 taken = await self._conductor.take(session.site, message)
                 session.unnumbered.clear()  # this one says all that they did

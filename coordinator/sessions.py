@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from governance.identity.certificate import Peer
-    from protos.words import SiteName, TaskId
+    from protos.words import Quiet, SiteName, TaskId
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class Session:
     ended: Goodbye | None = None
     task: TaskId | str = ""
     steps_done: int = 0
+    quiet: Quiet | None = None
 
     def push(self, message: ToSite) -> None:
         """Queue a message that is not replayed."""
@@ -44,9 +45,11 @@ class Session:
             self.ended = goodbye
             self.woken.set()
 
-    def heard(self, beat: Heartbeat) -> None:
-        """Note a site's progress."""
+    def heard(self, beat: Heartbeat) -> bool:
+        """Note a site's progress and its quiet hours; tell whether these are others now."""
         self.task, self.steps_done = beat.task, beat.steps_done
+        former, self.quiet = self.quiet, beat.quiet
+        return former != beat.quiet
 
 
 class Sessions:

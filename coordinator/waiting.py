@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from coordinator.store import record
 from governance.agreement.schedule import may_open, next_opening
+from governance.hours import Span, runs_into
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,19 +25,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Who could take part in a round that is opened now: sites with their declared patients."""
+    """Who could take part in a round that is opened now, and whose hours keep it from that.
+
+    Attributes:
+        ready: Sites with their declared patients.
+        quiet: The quiet hours that the round would run into, of sites ready but for them.
+    """
 
     ready: Mapping[SiteName, int]
+    quiet: Mapping[SiteName, Span]
 
 
 def readiness(
     base: Foundation, connection: Connection, document: Document, now: datetime
 ) -> Readiness:
-    """Return which sites are ready: they consent now, are connected and not revoked."""
+    """Return which sites are ready: they consent now, are connected, not revoked, not quiet."""
     barred = record.revoked(connection)
     members = record.declared_patients(connection, document.digest, now)
-    here = base.sessions.connected - barred
-    return Readiness({site: members[site] for site in sorted(members.keys() & here)})
+    here = sorted(members.keys() & base.sessions.connected - barred)
+    deadline = now + timedelta(seconds=document.agreement.round.deadline)
+    quiet = {}
+    for site in here:
+        span = quiet_of(base, site)
+        if span is not None and runs_into(span, now, deadline):
+            quiet[site] = span
+    return Readiness({site: members[site] for site in here if site not in quiet}, quiet)
+
+
+def quiet_of(base: Foundation, site: SiteName) -> Span | None:
+    """Return the quiet hours that a connected site has told of."""
+    session = base.sessions.of(site)
+    if session is None or session.quiet is None:
+        return None
+    return Span(session.quiet.start, session.quiet.end)
 
 
 def may_begin(agreement: Agreement, found: Readiness, now: datetime) -> bool:
@@ -44,6 +66,15 @@ def may_begin(agreement: Agreement, found: Readiness, now: datetime) -> bool:
         return False
     enough = len(found.ready) >= agreement.sites.ready_at_least
     return enough and may_open(agreement.schedule.window, now, agreement.round.deadline)
+
+
+def look_again_at(agreement: Agreement, found: Readiness, now: datetime) -> datetime | None:
+    """Return when time alone may let a round be opened that may not be now, or None."""
+    opening = begins_at(agreement, now)
+    moments = [span.end for span in found.quiet.values()]
+    if opening is not None:
+        moments.append(opening)
+    return min((moment for moment in moments if moment > now), default=None)
 
 
 def begins_at(agreement: Agreement, now: datetime) -> datetime | None:
@@ -66,7 +97,14 @@ def reason(agreement: Agreement, found: Readiness, now: datetime) -> str:
         zone = window.zone if window is not None else "UTC"
         return f"waits for its hours: rounds may open again on {_when(opening, zone)}"
     missing = f"{len(found.ready)} of {agreement.sites.ready_at_least}"
-    return f"waits until enough sites are ready: {missing}"
+    hours = "".join(f"; {site} has {quiet_words(span)}" for site, span in found.quiet.items())
+    return f"waits until enough sites are ready: {missing}{hours}"
+
+
+def quiet_words(span: Span) -> str:
+    """Return a site's quiet hours as a person reads them; in UTC, as its zone is its own."""
+    start, end = span.start.astimezone(UTC), span.end.astimezone(UTC)
+    return f"quiet hours from {start:%a %H:%M} to {end:%a %Y-%m-%d %H:%M} (UTC)"
 
 
 def _when(moment: datetime, zone: str) -> str:

@@ -45,6 +45,14 @@ class Disclosure:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """A site's quiet hours, those that last or the next: from `start` on and before `end`."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """The first message of a site; models are names such as `builtin:linear`."""
 
@@ -54,6 +62,7 @@ class Hello:
     models: tuple[str, ...]
     cosigned_size: int
     clock: datetime
+    quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,7 @@ class Heartbeat:
 
     task: str = ""
     steps_done: int = 0
+    quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)

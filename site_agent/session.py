@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from governance.hours import quiet_ahead
 from protos import codec
 from protos.errors import ConciliumError, PeerFault, Unavailable
-from protos.words import FromSite, Goodbye, Heartbeat, Hello, Welcome
+from protos.words import FromSite, Goodbye, Heartbeat, Hello, Quiet, Welcome
 from site_agent import inbox
 from site_agent.agent import backoff_s
 from site_agent.store import letters
@@ -122,6 +123,7 @@ class Session:
             models=m.settings.policy.models,
             cosigned_size=int(cosigned or 0),
             clock=m.now(),
+            quiet=self._quiet(),
         )
         await stream.send(FromSite(hello, ack=taken))
         word = await _heard(stream)
@@ -138,6 +140,11 @@ class Session:
         self._bell.ring()
         _log.info("session-open", skew_s=self._presence.skew.total_seconds())
         return word.ack
+
+    def _quiet(self) -> Quiet | None:
+        """Return the hospital's quiet hours that last or come next, so that it is not asked."""
+        span = quiet_ahead(self._m.settings.policy.quiet_hours, self._m.now())
+        return None if span is None else Quiet(span.start, span.end)
 
     async def _acknowledged(self, seq: int) -> None:
         if seq > self._acked:
@@ -165,7 +172,8 @@ class Session:
                 await stream.send(FromSite(word.body, seq=word.seq, ack=taken))
                 after, said_taken = word.seq, taken
             if taken != said_taken or loop.time() >= beat_at:
-                beat = Heartbeat(self._presence.task, self._presence.steps_done)
+                presence = self._presence
+                beat = Heartbeat(presence.task, presence.steps_done, self._quiet())
                 await stream.send(FromSite(beat, ack=taken))
                 said_taken, beat_at = taken, loop.time() + self._beat_s
             await self._bell.within(heard, max(0.0, beat_at - loop.time()))

@@ -20,6 +20,7 @@ from protos.words import (
     Heartbeat,
     Hello,
     Proposal,
+    Quiet,
     StatementReceipt,
     StatementSent,
     Task,
@@ -53,6 +54,7 @@ def _hello_in(m: pb.Hello) -> Hello:
         ),
         cosigned_size=fields.number("hello.cosigned_size", m.cosigned_size),
         clock=fields.time("hello.clock", m.clock),
+        quiet=_quiet_in("hello.quiet", m.quiet) if m.HasField("quiet") else None,
     )
 
 
@@ -64,16 +66,29 @@ def _hello_out(w: Hello) -> pb.Hello:
         models=w.models,
         cosigned_size=w.cosigned_size,
         clock=fields.time_text(w.clock),
+        quiet=_quiet_out(w.quiet),
     )
+
+
+def _quiet_in(field: str, m: pb.Quiet) -> Quiet:
+    return Quiet(fields.time(f"{field}.start", m.start), fields.time(f"{field}.end", m.end))
+
+
+def _quiet_out(w: Quiet | None) -> pb.Quiet | None:
+    if w is None:
+        return None
+    return pb.Quiet(start=fields.time_text(w.start), end=fields.time_text(w.end))
 
 
 def _heartbeat_in(m: pb.Heartbeat) -> Heartbeat:
     task = fields.task("heartbeat.task", m.task) if m.task else ""
-    return Heartbeat(task, fields.number("heartbeat.steps_done", m.steps_done))
+    steps = fields.number("heartbeat.steps_done", m.steps_done)
+    quiet = _quiet_in("heartbeat.quiet", m.quiet) if m.HasField("quiet") else None
+    return Heartbeat(task, steps, quiet)
 
 
 def _heartbeat_out(w: Heartbeat) -> pb.Heartbeat:
-    return pb.Heartbeat(task=w.task, steps_done=w.steps_done)
+    return pb.Heartbeat(task=w.task, steps_done=w.steps_done, quiet=_quiet_out(w.quiet))
 
 
 def _answer_in(m: pb.TaskAnswer) -> TaskAnswer:

@@ -167,6 +167,7 @@ class Hello(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
+    QUIET_FIELD_NUMBER: _builtins.int
     protocol_lowest: _builtins.int
     protocol_highest: _builtins.int
     software: _builtins.str
@@ -178,6 +179,10 @@ class Hello(_message.Message):
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """what this site may train, e.g. builtin:linear"""
 
+    @_builtins.property
+    def quiet(self) -> Global___Quiet:
+        """absent when it has none ahead"""
+
     def __init__(
         self,
         *,
@@ -187,14 +192,40 @@ class Hello(_message.Message):
         models: _abc.Iterable[_builtins.str] | None = ...,
         cosigned_size: _builtins.int = ...,
         clock: _builtins.str = ...,
+        quiet: Global___Quiet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quiet", b"quiet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "cosigned_size", b"cosigned_size", "models", b"models", "protocol_highest", b"protocol_highest", "protocol_lowest", b"protocol_lowest", "software", b"software"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "cosigned_size", b"cosigned_size", "models", b"models", "protocol_highest", b"protocol_highest", "protocol_lowest", b"protocol_lowest", "quiet", b"quiet", "software", b"software"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class Quiet(_message.Message):
+    """The quiet hours that last at a site, or its next ones: no training is due in them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    start: _builtins.str
+    """RFC 3339 UTC"""
+    end: _builtins.str
+    def __init__(
+        self,
+        *,
+        start: _builtins.str = ...,
+        end: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quiet: _TypeAlias = Quiet  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
@@ -230,18 +261,24 @@ class Heartbeat(_message.Message):
 
     TASK_FIELD_NUMBER: _builtins.int
     STEPS_DONE_FIELD_NUMBER: _builtins.int
+    QUIET_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     """the task at work, empty for none"""
     steps_done: _builtins.int
+    @_builtins.property
+    def quiet(self) -> Global___Quiet:
+        """from a site, as in Hello"""
+
     def __init__(
         self,
         *,
         task: _builtins.str = ...,
         steps_done: _builtins.int = ...,
+        quiet: Global___Quiet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quiet", b"quiet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps_done", b"steps_done", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quiet", b"quiet", "steps_done", b"steps_done", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

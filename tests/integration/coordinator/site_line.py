@@ -71,6 +71,7 @@ class Line:
     def __init__(self, identity):
         self.identity = identity
         self.clock = lambda: datetime.now(UTC)
+        self.quiet = None
         self.unacknowledged = []
         self.sent = self.taken = 0
         self.replayed = 0
@@ -102,6 +103,7 @@ class Line:
             "models": ("builtin:linear",),
             "cosigned_size": 0,
             "clock": self.clock(),
+            "quiet": self.quiet,
         }
         return Hello(**{**words, **changes})
 
@@ -185,7 +187,8 @@ class Line:
             assert word.seq == self.taken + 1, f"{word.seq} came after {self.taken}"
             self.taken = word.seq
             if self.acks:
-                await self._write(call, FromSite(Heartbeat(), ack=self.taken))
+                beat = Heartbeat(quiet=self.quiet)
+                await self._write(call, FromSite(beat, ack=self.taken))
         async with self._news:
             self.heard.append(type(word.body).__name__)
             if not isinstance(word.body, Heartbeat | Welcome):
@@ -206,7 +209,8 @@ class Line:
             await self._write(self._call, word)
 
     async def beat(self, task="", steps_done=0):
-        await self._write(self._call, FromSite(Heartbeat(task, steps_done), ack=self.taken))
+        beat = Heartbeat(task, steps_done, self.quiet)
+        await self._write(self._call, FromSite(beat, ack=self.taken))
 
     # --- waiting -------------------------------------------------------------------------
 

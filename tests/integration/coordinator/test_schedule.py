@@ -9,6 +9,8 @@ import pytest_asyncio
 from federations import SITES, Clock
 from scripted_site import small_step
 
+from protos.words import Quiet
+
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 NIGHTS = {"days": DAYS, "from": "20:00", "to": "06:00", "zone": "Europe/Berlin"}
@@ -101,4 +103,57 @@ async def test_before_its_first_day_an_agreement_waits(timed):
         == f"waits for its hours: rounds may open again on {begins:%a %Y-%m-%d} 00:00 (UTC)"
     )
     await timed.at(datetime.combine(begins, time(), tzinfo=UTC))
+    await timed.tasks()
+
+
+# --- the hospitals' quiet hours --------------------------------------------------------------
+
+
+def quiet(start, end):
+    return Quiet(tomorrow(start).astimezone(UTC), tomorrow(end).astimezone(UTC))
+
+
+async def test_site_in_its_quiet_hours_is_not_asked_and_status_says_why_it_waits(timed):
+    for name in ("amc", "charite"):
+        timed.site(name).quiet = quiet("07:00", "19:00")
+    await timed.in_force()
+    said = (await timed.status()).state
+    assert said.startswith("waits until enough sites are ready: 1 of 3; amc has quiet hours")
+    assert f"{quiet('07:00', '19:00').end:%a %Y-%m-%d %H:%M} (UTC)" in said
+    await timed.at(tomorrow("19:00"))
+    assert set(await timed.tasks()) == set(SITES)
+    assert len(timed.rounds()) == 1
+
+
+async def test_round_opens_without_a_site_in_its_quiet_hours_when_enough_others_are_ready(
+    timed,
+):
+    timed.site("ucl").quiet = quiet("07:00", "19:00")
+    await timed.in_force(changes={"sites.ready_at_least": 2})
+    assert set(await timed.tasks(sites=("amc", "charite"))) == {"amc", "charite"}
+    assert timed.entries("round-opened")[0].body["sites"] == ["amc", "charite"]
+
+
+async def test_site_whose_quiet_hours_a_deadline_falls_into_is_not_asked(timed):
+    timed.site("amc").quiet = quiet("13:00", "15:00")
+    await timed.in_force(changes={"round.deadline": "2h"})
+    assert "amc has quiet hours" in (await timed.status()).state
+    assert timed.rounds() == []
+    await timed.at(tomorrow("15:00"))
+    await timed.tasks()
+
+
+async def test_quiet_hours_that_end_before_the_deadline_are_no_obstacle(timed):
+    timed.site("amc").quiet = quiet("13:00", "13:30")
+    await timed.in_force(changes={"round.deadline": "2h"})
+    await timed.tasks()
+
+
+async def test_site_that_tells_of_other_quiet_hours_is_asked_at_once(timed):
+    amc = timed.site("amc")
+    amc.quiet = quiet("07:00", "19:00")
+    await timed.in_force()
+    assert timed.rounds() == []
+    amc.quiet = None
+    await amc.beat()
     await timed.tasks()
