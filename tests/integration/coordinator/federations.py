@@ -34,11 +34,16 @@ from protos.words import Proposal, TaskKind
 SITES = ("amc", "charite", "ucl")
 PATIENTS = {"amc": 100, "charite": 200, "ucl": 300}
 _EVENT = re.compile(r'"event": "([^"]*)"')
-_ON_A_SMALL_DISK = """\
-import os, resource, sys
-size = int(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+_CHILD = """\
+import os, resource, signal, sys
+if size := int(sys.argv[1]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Sets its disk's size and hears Ctrl-C, which a shell's background job ignores.
+
+Not a `preexec_fn`: gRPC, once loaded in the tests' own process, bears no fork.
 """
 PROGRAM = Path(sys.executable).with_name("concilium-coordinator")
 
@@ -347,25 +352,16 @@ class Apart(Members):
         heard = self._heard.setdefault(event, asyncio.Event())
         return asyncio.wait_for(heard.wait(), PATIENCE_S)
 
-    async def start(self, *, dies_at=None, largest=None):
+    async def start(self, *, dies_at=None, largest=0):
         """Start it by its command line, or so that it dies at a point of `crashing`.
 
-        `largest` bytes is as long as a file may grow on its disk.
+        `largest` bytes is as long as a file may grow on its disk; 0 is no limit.
         """
         command = [str(PROGRAM), "serve", "--folder"]
         if dies_at is not None:
             command = [sys.executable, str(Path(__file__).with_name("crashing.py")), dies_at]
-        if largest is not None:  # not by a `preexec_fn`: gRPC, once loaded here, bears no fork
-            command = [
-                sys.executable,
-                "-I",
-                "-S",
-                "-c",
-                _ON_A_SMALL_DISK,
-                str(largest),
-                *command,
-            ]
         self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _CHILD, str(largest)),
             *command,
             str(self.folders.coordinator),
             stdin=asyncio.subprocess.DEVNULL,
@@ -391,7 +387,7 @@ class Apart(Members):
     async def over(self):
         """Wait until the process ends, and return its exit code."""
         async with asyncio.timeout(PATIENCE_S):
-            await self._ear
+            await asyncio.shield(self._ear)  # a wait in vain does not end what is waited for
             return await self.process.wait()
 
     async def kill(self):
