@@ -75,7 +75,6 @@ def enrol(
 
     Example: concilium-site enrol concilium1.eyJ…
     """
-    from governance.identity import enrolment_files
     from governance.settings import load_site
     from site_agent import joining
 
@@ -87,8 +86,7 @@ def enrol(
             "for the officer's key", file=passphrase_file, confirm=True
         )
         if request is not None:
-            made = joining.request(settings, token, secret)
-            request.write_bytes(enrolment_files.write_request(made))
+            joining.request_by_file(settings, token, secret, request)
             terminal.tell(f"Wrote {request}: hand it to the operator, and keep it close.")
             return
         identity = joining.enrol(settings, token, secret)
@@ -137,3 +135,26 @@ def budget(
 
     with desk.opened(site, federation) as m:
         terminal.say(answers.budget(m.settings, m), form)
+
+
+@verbs.command()
+def sent(
+    since: Annotated[str, typer.Option(help="From this time or day on, UTC.")] = "",
+    round_: Annotated[int | None, typer.Option("--round", help="Of this round alone.")] = None,
+    dump: Annotated[int | None, typer.Option(help="Say what number N says, in words.")] = None,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """List every message that left: time, kind, bytes, digest, who can read it, by which rule.
+
+    Example: concilium-site sent --round 3
+    """
+    from site_agent import desk, leaving
+
+    with desk.opened(site, federation) as m:
+        if dump is not None:
+            typer.echo(leaving.dumped(m, dump), nl=False)
+            return
+        begin = leaving.moment(since) if since else None
+        terminal.say(leaving.listed(m, form, since=begin, round_=round_), form)

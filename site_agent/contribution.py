@@ -14,8 +14,7 @@ from site_agent.agent import Event, TaskState
 from site_agent.inbox import CHAIN_RULES
 from site_agent.progress import Told, place_of
 from site_agent.standing import standing_of
-from site_agent.store import journal, letters, work
-from site_agent.store.letters import Left
+from site_agent.store import journal, work
 from site_agent.store.notes import RELINK, set_note
 from site_agent.store.work import PENDING, Control, Update
 from site_agent.voice import Saying
@@ -106,9 +105,6 @@ def _said(c: Connection, m: Membership, held: Held) -> Statement:
         )
         if said is not None:
             return said.statement
-    if journal.of_task(c, m.federation, task.task, kind="contribution-made") is None:
-        left = Left(m.now(), "Update", update.size, update.digest, "budget")
-        letters.record(c, m.federation, left)  # before its first byte leaves
     spent = work.spent_on(c, m.cohort)
     standing = standing_of(c, m.federation, task.agreement)
     body: dict[str, Any] = {

@@ -24,7 +24,7 @@ from site_agent.agent import Event, Made, Outcome, may_resend
 from site_agent.policy import Asked, Moment, cap_of, check_moment, check_terms
 from site_agent.progress import Told, happen
 from site_agent.standing import standing_of
-from site_agent.store import letters, terms, work
+from site_agent.store import egress, terms, work
 from site_agent.store.notes import ALARM, note
 from site_agent.store.work import Spent
 
@@ -110,7 +110,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
         newest=work.last_taken_part(c, m.federation, task.kind),
         data_fault=facts.data_fault,
         cohort=m.cohort,
-        bytes_today=letters.bytes_sent(c, since=now - _DAY),
+        bytes_today=egress.bytes_sent(c, since=now - _DAY),
         bytes_next=sending + with_state,
     )
 

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Final
 from governance import statements
 from governance.identity import enrolment_files, folder
 from governance.identity.enrolment import read_token
+from governance.identity.key_files import replace_private
 from governance.settings import load_site
+from protos import codec
 from protos.errors import Refused
+from site_agent import egress
 from site_agent.premises import Premises
 from site_agent.process import now
 from site_agent.store import Store, journal
+from site_agent.store import egress as listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,10 +163,19 @@ def enrol(settings: SiteSettings, token: str, secret: bytes) -> Identity:
         )
     place = place_for(settings, known)
     made = request(settings, token, secret)
+    raw = codec.enrol_request_out(made).SerializeToString(deterministic=True)
+    _list(settings, known.federation, raw, readers=egress.COORDINATOR)
     from governance.ledger import remote
 
     enrolled = asyncio.run(remote.enrol(known, made))
     return folder.finish(place.folder, enrolled, now=now())
+
+
+def request_by_file(settings: SiteSettings, token: str, secret: bytes, file: Path) -> None:
+    """Write the request that enrols this hospital, to be carried to the operator."""
+    raw = enrolment_files.write_request(request(settings, token, secret))
+    _list(settings, read_token(token).federation, raw, readers="whoever holds the file")
+    replace_private(file, raw)
 
 
 def finish_by_file(settings: SiteSettings, response: Path) -> Identity:
@@ -194,6 +207,16 @@ def _journal(settings: SiteSettings, federation: str, made: EnrolRequest) -> Non
     store = Store.open(premises.database)
     try:
         store.now(partial(_keep_once, federation=federation, statement=statement))
+    finally:
+        store.close()
+
+
+def _list(settings: SiteSettings, federation: str, raw: bytes, *, readers: str) -> None:
+    """List what enrols this hospital, before it leaves."""
+    left = egress.enrolment(raw, at=now(), readers=readers)
+    store = Store.open(Premises(settings.state).database)
+    try:
+        store.now(lambda c: listed.record(c, federation, left))
     finally:
         store.close()
 

@@ -2,7 +2,7 @@
 
 Nothing connects to a hospital. The channel is mutual TLS 1.3 with keepalive, one for the whole
 process and used again and again; only a renewed certificate needs a new one. A peer's error
-becomes one of ours here, and bytes become words.
+becomes one of ours here, and words become bytes: `egress` lists them before the line has them.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from protos.words import ConsistencyRequest, DownloadRequest, EntriesRequest
 pin_tls13()
 
 import grpc  # noqa: E402 - the cipher list must be set before grpc is loaded
+from google.protobuf import message_factory  # noqa: E402 - as above
 
-from protos.concilium.v1 import (  # noqa: E402 - as above
-    audit_pb2,
-    audit_pb2_grpc,
-    federation_pb2,
-    federation_pb2_grpc,
-)
+from protos.concilium.v1 import audit_pb2, federation_pb2  # noqa: E402 - as above
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+
+    from google.protobuf.descriptor import ServiceDescriptor
+    from google.protobuf.message import Message
 
     from protos.words import (
         Digest,
@@ -42,10 +41,13 @@ if TYPE_CHECKING:
         UploadOffset,
         UploadRef,
     )
+    from site_agent.egress import Egress
 
 KEEPALIVE_MS: Final = 20_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 UNARY_S: Final = 60.0
+_FEDERATION: Final = federation_pb2.DESCRIPTOR.services_by_name["Federation"]
+_AUDIT: Final = audit_pb2.DESCRIPTOR.services_by_name["Audit"]
 _MESSAGE_BYTES: Final = 4 * 1024 * 1024
 _RULE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 
@@ -80,15 +82,20 @@ class Papers:
 class Stream:
     """One open session: words out, words in."""
 
-    def __init__(self, call: Any) -> None:  # noqa: ANN401 - grpc's call has no public type
+    def __init__(self, call: Any, egress: Egress) -> None:  # noqa: ANN401 - grpc's, not public
         self._call = call
+        self._egress = egress
 
     async def send(self, word: FromSite) -> None:
         """Write one word; waits while the coordinator does not read."""
         if self._call.done():
             await self.ended()
+        raw = codec.from_site_bytes(word)
+        await self._egress.word(word, raw)
+        if self._call.done():  # meanwhile
+            await self.ended()
         with _our_errors("session"):
-            await self._call.write(codec.from_site_out(word))
+            await self._call.write(raw)
 
     async def receive(self) -> ToSite | None:
         """Read one word, or None when the coordinator ended the session."""
@@ -108,8 +115,9 @@ class Stream:
 class Link:
     """The channel of one federation."""
 
-    def __init__(self, address: Address, papers: Papers) -> None:
+    def __init__(self, address: Address, papers: Papers, egress: Egress) -> None:
         self._address = address
+        self._egress = egress
         self._channel = _channel(address, papers)
 
     async def renew(self, papers: Papers) -> None:
@@ -124,16 +132,17 @@ class Link:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Stream]:
         """Open the one session; it is cancelled when the block is left."""
-        call = federation_pb2_grpc.FederationStub(self._channel).Session()
+        call = self._method(_FEDERATION, "Session")()
         try:
-            yield Stream(call)
+            yield Stream(call, self._egress)
         finally:
             call.cancel()
 
     async def download(self, digest: Digest, offset: int) -> AsyncIterator[bytes]:
         """Give the bytes of a file from an offset on, in chunks of 1 MiB at most."""
-        request = codec.download_out(DownloadRequest(digest, offset))
-        call = federation_pb2_grpc.FederationStub(self._channel).Download(request)
+        raw = _bytes(codec.download_out(DownloadRequest(digest, offset)))
+        await self._egress.asked("download-request", raw, rule="task")
+        call = self._method(_FEDERATION, "Download")(raw)
         try:
             with _our_errors("download"):
                 async for chunk in call:
@@ -143,27 +152,30 @@ class Link:
 
     async def upload_status(self, upload: UploadRef) -> UploadOffset:
         """Ask from which byte an upload goes on."""
-        stub = federation_pb2_grpc.FederationStub(self._channel)
+        raw = _bytes(codec.upload_ref_out(upload))
+        await self._egress.asked("upload-status", raw, rule="budget")
         with _our_errors("upload"):
-            answer = await stub.UploadStatus(codec.upload_ref_out(upload), timeout=UNARY_S)
+            answer = await self._method(_FEDERATION, "UploadStatus")(raw, timeout=UNARY_S)
         return codec.upload_offset_in(answer)
 
     async def upload(self, header: UploadHeader, chunks: AsyncIterable[bytes]) -> Receipt:
         """Send an update from the header's offset on, and return the receipt."""
+        raw = _bytes(codec.upload_part_out(header))
+        await self._egress.upload(header, raw)
 
-        async def parts() -> AsyncIterator[federation_pb2.UploadPart]:
-            yield codec.upload_part_out(header)
+        async def parts() -> AsyncIterator[bytes]:
+            yield raw
             async for chunk in chunks:
-                yield codec.upload_part_out(chunk)
+                yield _bytes(codec.upload_part_out(chunk))
 
-        stub = federation_pb2_grpc.FederationStub(self._channel)
         with _our_errors("upload"):
-            return codec.receipt_in(await stub.Upload(parts()))
+            return codec.receipt_in(await self._method(_FEDERATION, "Upload")(parts()))
 
     async def entries(self, since: int, until: int) -> AsyncIterator[tuple[EntryRecord, ...]]:
         """Give the log's entries with since <= seq < until, in batches."""
-        request = codec.entries_request_out(EntriesRequest(since, until))
-        call = audit_pb2_grpc.AuditStub(self._channel).Entries(request)
+        raw = _bytes(codec.entries_request_out(EntriesRequest(since, until)))
+        await self._egress.asked("entries-request", raw, rule="witness")
+        call = self._method(_AUDIT, "Entries")(raw)
         try:
             with _our_errors("ledger"):
                 async for batch in call:
@@ -173,17 +185,39 @@ class Link:
 
     async def checkpoint(self) -> str:
         """Return the log's latest checkpoint with its cosignatures, a signed note."""
-        stub = audit_pb2_grpc.AuditStub(self._channel)
+        raw = _bytes(audit_pb2.CheckpointRequest())
+        await self._egress.asked("checkpoint-request", raw, rule="witness")
         with _our_errors("ledger"):
-            answer = await stub.Checkpoint(audit_pb2.CheckpointRequest(), timeout=UNARY_S)
+            answer = await self._method(_AUDIT, "Checkpoint")(raw, timeout=UNARY_S)
         return codec.note_in(answer)
 
     async def consistency(self, from_size: int, to_size: int) -> tuple[bytes, ...]:
         """Return the proof that the log of one size extends that of another."""
-        stub = audit_pb2_grpc.AuditStub(self._channel)
-        request = codec.consistency_request_out(ConsistencyRequest(from_size, to_size))
+        raw = _bytes(codec.consistency_request_out(ConsistencyRequest(from_size, to_size)))
+        await self._egress.asked("consistency-request", raw, rule="witness")
         with _our_errors("ledger"):
-            return codec.proof_in(await stub.Consistency(request, timeout=UNARY_S))
+            answer = await self._method(_AUDIT, "Consistency")(raw, timeout=UNARY_S)
+        return codec.proof_in(answer)
+
+    def _method(self, service: ServiceDescriptor, name: str) -> Any:  # noqa: ANN401 - as above
+        """Return how a method is called with the very bytes that were listed."""
+        method = service.methods_by_name[name]
+        shapes = {
+            (False, False): self._channel.unary_unary,
+            (False, True): self._channel.unary_stream,
+            (True, False): self._channel.stream_unary,
+            (True, True): self._channel.stream_stream,
+        }
+        answer = message_factory.GetMessageClass(method.output_type)
+        return shapes[method.client_streaming, method.server_streaming](
+            f"/{service.full_name}/{name}",
+            request_serializer=None,
+            response_deserializer=answer.FromString,
+        )
+
+
+def _bytes(message: Message) -> bytes:
+    return message.SerializeToString(deterministic=True)
 
 
 def _channel(address: Address, papers: Papers) -> grpc.aio.Channel:

@@ -22,6 +22,7 @@ from site_agent import renewal, transfers, voice
 from site_agent.agent import backoff_s
 from site_agent.bell import Bell
 from site_agent.duties import Duties
+from site_agent.egress import Egress
 from site_agent.link import Address, Link, Papers
 from site_agent.session import Presence, Session
 from site_agent.store import notes
@@ -58,7 +59,7 @@ class Member:
         self.presence = Presence()
         self._copy = Copy.open(m.premises.copy_of(m.federation))
         address = Address(federation.coordinator, federation.proxy)
-        self._link = Link(address, _papers(identity))
+        self._link = Link(address, _papers(identity), Egress(m.store, m.federation, m.now))
         self._session = Session(m, self._link, self.presence, bell=self.bell)
         self._witness = Witness(
             m, self._link, self.bell, ledger_key=identity.ledger_key, kept=self._copy

@@ -209,7 +209,7 @@ def deliver(c: Connection, m: Membership, draft: Draft) -> Statement:
     kind, agreement = statement.kind, str(statement.body["agreement"])
     consent.advance(standing_of(c, m.federation, agreement).at(m.now()), EVENTS[kind])
     saying = Saying(kind, statement.body, "officer", draft.disclosures)
-    voice.enqueue(c, m.federation, statement, saying, at=m.now())
+    voice.enqueue(c, m.federation, statement, saying)
     if kind == "consent-given":
         _declare_data(c, m, statement.body)
     return statement

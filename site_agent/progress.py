@@ -93,14 +93,14 @@ def place_of(task: Task) -> dict[str, Any]:
 
 def _say_yes(c: Connection, m: Membership, task: Task, _told: Told) -> None:
     answer = TaskAnswer(task.task, accepted=True)
-    letters.send(c, m.federation, answer, at=m.now(), rule="task-taken")
+    letters.send(c, m.federation, answer, rule="task-taken")
 
 
 def _say_no(c: Connection, m: Membership, task: Task, told: Told) -> None:
     held = work.find(c, m.federation, task.task)
     rule = told.rule or (held.rule if held is not None else "") or "refused"
     answer = TaskAnswer(task.task, accepted=False, rule=rule)
-    letters.send(c, m.federation, answer, at=m.now(), rule="task-refused")
+    letters.send(c, m.federation, answer, rule="task-refused")
 
 
 def _reserve(c: Connection, m: Membership, task: Task, told: Told) -> None:

@@ -42,7 +42,7 @@ def wait_s(identity: Identity, *, now: datetime) -> float:
 def ask(c: Connection, m: Membership, identity: Identity) -> None:
     """Make the next key beside the present one, and queue the request for its certificate."""
     request = folder.begin_renewal(identity, [m.voice.key])
-    letters.send(c, m.federation, request, at=m.now(), rule="certificate-renewal")
+    letters.send(c, m.federation, request, rule="certificate-renewal")
     notes.set_note(c, m.federation, RENEWAL, timestamp(m.now()))
 
 

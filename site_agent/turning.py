@@ -97,9 +97,7 @@ def _say(
     statement = statements.read(envelope)
     known, needed = office.officers_of(c, m)
     check_rotation(statement, officers=known, needed=needed)
-    voice.enqueue(
-        c, m.federation, statement, Saying(statement.kind, statement.body, "keys"), at=m.now()
-    )
+    voice.enqueue(c, m.federation, statement, Saying(statement.kind, statement.body, "keys"))
 
 
 def _is_said(c: Connection, m: Membership, new: KeyId) -> bool:

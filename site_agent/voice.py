@@ -90,7 +90,7 @@ def say(c: Connection, voice: Voice, saying: Saying) -> Statement:
     """Sign something with the agent key, journal it and queue it; a flying one is given up."""
     _give_up_flying(c, voice)
     statement = _signed(c, voice, saying)
-    enqueue(c, voice.federation, statement, saying, at=voice.now())
+    enqueue(c, voice.federation, statement, saying)
     return statement
 
 
@@ -109,15 +109,11 @@ def contribute(c: Connection, voice: Voice, saying: Saying) -> Statement:
     return statement
 
 
-def enqueue(
-    c: Connection, federation: str, statement: Statement, saying: Saying, *, at: datetime
-) -> None:
+def enqueue(c: Connection, federation: str, statement: Statement, saying: Saying) -> None:
     """Journal a statement that is signed already, by whichever key, and queue it."""
     told = tuple(saying.disclosures)
     journal.keep(c, federation, statement, disclosures=told, task=saying.task)
-    letters.send(
-        c, federation, StatementSent(statement.envelope, told), at=at, rule=saying.rule
-    )
+    letters.send(c, federation, StatementSent(statement.envelope, told), rule=saying.rule)
 
 
 def give_up(c: Connection, voice: Voice, digest: Digest, *, rule: str) -> None:
@@ -149,7 +145,7 @@ def resign(c: Connection, voice: Voice) -> int:
         journal.mark(c, voice.federation, old.digest, status=journal.VOID, rule=OVERTAKEN)
         saying = Saying(old.kind, old.body, OVERTAKEN, said.disclosures, said.task)
         new = _signed_on(chain, voice, saying)
-        enqueue(c, voice.federation, new, saying, at=voice.now())
+        enqueue(c, voice.federation, new, saying)
         chain = new.chain
         count += 1
     return count

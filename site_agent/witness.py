@@ -301,7 +301,7 @@ class Witness:
     def _queue(self, c: Connection, head: Checkpoint, line: str) -> None:
         m = self._m
         word = CosignatureSent(head.size, line)
-        letters.send(c, m.federation, word, at=m.now(), rule="witness")
+        letters.send(c, m.federation, word, rule="witness")
         notes.set_note(c, m.federation, COSIGNED, str(head.size))
 
     async def _send_last(self) -> None:

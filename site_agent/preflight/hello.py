@@ -8,6 +8,7 @@ from protos import codec
 from protos.errors import PeerFault, Unavailable
 from protos.words import FromSite, Goodbye, Hello, Welcome
 from site_agent import process
+from site_agent.egress import Egress
 from site_agent.link import Address, Link, Papers
 from site_agent.session import SOFTWARE
 from site_agent.store import letters
@@ -28,7 +29,8 @@ async def skew(m: Membership, identity: Identity, place: FederationSettings) -> 
     """
     process.forget_proxies(m.settings)
     papers = Papers(identity.tls_key_pem, identity.tls_chain_pem, identity.root_pem)
-    link = Link(Address(place.coordinator, place.proxy), papers)
+    egress = Egress(m.store, m.federation, m.now)
+    link = Link(Address(place.coordinator, place.proxy), papers, egress)
     hello = Hello(
         protocol_lowest=codec.PROTOCOL,
         protocol_highest=codec.PROTOCOL,

@@ -44,6 +44,8 @@ class Store:
         engine = ledger.open_engine(f"sqlite:///{path}")
         with ledger.in_words(_WHAT, where=path):
             metadata.create_all(engine)
+            with engine.begin() as connection:
+                _add_missing(connection)
         return cls(engine)
 
     def now(self, change: Callable[[Connection], T]) -> T:
@@ -70,3 +72,15 @@ class Store:
         """Finish what is being written, and close."""
         self._thread.shutdown()
         self._engine.dispose()
+
+
+def _add_missing(c: Connection) -> None:
+    """Add the columns that a store of an earlier version does not have; all may be empty."""
+    for table in metadata.sorted_tables:
+        rows = c.exec_driver_sql(f"PRAGMA table_info({table.name})").all()
+        known = {str(row[1]) for row in rows}
+        for column in table.columns:
+            if column.name not in known:
+                kind = column.type.compile(c.dialect)
+                said = f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
+                c.exec_driver_sql(said)

@@ -22,8 +22,8 @@ from site_agent import deciding, office, progress
 from site_agent.agent import Event, Outcome, TaskState
 from site_agent.deciding import Facts
 from site_agent.progress import Told
-from site_agent.store import journal, letters, work
-from site_agent.store.letters import Left
+from site_agent.store import egress, journal, work
+from site_agent.store.egress import Left
 from site_agent.store.work import COMMITTED, PENDING, Control, Spent, Update
 
 FINE = Facts(timedelta(), "", frozenset(), {})
@@ -146,8 +146,8 @@ def test_what_was_spent_in_another_federation_counts(charite):
 def test_the_days_bytes_are_the_hospitals_and_not_each_federations(make):
     slow = make(policy__bytes_per_day="1MiB")
     document = slow.consented()
-    left = Left(slow.clock(), "Update", 1 << 20, digest_of("update"), "budget")
-    slow.store.now(lambda c: letters.record(c, "lungs", left))
+    left = Left(slow.clock(), "update", 1 << 20, digest_of("update"), "budget")
+    slow.store.now(lambda c: egress.record(c, "lungs", left))
     assert decided(slow, slow.task(document)) is TaskState.REFUSED
     assert answers(slow)[-1][2] == "bytes-per-day"
 

@@ -571,22 +571,6 @@ async def test_a_pause_whose_bell_was_never_rung_cancels_too(bench, charite, mon
     assert charite.held(task).state is TaskState.CANCELLED
 
 
-async def test_an_update_is_listed_before_it_leaves_whatever_is_answered(bench, charite):
-    from sqlalchemy import select
-
-    from site_agent.store import letters
-
-    bench.link.refuse = "round-over"
-    task = bench.offer(charite.consented())
-    await bench.reserved(task)
-    held = await bench.until(task, TaskState.FAILED)
-    listed = select(letters._sent.c.bytes, letters._sent.c.digest).where(
-        letters._sent.c.kind == "Update"
-    )
-    rows = charite.store.look(lambda c: list(c.execute(listed)))
-    assert rows == [(held.update.size, held.update.digest)]
-
-
 async def test_terms_that_a_power_cut_left_empty_are_written_again(bench, charite):
     document = charite.consented()
     await bench.done(document)

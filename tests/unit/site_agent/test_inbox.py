@@ -154,14 +154,3 @@ def test_numbers_go_on_after_all_is_acknowledged(charite):
     document = charite.proposed(title="Another")
     charite.consent(document)
     assert [word.seq for word in unsent(charite, 0)] == [3, 4]
-
-
-def test_everything_that_leaves_is_listed_with_what_allowed_it(charite):
-    from datetime import timedelta
-
-    charite.consented()
-    begin = charite.clock.time - timedelta(hours=1)
-    total = charite.store.look(lambda c: letters.bytes_sent(c, since=begin))
-    assert total > 1000
-    later = charite.clock.time + timedelta(hours=1)
-    assert charite.store.look(lambda c: letters.bytes_sent(c, since=later)) == 0

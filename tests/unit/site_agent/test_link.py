@@ -14,6 +14,7 @@ from governance.identity.tls import pin_tls13
 pin_tls13()
 
 import grpc  # noqa: E402 - after the cipher list is set
+from hospital import FEDERATION  # noqa: E402
 
 from governance.identity import folder  # noqa: E402
 from protos import codec  # noqa: E402
@@ -30,6 +31,7 @@ from protos.words import (  # noqa: E402
     UploadOffset,
     UploadRef,
 )
+from site_agent.egress import Egress  # noqa: E402
 from site_agent.link import Address, Link, Papers  # noqa: E402
 
 DATA = bytes(3 * 1024 * 1024 + 5)
@@ -99,8 +101,10 @@ async def line(today):
     credentials = grpc.ssl_server_credentials([pair], root, require_client_auth=True)
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
-    link = Link(Address(f"localhost:{port}"), papers(today.identity))
+    egress = Egress(today.store, FEDERATION, today.clock)
+    link = Link(Address(f"localhost:{port}"), papers(today.identity), egress)
     link.coordinator, link.port, link.server = servicer, port, server
+    link.egress = egress
     yield link
     await link.close()
     await server.stop(0)
@@ -226,7 +230,9 @@ async def test_another_federations_coordinator_is_not_believed(line, today, tmp_
     )
     own = papers(today.identity)
     root = (tmp_path / "other" / "keys" / "root.pem").read_bytes()
-    stranger = Link(Address(f"localhost:{line.port}"), Papers(own.key, own.chain, root))
+    stranger = Link(
+        Address(f"localhost:{line.port}"), Papers(own.key, own.chain, root), line.egress
+    )
     with pytest.raises(Unavailable):
         await stranger.checkpoint()
     await stranger.close()

@@ -30,9 +30,7 @@ def test_a_rule_that_is_none_does_not_stop_the_outbox_for_ever(charite, details)
     assert isinstance(problem, Refused)
     assert problem.rule == "permission-denied"
     answer = TaskAnswer("hearts/1/1/train", accepted=False, rule=problem.rule)
-    charite.store.now(
-        lambda c: letters.send(c, FEDERATION, answer, at=charite.clock(), rule="task-refused")
-    )
+    charite.store.now(lambda c: letters.send(c, FEDERATION, answer, rule="task-refused"))
     assert charite.sent(TaskAnswer) == [answer]
 
 
