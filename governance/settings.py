@@ -106,10 +106,11 @@ ModelName = Annotated[
 
 
 class Source(Section):
-    """Where a cohort's records are."""
+    """Where a cohort's records are, and how its numbers are written."""
 
     csv: FilePath
     encoding: Annotated[str, BeforeValidator(_encoding)] = "utf-8"
+    decimal: Literal["point", "comma"] = "point"
 
 
 class ColumnMap(Section):

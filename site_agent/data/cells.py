@@ -31,8 +31,13 @@ MISSING_CODE: Final = "missing"
 _OUTCOMES: Final = {"0": 0.0, "1": 1.0}
 
 
-def meaning(field: Feature | Target, mapping: ColumnMap) -> Meaning:
+def meaning(field: Feature | Target, mapping: ColumnMap, *, comma: bool = False) -> Meaning:
     """Return the function that turns a column's cells into the agreement's values.
+
+    Args:
+        field: What the agreement says of them.
+        mapping: What site.yaml says of them; a code's value is in the agreement's unit.
+        comma: Whether numbers have a decimal comma; then one with a point is unread.
 
     Raises:
         Refused: A code stands for something that the agreement does not have.
@@ -44,11 +49,16 @@ def meaning(field: Feature | Target, mapping: ColumnMap) -> Meaning:
     if field.kind == "binary":
         known = {**_OUTCOMES, **_explained(codes, _OUTCOMES, field)}
         return _each(known, otherwise=_no_number if codes else number)
+    read = _with_comma if comma else number
     if codes:
         numbers = {value: number(value) for value in codes.values()}
         finite = {value: found for value, found in numbers.items() if math.isfinite(found)}
-        return _each(_explained(codes, finite, field), otherwise=number)
-    return _numbers(mapping)
+
+        def in_unit(cell: str) -> float:
+            return read(cell) * mapping.scale + mapping.offset
+
+        return _each(_explained(codes, finite, field), otherwise=in_unit)
+    return _numbers(mapping, read)
 
 
 def number(cell: str) -> float:
@@ -59,6 +69,11 @@ def number(cell: str) -> float:
         return math.inf if "_" in cell else float(cell)  # float takes 1_000; we do not
     except ValueError:
         return math.inf
+
+
+def _with_comma(cell: str) -> float:
+    """Return the number that a cell with a decimal comma holds."""
+    return math.inf if "." in cell and not is_missing(cell) else number(cell.replace(",", "."))
 
 
 def is_missing(cell: str) -> bool:
@@ -97,9 +112,9 @@ def _each(known: Mapping[str, float], *, otherwise: Callable[[str], float]) -> M
     return of_all
 
 
-def _numbers(mapping: ColumnMap) -> Meaning:
+def _numbers(mapping: ColumnMap, read: Callable[[str], float]) -> Meaning:
     """Return the meaning of plain numbers, at the speed of `float` where none is missing."""
-    slowly = _each({}, otherwise=number)
+    slowly = _each({}, otherwise=read)
 
     def in_unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -107,7 +122,7 @@ def _numbers(mapping: ColumnMap) -> Meaning:
         return np.where(np.isfinite(values), scaled, values)
 
     def of_all(cells: Sequence[str]) -> NDArray[np.float64]:
-        if "_" in "".join(cells):
+        if read is not number or "_" in "".join(cells):
             return in_unit(slowly(cells))
         try:
             return in_unit(np.fromiter(map(float, cells), np.float64, len(cells)))

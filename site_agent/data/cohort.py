@@ -32,7 +32,8 @@ class PatientSet:
 
     Args:
         features: Model inputs, float32, records × width.
-        target: float32; 0 or 1 where binary, normalised by the reference where real.
+        target: float32; 0 or 1 where binary, the place of its value where a category,
+            normalised by the reference where real.
         patient: For each record its patient, from 0 to `patients` − 1, ascending.
         patients: How many there are.
     """

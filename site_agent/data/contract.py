@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from site_agent.data import duplicates, units
+from site_agent.data import column_findings, duplicates
 from site_agent.data.findings import Finding, Findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from governance.agreement.data_terms import Feature, Target
+    from governance.agreement.data_terms import Target
     from governance.agreement.schema import Agreement
-    from governance.settings import CohortSettings
-    from site_agent.data.table import Column, Table
+    from governance.settings import CohortSettings, ColumnMap
+    from site_agent.data.table import Table
 
 
 def check(table: Table, agreement: Agreement, cohort: CohortSettings) -> Findings:
@@ -29,17 +29,17 @@ def check(table: Table, agreement: Agreement, cohort: CohortSettings) -> Finding
     Args:
         table: What `table.read` made of the cohort, opt-outs left out.
         agreement: Whose contract it is.
-        cohort: Its settings, for the scale that a mended one would replace.
+        cohort: Its settings, for the units and codes that a remedy would replace.
     """
     patients = len(np.unique(table.patient[table.usable]))
     rows = [
         *_cohort(table, agreement, patients),
-        *_target(table, agreement.data.target),
+        *_target(table, agreement.data.target, cohort.map[agreement.data.target.name]),
         *(
             row
             for feature in agreement.data.features
-            for row in _feature(
-                table.features[feature.name], feature, scale=cohort.map[feature.name].scale
+            for row in column_findings.of_feature(
+                table.features[feature.name], feature, cohort.map[feature.name]
             )
         ),
     ]
@@ -63,21 +63,22 @@ def _cohort(table: Table, agreement: Agreement, patients: int) -> Iterator[Findi
     if twice:
         meets = twice <= duplicates.tolerated(table)
         yield Finding(
-            "patients", "the same record under two identifiers", twice, patients, meets=meets
+            "patients",
+            "the same record under two identifiers: is a patient registered twice?",
+            twice,
+            patients,
+            meets=meets,
         )
 
 
-def _target(table: Table, target: Target) -> Iterator[Finding]:
+def _target(table: Table, target: Target, mapping: ColumnMap) -> Iterator[Finding]:
     column, records = table.target, len(table.patient)
     if column.missing:
         yield Finding(
             target.name, "missing: these records are left out", column.missing, records
         )
-    if column.unread:
-        yield Finding(
-            target.name, _unread(target, "0 and 1"), column.unread, records, meets=False
-        )
-    yield from _outside(column, target, records)
+    yield from column_findings.of_unread(column, target, "0 and 1")
+    yield from column_findings.of_range(column, target, mapping)
     if target.prevalence is not None and table.usable.any():
         yield _prevalence(table, target)
 
@@ -97,58 +98,3 @@ def _prevalence(table: Table, target: Target) -> Finding:
         len(share),
         meets=bool(low <= share.mean() <= high),
     )
-
-
-def _feature(column: Column, feature: Feature, *, scale: float) -> Iterator[Finding]:
-    records = len(column.values)
-    rows = [*_absent(column, feature, records), *_outside(column, feature, records)]
-    if feature.kind == "real":
-        rows += _unit(column, feature, scale=scale)
-    if not rows:
-        rows.append(Finding(feature.name, "as agreed", records, records))
-    yield from rows
-
-
-def _absent(column: Column, feature: Feature, records: int) -> Iterator[Finding]:
-    at_most = feature.missing.at_most
-    if column.missing:
-        yield Finding(
-            feature.name,
-            f"missing; at most {100 * at_most:g} % may be",
-            column.missing,
-            records,
-            meets=column.missing <= at_most * records,
-        )
-    if column.unread:
-        finding = _unread(feature, ", ".join(feature.values))
-        yield Finding(feature.name, finding, column.unread, records, meets=False)
-
-
-def _outside(column: Column, field: Feature | Target, records: int) -> Iterator[Finding]:
-    if field.range is None:
-        return
-    low, high = field.range
-    with np.errstate(invalid="ignore"):
-        outside = int(np.sum((column.values < low) | (column.values > high)))
-    if outside:
-        unit = f" {field.unit}" if field.unit else ""
-        finding = f"outside {low:g} to {high:g}{unit}"
-        yield Finding(field.name, finding, outside, records, meets=False)
-
-
-def _unread(field: Feature | Target, known: str) -> str:
-    if field.kind == "real":
-        return "not a number"
-    return f"a code that `codes` in site.yaml does not turn into one of {known}"
-
-
-def _unit(column: Column, feature: Feature, *, scale: float) -> Iterator[Finding]:
-    """Say that a column looks like another unit, or like other patients."""
-    present = int(np.sum(~np.isnan(column.values)))
-    mending = units.mending_scale(column.values, feature, scale=scale)
-    if mending is not None:
-        finding = f"looks like another unit: try `scale: {mending:g}` in site.yaml"
-        yield Finding(feature.name, finding, present, len(column.values), meets=True)
-    elif units.is_shifted(column.values, feature):
-        finding = "its middle is more than 3 standard deviations from the reference"
-        yield Finding(feature.name, finding, present, len(column.values), meets=True)

@@ -21,6 +21,7 @@ class Finding:
         count: Of how many records, or patients, it is so.
         of: Of how many in all.
         meets: Whether the agreement's contract allows it.
+        hint: Whether it only says what to look at.
     """
 
     feature: str
@@ -28,6 +29,12 @@ class Finding:
     count: int
     of: int
     meets: bool = True
+    hint: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """Return `yes`, `no`, or `hint` for what breaks nothing and is worth a look."""
+        return "no" if not self.meets else "hint" if self.hint else "yes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Findings:
                 row.finding,
                 shown_count(row.count, row.of),
                 shown_share(row.count, row.of),
-                "yes" if row.meets else "no",
+                row.verdict,
             )
             for row in self.rows
         ]
@@ -90,5 +97,5 @@ def shown_share(count: int, of: int) -> str:
     if of < LEAST_COUNT:
         return ""
     if isinstance(shown, int):
-        return f"{100 * count / of:.1f} %"
-    return f"{shown[0]}{100 * float(shown[1:]) / of:.1f} %"
+        return f"{100 * count / of:.1f}%"
+    return f"{shown[0]}{100 * float(shown[1:]) / of:.1f}%"

@@ -6,13 +6,14 @@ there, missing, or unread: text where a number is due, a code that nobody explai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from protos.errors import Refused
 from site_agent.data import cells, csv
+from site_agent.data.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,11 +34,13 @@ class Column:
             agreement's list; NaN where it is missing or unread.
         missing: How many records have none.
         unread: How many hold what is no number, no known code, no known category.
+        kinds: Of what kinds those are.
     """
 
     values: NDArray[np.float64]
     missing: int
     unread: int
+    kinds: Unread = field(default_factory=Unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,11 @@ def read(
     """
     fields: list[Feature | Target] = [agreement.data.target, *agreement.data.features]
     mappings = [_mapping(cohort, field.name) for field in fields]
-    meanings = [cells.meaning(*pair) for pair in zip(fields, mappings, strict=True)]
+    comma = cohort.source.decimal == "comma"
+    pairs = zip(fields, mappings, strict=True)
+    parts = [_Part(f, cells.meaning(f, mapping, comma=comma)) for f, mapping in pairs]
     ids: dict[str, int] = {}
     patients: list[NDArray[np.int64]] = []
-    parts: list[list[NDArray[np.float64]]] = [[] for _ in fields]
     wanted = [cohort.patient_id, *(mapping.column for mapping in mappings)]
     gone = {name.strip() for name in opt_outs}
     source = cohort.source
@@ -84,11 +88,11 @@ def read(
         numbers = _numbered(own, ids)
         kept = ~np.isin(numbers, [ids[name] for name in gone & ids.keys()])
         patients.append(numbers[kept])
-        for part, column, mean in zip(parts, columns, meanings, strict=True):
-            part.append(mean(column)[kept])
+        for part, column in zip(parts, columns, strict=True):
+            part.take(column, kept)
+    where = str(source.csv)
     made = [
-        _column(np.concatenate(part), field, mapping, where=str(source.csv))
-        for part, field, mapping in zip(parts, fields, mappings, strict=True)
+        part.column(mapping, where=where) for part, mapping in zip(parts, mappings, strict=True)
     ]
     names = [feature.name for feature in agreement.data.features]
     return Table(
@@ -120,27 +124,49 @@ def _numbered(own: Sequence[str], ids: dict[str, int]) -> NDArray[np.int64]:
     return np.fromiter(map(number, own), np.int64, len(own))
 
 
-def _column(
-    values: NDArray[np.float64], field: Feature | Target, mapping: ColumnMap, *, where: str
-) -> Column:
-    missing, unread = np.isnan(values), np.isinf(values)
-    numbers = field.kind != "category" and not mapping.codes
-    if numbers and unread.any() and not np.isfinite(values).any():
-        raise _no_numbers(field, mapping, where)
-    if field.kind == "binary":
-        unread = unread | ~(missing | np.isin(values, (0.0, 1.0)))
-    return Column(
-        np.where(unread, np.nan, values), missing=int(missing.sum()), unread=int(unread.sum())
-    )
+@dataclass(slots=True)
+class _Part:
+    """One column while it is read, batch by batch."""
+
+    terms: Feature | Target
+    mean: cells.Meaning
+    values: list[NDArray[np.float64]] = field(default_factory=list)
+    unread: Unread = field(default_factory=Unread)
+
+    def take(self, column: Sequence[str], kept: NDArray[np.bool_]) -> None:
+        """Take a batch's cells, but for those of patients who opted out."""
+        values = self.mean(column)
+        bad = np.isinf(values)
+        if self.terms.kind == "binary":
+            bad |= ~np.isnan(values) & ~np.isin(values, (0.0, 1.0))
+        self.unread.note(column[place] for place in np.flatnonzero(bad & kept).tolist())
+        self.values.append(np.where(bad, np.inf, values)[kept])
+
+    def column(self, mapping: ColumnMap, *, where: str) -> Column:
+        """Return what was read.
+
+        Raises:
+            Refused: there is nothing but text where numbers are due.
+        """
+        values = np.concatenate(self.values)
+        numbers = self.terms.kind != "category" and not mapping.codes
+        only_text = self.unread.count and not np.isfinite(values).any()
+        if numbers and only_text and not self.unread.sentinels:
+            raise _no_numbers(self.terms, mapping, self.unread, where)
+        missing = int(np.isnan(values).sum())
+        known = np.where(np.isinf(values), np.nan, values)
+        return Column(known, missing, self.unread.count, self.unread)
 
 
-def _no_numbers(field: Feature | Target, mapping: ColumnMap, where: str) -> Refused:
+def _no_numbers(
+    field: Feature | Target, mapping: ColumnMap, unread: Unread, where: str
+) -> Refused:
+    mend = "If it holds codes, say under `map` in site.yaml what they stand for: `codes: {…}`."
+    if unread.commas:
+        mend = "Its decimal sign is a comma: say `decimal: comma` in site.yaml's `source`."
     return Refused(
         f"the column {mapping.column}, mapped to {field.name}, holds no number at all",
         where=where,
-        todo=(
-            "If it holds codes, say under `map` in site.yaml what they stand for: "
-            "`codes: {…}`; if its decimal sign is a comma, export it with a point."
-        ),
+        todo=mend,
         rule="not-numeric",
     )

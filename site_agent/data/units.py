@@ -1,92 +1,186 @@
-"""Guess the unit that a column is really in: which public factor would mend it.
+"""Guess the unit that a column is really in: which public conversion would mend it.
 
 Laboratories report one quantity in several units; a column in the wrong one is out of range as
-a whole, or far from the reference. The factors are public constants, so that an answer says
-nothing of a record.
+a whole, or far from the reference, and a column of two units is so in part. The conversions are
+public constants, so that an answer says nothing of a record.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from governance.agreement.data_terms import Feature
 
-_POWERS_OF_TEN: Final = (10.0, 100.0, 1000.0)
-FACTORS: Final = (
-    *_POWERS_OF_TEN,
-    38.67,  # cholesterol, mmol/L to mg/dl
-    88.57,  # triglycerides, mmol/L to mg/dl
-    18.02,  # glucose, mmol/L to mg/dl
-    6.006,  # urea, mmol/L to mg/dl
-    88.42,  # creatinine, mg/dl to µmol/L
-    17.1,  # bilirubin, mg/dl to µmol/L
-    1.611,  # haemoglobin, mmol/L to g/dl
-    7.501,  # kPa to mmHg
-    2.54,  # inch to cm
-    2.2046,  # kg to lb
-    12.0,  # years to months
-    365.25,  # years to days
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """From one unit to another: value × factor + offset; `name` says between which."""
+
+    factor: float
+    name: str
+    offset: float = 0.0
+    likely: bool = False
+
+    def back(self) -> Conversion:
+        """Return the way back."""
+        inverse = 1 / self.factor
+        return Conversion(inverse, self.name, -self.offset * inverse, self.likely)
+
+    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Convert."""
+        converted: NDArray[np.float64] = values * self.factor + self.offset
+        return converted
+
+
+POWERS_OF_TEN: Final = tuple(
+    Conversion(factor, f"a factor of {factor:g}", likely=True) for factor in (10, 100, 1000)
+)
+CONVERSIONS: Final = (
+    *POWERS_OF_TEN,
+    Conversion(38.67, "cholesterol in mmol/L and in mg/dl"),
+    Conversion(88.57, "triglycerides in mmol/L and in mg/dl"),
+    Conversion(18.02, "glucose in mmol/L and in mg/dl"),
+    Conversion(6.006, "urea in mmol/L and in mg/dl"),
+    Conversion(88.42, "creatinine in mg/dl and in µmol/L"),
+    Conversion(17.1, "bilirubin in mg/dl and in µmol/L"),
+    Conversion(59.48, "uric acid in mg/dl and in µmol/L"),
+    Conversion(4.008, "calcium in mmol/L and in mg/dl"),
+    Conversion(1.611, "haemoglobin in mmol/L and in g/dl"),
+    Conversion(7.501, "kPa and mmHg"),
+    Conversion(2.54, "inch and cm"),
+    Conversion(30.48, "foot and cm"),
+    Conversion(2.2046, "kg and lb"),
+    Conversion(28.35, "ounce and g"),
+    Conversion(12.0, "years and months"),
+    Conversion(365.25, "years and days"),
+    Conversion(60.0, "hours and minutes"),
+    Conversion(1.8, "°C and °F", 32.0),
+    Conversion(1.0, "°C and K", 273.15),
+    Conversion(10.93, "HbA1c in % and in mmol/mol", -23.5),
 )
 """Each is tried as it stands and the other way round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What would mend a column.
+
+    Args:
+        scale: For site.yaml, in the place of the one it has.
+        offset: Likewise.
+        name: Between which units.
+        records: How many look like the other unit.
+        whole: Whether all do; a column of two units is not mended by one scale.
+    """
+
+    scale: float
+    offset: float
+    name: str
+    records: int
+    whole: bool
+
 
 _MOST: Final = 0.95
 _FEW: Final = 0.5
 _FEWEST_RECORDS: Final = 20
 _FAR_STDS: Final = 3.0
 _NEAR_STDS: Final = 1.0
-_RARER: Final = 0.3  # stds by which another factor must be nearer than a power of ten
+_RARER: Final = 0.3  # stds by which another conversion must be nearer than a power of ten
+_FOREIGN: Final = 1.0  # and one between units of which neither is the agreement's
 
 
-def mending_scale(
-    values: NDArray[np.float64], feature: Feature, *, scale: float
-) -> float | None:
-    """Return the `scale` for site.yaml under which a column would fit; None if it fits.
+def mending(
+    values: NDArray[np.float64], feature: Feature, *, scale: float = 1.0, offset: float = 0.0
+) -> Mending | None:
+    """Return what would make a column fit; None if it fits, or if nothing would.
 
     Args:
-        values: A real feature under the scale at hand; NaN where there is none.
+        values: A real feature under the scale and offset at hand; NaN where there is none.
         feature: Its range and reference.
         scale: The one that site.yaml has now.
+        offset: Likewise.
     """
     present = values[~np.isnan(values)]
     if feature.range is None or len(present) < _FEWEST_RECORDS:
         return None
-    middle = float(np.median(present))
-    if _inside(present, feature) < _FEW:
-        tried: tuple[float, ...] = FACTORS
-    elif _distance(middle, feature) > _FAR_STDS:
-        tried = _POWERS_OF_TEN  # most are in range: any other factor may fit by chance
+    inside = _inside(present, feature)
+    whole = bool(inside.mean() < _FEW)
+    odd = present if whole else present[~inside]
+    if whole or len(odd) >= _FEWEST_RECORDS:
+        tried: Iterable[Conversion] = CONVERSIONS
+    elif distance(present, feature) > _FAR_STDS:
+        odd, whole = present, True
+        tried = POWERS_OF_TEN  # most are in range: any other may fit by chance
     else:
         return None
-    fitting: dict[float, float] = {}
-    for factor in tried:
-        for mending in (factor, 1 / factor):
-            far = _distance(middle * mending, feature)
-            if far <= _NEAR_STDS and _inside(present * mending, feature) >= _MOST:
-                fitting[mending] = far + _RARER * (factor not in _POWERS_OF_TEN)
-    return float(f"{scale * min(fitting, key=fitting.__getitem__):.4g}") if fitting else None
+    best = _best(odd, feature, tried)
+    if best is None:
+        return None
+    new_scale, new_offset = scale * best.factor, offset * best.factor + best.offset
+    rounded = float(f"{new_scale:.4g}"), float(f"{new_offset:.4g}")
+    return Mending(*rounded, best.name, len(odd), whole)
 
 
-def is_shifted(values: NDArray[np.float64], feature: Feature) -> bool:
-    """Return whether the middle of enough records lies far from the agreement's reference."""
+def _best(
+    odd: NDArray[np.float64], feature: Feature, tried: Iterable[Conversion]
+) -> Conversion | None:
+    """Return the conversion that brings values nearest to the reference, if one fits."""
+    fitting: list[tuple[float, Conversion]] = []
+    for way in _both_ways(tried):
+        converted = way.of(odd)
+        far = distance(converted, feature)
+        if far <= _NEAR_STDS and _inside(converted, feature).mean() >= _MOST:
+            fitting.append((far + _doubt(way, feature), way))
+    return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _doubt(way: Conversion, feature: Feature) -> float:
+    """Return how much nearer, in stds, a conversion must be than one that is expected here."""
+    if way.likely or not feature.unit:
+        return 0.0 if way.likely else _RARER
+    words = way.name.casefold().replace(",", "").split()
+    return 0.0 if feature.unit.casefold() in words else _FOREIGN
+
+
+def _both_ways(tried: Iterable[Conversion]) -> Iterator[Conversion]:
+    for conversion in tried:
+        yield conversion
+        yield conversion.back()
+
+
+def shift(values: NDArray[np.float64], feature: Feature) -> int:
+    """Return whether the median of enough records lies far above (1) or below (−1)."""
     present = values[~np.isnan(values)]
-    if len(present) < _FEWEST_RECORDS:
-        return False
-    return _distance(float(np.median(present)), feature) > _FAR_STDS
+    if len(present) < _FEWEST_RECORDS or feature.reference is None:
+        return 0
+    if distance(present, feature) <= _FAR_STDS:
+        return 0
+    return 1 if float(np.median(present)) > feature.reference.mean else -1
 
 
-def _inside(values: NDArray[np.float64], feature: Feature) -> float:
+def is_constant(values: NDArray[np.float64]) -> bool:
+    """Return whether enough records all have one value, from which nothing can be learnt."""
+    present = values[~np.isnan(values)]
+    return len(present) >= _FEWEST_RECORDS and bool(np.all(present == present[0]))
+
+
+def _inside(values: NDArray[np.float64], feature: Feature) -> NDArray[np.bool_]:
     assert feature.range is not None
     low, high = feature.range
-    return float(np.mean((values >= low) & (values <= high)))
+    inside: NDArray[np.bool_] = (values >= low) & (values <= high)
+    return inside
 
 
-def _distance(middle: float, feature: Feature) -> float:
-    """Return how many of the reference's standard deviations a value is from its mean."""
+def distance(values: NDArray[np.float64], feature: Feature) -> float:
+    """Return how many of the reference's standard deviations the median is from its mean."""
     if feature.reference is None:
         return 0.0
-    return abs(middle - feature.reference.mean) / feature.reference.std
+    return abs(float(np.median(values)) - feature.reference.mean) / feature.reference.std

@@ -189,7 +189,7 @@ def test_small_counts_are_withheld_in_table_json_and_share(
     answer = found.answer()
     assert answer.columns == ("feature", "finding", "records", "share", "meets")
     (row,) = [row for row in answer.rows if "outside" in str(row[1])]
-    assert row == ("age", "outside 18 to 110 year", "<5", "<5.0 %", "no")
+    assert row == ("age", "outside 18 to 110 year", "<5", "<5.0%", "no")
     written = json.dumps([list(answer.rows), list(answer.notes), dict(answer.facts)])
     assert "7.77" not in written
     assert "cannot train" in answer.notes[0]
@@ -199,13 +199,13 @@ def test_small_counts_are_withheld_in_table_json_and_share(
 @pytest.mark.parametrize(
     ("count", "of_", "shown", "share"),
     [
-        (0, 100, 0, "0.0 %"),
-        (1, 100, "<5", "<5.0 %"),
-        (4, 100, "<5", "<5.0 %"),
-        (5, 100, 5, "5.0 %"),
-        (95, 100, 95, "95.0 %"),
-        (97, 100, ">95", ">95.0 %"),
-        (100, 100, 100, "100.0 %"),
+        (0, 100, 0, "0.0%"),
+        (1, 100, "<5", "<5.0%"),
+        (4, 100, "<5", "<5.0%"),
+        (5, 100, 5, "5.0%"),
+        (95, 100, 95, "95.0%"),
+        (97, 100, ">95", ">95.0%"),
+        (100, 100, 100, "100.0%"),
         (2, 4, "<5", ""),
         (0, 0, 0, ""),
     ],
