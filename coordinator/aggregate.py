@@ -187,7 +187,9 @@ def _state(
     c = load(state)
     shapes = {f"{STATE_PART}/{name}": tensor.shape for name, tensor in x.items()}
     if {name: tensor.shape for name, tensor in c.items()} != shapes:
-        raise Corrupt("the strategy's state does not fit the model", where=str(state))
+        raise Corrupt(
+            "the strategy's state does not fit the model", where=str(state), rule="wrong-state"
+        )
     return c
 
 

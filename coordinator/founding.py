@@ -115,7 +115,9 @@ def rotate(folder: Path, which: str, *, passphrase: bytes, now: datetime) -> Non
         Refused: the passphrase is wrong, or there is no such key.
     """
     if which != "issuing":
-        raise Refused(f"there is no key called {which}", todo="Say: rotate-key issuing")
+        raise Refused(
+            f"there is no key called {which}", todo="Say: rotate-key issuing", rule="usage"
+        )
     base = Foundation.open(folder)
     base.store.write_now(lambda c: starting.name_authority(base, c))
     base.authority = base.authority.renew_issuing(passphrase, now=now)

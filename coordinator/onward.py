@@ -331,7 +331,11 @@ def _inside(base: Foundation, connection: Connection, running: Running) -> _Upda
     }
     for site, path in files.items():
         if path.stem != named[site]:
-            raise Corrupt(f"the update of {site} is not the one in the ledger", where=str(path))
+            raise Corrupt(
+                f"the update of {site} is not the one in the ledger",
+                where=str(path),
+                rule="update-differs",
+            )
     return files, record.declared_ever(connection, running.agreement)
 
 

@@ -11,6 +11,7 @@ import enum
 import errno
 import json
 import os
+import re
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import typer
 
 EXIT_INTERRUPTED = 130
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -120,7 +122,9 @@ def passphrase(purpose: str, *, file: Path | None, confirm: bool = False) -> byt
             given = file.read_bytes().rstrip(b"\r\n")
         except OSError as problem:
             raise Refused(
-                f"the passphrase file {file} cannot be read: {problem.strerror}"
+                f"the passphrase file {file} cannot be read: {problem.strerror}",
+                todo="Name a file that you may read with --passphrase-file.",
+                rule="passphrase-unreadable",
             ) from None
     elif sys.stdin.isatty():
         given = _asked(purpose, confirm=confirm)
@@ -128,9 +132,10 @@ def passphrase(purpose: str, *, file: Path | None, confirm: bool = False) -> byt
         raise Refused(
             f"a passphrase is needed {purpose}, and there is no terminal to ask on",
             todo="Name a file that holds it with --passphrase-file.",
+            rule="no-terminal",
         )
     if not given:
-        raise Refused(f"the passphrase {purpose} is empty")
+        raise Refused(f"the passphrase {purpose} is empty", rule="passphrase-empty")
     return given
 
 
@@ -139,7 +144,7 @@ def _asked(purpose: str, *, confirm: bool) -> bytes:
 
     first = getpass(f"Passphrase {purpose}: ")
     if confirm and getpass("Once more: ") != first:
-        raise Refused("the two passphrases differ")
+        raise Refused("the two passphrases differ", rule="passphrases-differ")
     return first.encode()
 
 
@@ -155,10 +160,11 @@ def run(app: typer.Typer) -> None:
     except (typer.Abort, KeyboardInterrupt):
         outcome = EXIT_INTERRUPTED  # typer itself ends with this code, without a word
     except ConciliumError as problem:
-        complain(str(problem))
+        complain(str(problem), code=problem.rule)
         sys.exit(exit_code(problem))
     except OSError as problem:
-        complain(_of_the_system(problem))
+        full = problem.errno in _DISK_FULL
+        complain(_of_the_system(problem), code="disk-full" if full else "system")
         sys.exit(EXIT_USER)
     except Exception as problem:
         if not isinstance(problem, usage):
@@ -167,10 +173,11 @@ def run(app: typer.Typer) -> None:
         if type(problem).__name__ == "NoArgsIsHelpError":
             tell(said)
         else:
-            complain(said)
+            complain(said, code="usage")
         sys.exit(EXIT_USER)
     if outcome == EXIT_INTERRUPTED:
-        complain("interrupted; nothing is lost, the same command goes on from here")
+        said = "interrupted; nothing is lost, the same command goes on from here"
+        complain(said, code="interrupted")
     sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
@@ -184,9 +191,15 @@ def _of_the_system(problem: OSError) -> str:
     return f"{place}{os.strerror(problem.errno) if problem.errno else problem}"
 
 
-def complain(sentence: str) -> None:
-    """Write an error sentence on standard error."""
-    sys.stderr.write(f"error: {sentence}\n")
+def complain(sentence: str, *, code: str) -> None:
+    """Write an error on standard error: its sentence and code, then what to do.
+
+    The code ends the first line; `docs/errors.md` explains it. A peer's that is no code of the
+    usual form is left out.
+    """
+    first, new_line, rest = sentence.partition("\n")
+    said = f" [{code}]" if _CODE.fullmatch(code) else ""
+    sys.stderr.write(f"error: {first}{said}{new_line}{rest}\n")
 
 
 def tell(sentence: str) -> None:
@@ -203,5 +216,6 @@ def confirmed(question: str, *, yes: bool, ask: Callable[[str], str] = input) ->
         raise Refused(
             f"{question} needs an answer, and there is no terminal to ask on",
             todo="Say --yes if that is what you want.",
+            rule="no-terminal",
         )
     return ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}

@@ -173,7 +173,12 @@ class Authority:
         self._check_issuing(now)
         public = leaf.public_key()
         if not is_p256(public):
-            raise Corrupt("the coordinator's key is not P-256", where=str(self.keys))
+            raise Corrupt(
+                "the coordinator's key is not P-256",
+                where=str(self.keys),
+                todo="Bring the folder keys/ back from a backup.",
+                rule="keys-damaged",
+            )
         fresh = issuing.coordinator(
             public,
             host=issuing.Host.of(self.federation, leaf),
@@ -298,7 +303,12 @@ def _read_issuing(path: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certific
     private = _p256(load_private_key(path, passphrase=None))
     certificate = read_chain(read_private(path))[0]
     if certificate.public_key() != private.public_key():
-        raise Corrupt("the issuing key and its certificate do not fit", where=str(path))
+        raise Corrupt(
+            "the issuing key and its certificate do not fit",
+            where=str(path),
+            todo="Bring the folder keys/ back from a backup.",
+            rule="keys-damaged",
+        )
     return private, certificate
 
 
@@ -312,7 +322,7 @@ def _read_public(path: Path) -> tuple[x509.Certificate, ...]:
 def _key_of(certificate: x509.Certificate) -> KeyId:
     public = certificate.public_key()
     if not is_p256(public):
-        raise Corrupt("an issuing authority's key is not P-256")
+        raise Corrupt("an issuing authority's key is not P-256", rule="keys-damaged")
     return spki_key_id(public)
 
 

@@ -281,7 +281,7 @@ def _read_who(folder: Path) -> dict[str, Any]:
             rule="not-enrolled",
         ) from None
     if not is_digest(known["root"]) or known["role"] not in KEY_FILE:
-        raise Corrupt("this file is not as it was written", where=str(path))
+        raise _damaged(path)
     return known
 
 
@@ -294,7 +294,16 @@ def _strings(path: Path, data: bytes, fields: frozenset[str]) -> dict[str, str]:
         texts = {name: text for name, text in value.items() if isinstance(text, str)}
         if len(texts) == len(fields):
             return texts
-    raise Corrupt("this file is not as it was written", where=str(path))
+    raise _damaged(path)
+
+
+def _damaged(path: Path) -> Corrupt:
+    return Corrupt(
+        "this file is not as it was written",
+        where=str(path),
+        todo="Bring the folder back from a backup, or enrol anew into another one.",
+        rule="identity-damaged",
+    )
 
 
 def _settle_renewal(folder: Path) -> None:

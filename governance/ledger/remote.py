@@ -44,6 +44,8 @@ _DETAILS: Final = re.compile(
 )
 _OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 _CHAIN: Final = 3
+CALL_FAILED: Final = "call-failed"
+"""The rule of a call that failed and whose answer names none."""
 _ERRORS: Final[Mapping[str, type[ConciliumError]]] = {
     **{status: kind for kind, status in GRPC_STATUS.items()},
     "PERMISSION_DENIED": Refused,
@@ -123,11 +125,11 @@ def error_of(error: grpc.aio.AioRpcError, *, where: str) -> ConciliumError:
     """
     kind = _ERRORS.get(error.code().name)
     if kind is None:
-        return PeerFault(f"the call failed: {error.code().name}", where=where)
+        return PeerFault(f"the call failed: {error.code().name}", where=where, rule=CALL_FAILED)
     told = (error.details() or error.code().name)[:_DETAILS_LIMIT]
     named = _DETAILS.fullmatch(told)
     if named is None:
-        return kind(told, where=where)
+        return kind(told, where=where, rule=CALL_FAILED)
     return kind(named["what"], where=where, todo=named["todo"] or "", rule=named["rule"])
 
 
@@ -148,6 +150,7 @@ async def _shown_chain(endpoint: str) -> list[x509.Certificate]:
             f"nobody answers there as a coordinator does: {problem}",
             where=endpoint,
             todo="Is the invitation still open, and may this machine dial out to that port?",
+            rule="unreachable",
         ) from None
     try:
         return presented(writer.get_extra_info("ssl_object"))

@@ -91,7 +91,9 @@ def _hashes(c: Connection, subtrees: Sequence[tuple[int, int]]) -> list[bytes]:
         return [found[subtree] for subtree in subtrees]
     except KeyError as missing:
         raise Corrupt(
-            f"the tree has no node {missing}", todo="Run concilium-ledger verify."
+            f"the tree has no node {missing}",
+            todo="Run concilium-ledger verify.",
+            rule="tree-damaged",
         ) from None
 
 
