@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from governance.identity import folder
+from governance.statements import timestamp
 from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from site_agent import renewal, transfers, voice
 from site_agent.agent import backoff_s
@@ -65,7 +66,7 @@ class Member:
             m, self._link, self.bell, ledger_key=identity.ledger_key, kept=self._copy
         )
         worker = Worker(threads=m.settings.resources.threads)
-        self._workshop = Workshop(m, self.presence, worker)
+        self._workshop = Workshop(m, self.presence, worker, bell=self.bell)
         self._duties = Duties(
             m,
             self._link,
@@ -102,6 +103,9 @@ class Member:
             "connected": presence.connected,
             "task": presence.task,
             "steps_done": presence.steps_done,
+            "paused_until": (
+                timestamp(presence.paused_until) if presence.paused_until is not None else ""
+            ),
             "skew_s": presence.skew.total_seconds(),
             "last_fault": presence.last_fault,
         }

@@ -1,7 +1,7 @@
 """Messages between an agent and its worker: four bytes of length, then JSON.
 
-From the agent: a job. From the worker: `ready` once, `steps` while it works, then `done` or
-`refused` with the error's class, rule and sentence.
+From the agent: a job, and while it trains `pause` and `resume`. From the worker: `ready` once,
+`steps` while it works, then `done` or `refused` with the error's class, rule and sentence.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ from site_agent.store import letters
 from site_agent.store.notes import COSIGNED, note
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
 
     from protos.words import ToSite
@@ -52,6 +54,7 @@ class Presence:
 
     task: str = ""
     steps_done: int = 0
+    paused_until: datetime | None = None
     connected: bool = False
     skew: timedelta = timedelta()
     last_fault: str = ""

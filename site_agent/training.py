@@ -73,7 +73,8 @@ def train(job: TrainJob, progress: Progress) -> Trained:
 
     Args:
         job: Whose agreement, cohort, model and folder.
-        progress: Told the steps done, after each one.
+        progress: Told the steps done, before the first and after each one; where it waits, the
+            training waits.
 
     Raises:
         Refused: The cohort breaks the contract, the model can't be trained, or the result is
@@ -182,6 +183,7 @@ def fit(
     else:
         steps = PlainSteps(model, inner, terms, randomness)
     count = _count(terms, len(patients))
+    progress(0)  # may have to wait before the first batch
     for done in range(1, count + 1):
         steps.step(patients, correction)
         progress(done)
@@ -282,4 +284,13 @@ def _real_loss(outputs: Tensor, target: Tensor) -> Tensor:
     return functional.mse_loss(outputs[:, 0], target, reduction="sum") / 2
 
 
-LOSS: Final[Mapping[str, Loss]] = {"binary": _binary_loss, "real": _real_loss}
+def _category_loss(outputs: Tensor, target: Tensor) -> Tensor:
+    """Return the log-loss of a logit for each value, summed over records."""
+    return functional.cross_entropy(outputs, target.long(), reduction="sum")
+
+
+LOSS: Final[Mapping[str, Loss]] = {
+    "binary": _binary_loss,
+    "real": _real_loss,
+    "category": _category_loss,
+}

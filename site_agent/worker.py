@@ -59,6 +59,7 @@ class Worker:
         self._threads = threads
         self._child: asyncio.subprocess.Process | None = None
         self._given_up = False
+        self._at_work = self._pauses = False
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
@@ -84,6 +85,22 @@ class Worker:
         said = await self._call("evaluate", job.to_json(), lambda _: None)
         return figures.from_json(said["figures"])
 
+    async def pause(self) -> None:
+        """Let the training at work stop after its present batch, until `resume`."""
+        self._pauses = True
+        await self._hint("pause")
+
+    async def resume(self) -> None:
+        """Let the training at work go on."""
+        self._pauses = False
+        await self._hint("resume")
+
+    async def _hint(self, kind: str) -> None:
+        """Tell a child at work; one that is not yet is told with its job."""
+        if self._at_work and self._child is not None:
+            with contextlib.suppress(Unavailable):  # the job itself will say so
+                await _tell(self._child, {"kind": kind})
+
     def cancel(self) -> None:
         """Kill the child; the job at work, if any, ends as `worker-gone`."""
         self._given_up = True
@@ -104,10 +121,15 @@ class Worker:
             child = await self._running()
             try:
                 await _tell(child, {"kind": kind, "job": job})
+                self._at_work = True
+                if self._pauses:
+                    await self._hint("pause")
                 done, refused = await _answer(child, progress)
             except BaseException:
                 self.cancel()  # else its answer would be taken for the next job's
                 raise
+            finally:
+                self._at_work = self._pauses = False
         if refused is not None:
             raise _error(refused)
         return done

@@ -33,7 +33,7 @@ _SAY_AT_MOST_EVERY_S: Final = 0.1
 def main() -> None:
     """Serve jobs until the parent is gone."""
     _die_with_parent(int(sys.argv[1]))
-    jobs, say = _pipes()
+    jobs, say, going = _pipes()
     from site_agent import evaluation, training
 
     say({"ready": os.getpid()})
@@ -42,7 +42,7 @@ def main() -> None:
         try:
             if message["kind"] == "train":
                 job = TrainJob.from_json(message["job"])
-                done = training.train(job, _throttled(say)).to_json()
+                done = training.train(job, _progress(say, going)).to_json()
             else:
                 found = evaluation.evaluate(EvaluateJob.from_json(message["job"]))
                 done = {"figures": figures.to_json(found)}
@@ -58,31 +58,49 @@ def told(error: ConciliumError) -> dict[str, str]:
     return {"kind": type(error).__name__, **fields}
 
 
-def _pipes() -> tuple[SimpleQueue[dict[str, Any]], Say]:
-    """Take the two pipes for ourselves and return the jobs that come in and a way to answer."""
+def _pipes() -> tuple[SimpleQueue[dict[str, Any]], Say, threading.Event]:
+    """Take the two pipes for ourselves.
+
+    Returns the jobs that come in, a way to answer, and what is set while a training may go on.
+    """
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     jobs: SimpleQueue[dict[str, Any]] = SimpleQueue()
-    threading.Thread(target=_listen, args=(incoming, jobs), daemon=True).start()
+    going = threading.Event()
+    threading.Thread(target=_listen, args=(incoming, jobs, going), daemon=True).start()
 
     def say(message: dict[str, Any]) -> None:
         outgoing.write(pipe.pack(message))
         outgoing.flush()
 
-    return jobs, say
+    return jobs, say, going
 
 
-def _listen(incoming: BinaryIO, jobs: SimpleQueue[dict[str, Any]]) -> None:
-    """Queue jobs; end the process, in the midst of a step too, when the parent closes."""
+def _listen(
+    incoming: BinaryIO, jobs: SimpleQueue[dict[str, Any]], going: threading.Event
+) -> None:
+    """Queue jobs, heed pauses at once; end the process, in a step too, when the parent closes.
+
+    A job begins with going on: a pause that came too late for the one before is not its own.
+    """
     while len(head := incoming.read(pipe.LENGTH_BYTES)) == pipe.LENGTH_BYTES:
-        jobs.put(pipe.unpack(incoming.read(pipe.length_of(head))))
+        message = pipe.unpack(incoming.read(pipe.length_of(head)))
+        if message["kind"] == "pause":
+            going.clear()
+            continue
+        going.set()
+        if message["kind"] != "resume":
+            jobs.put(message)
     os._exit(0)
 
 
-def _throttled(say: Say) -> Callable[[int], None]:
-    """Return a way to tell the steps done, not more often than anybody can see."""
+def _progress(say: Say, going: threading.Event) -> Callable[[int], None]:
+    """Return what is done between two batches: tell the steps done, and wait out a pause.
+
+    They are told not more often than anybody can see.
+    """
     last = -_SAY_AT_MOST_EVERY_S
 
     def progress(steps: int) -> None:
@@ -90,6 +108,7 @@ def _throttled(say: Say) -> Callable[[int], None]:
         if time.monotonic() - last >= _SAY_AT_MOST_EVERY_S:
             last = time.monotonic()
             say({"steps": steps})
+        going.wait()
 
     return progress
 

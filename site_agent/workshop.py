@@ -15,18 +15,22 @@ from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import Digest, TaskKind
 from site_agent import deciding, jobs
+from site_agent.pausing import Course, course_of
+from site_agent.policy import QUIET
 from site_agent.standing import standing_of
 from site_agent.store import work
 from site_agent.worker import EvaluateJob, Trained, TrainJob, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
     from protos.words import Task
+    from site_agent.bell import Bell
     from site_agent.membership import Membership
     from site_agent.policy import Standing
     from site_agent.session import Presence
@@ -40,13 +44,18 @@ T = TypeVar("T")
 TRIES: Final = 3
 """How often a task is begun anew, under its one reservation, when the worker dies."""
 GONE: Final = "worker-gone"
+LOOK_AGAIN_S: Final = 5.0
+"""The clock is looked at this often for the edge of quiet hours: it may be set meanwhile."""
 
 
 class Workshop:
     """A worker and the folders that it works in."""
 
-    def __init__(self, m: Membership, presence: Presence, worker: Worker) -> None:
+    def __init__(
+        self, m: Membership, presence: Presence, worker: Worker, *, bell: Bell
+    ) -> None:
         self._m = m
+        self._bell = bell
         self._presence = presence
         self._worker = worker
 
@@ -83,7 +92,7 @@ class Workshop:
 
         Raises:
             Refused, PeerFault, Corrupt, Unavailable: as the worker says; `worker-gone` only
-                when it died too often.
+                when it died too often; `quiet-hours` when the hospital's last to the deadline.
         """
         m = self._m
         document, standing = await self._terms(held)
@@ -95,9 +104,40 @@ class Workshop:
         async def train() -> Trained:
             await asyncio.to_thread(_emptied, out)
             job = await self._job(held, document, standing, out)
-            return await self._worker.train(job, self._progress)
+            return await self._in_hours(self._worker.train(job, self._progress), held.task)
 
         return await _tried(train, held)
+
+    async def _in_hours(self, training: Coroutine[None, None, T], task: Task) -> T:
+        """Let a training work outside the hospital's quiet hours, and pause within them."""
+        course, hours = Course.WORK, self._m.settings.policy.quiet_hours
+        work = asyncio.create_task(training)
+        work.add_done_callback(lambda _: self._bell.ring())
+        try:
+            while not work.done():
+                heard = self._bell.count
+                now = self._m.now()
+                ahead = course_of(hours, now, task.deadline)
+                if ahead.course is Course.GIVE_UP:
+                    raise Refused("the quiet hours last beyond the deadline", rule=QUIET)
+                if ahead.course is not course:
+                    course = ahead.course
+                    await self._change(course, ahead.until)
+                wait = (ahead.until - now).total_seconds() if ahead.until else LOOK_AGAIN_S
+                if not work.done():
+                    await self._bell.within(heard, min(wait, LOOK_AGAIN_S))
+            return work.result()
+        finally:
+            self._presence.paused_until = None
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _change(self, course: Course, until: datetime | None) -> None:
+        """Pause the worker, or let it go on."""
+        pauses = course is Course.PAUSE
+        _log.info("training-pauses" if pauses else "training-goes-on", until=str(until))
+        self._presence.paused_until = until if pauses else None
+        await (self._worker.pause() if pauses else self._worker.resume())
 
     async def evaluate(self, held: Held) -> str:
         """Return the figures of a task's model on the held-out patients, as JSON."""

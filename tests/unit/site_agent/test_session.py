@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -16,6 +17,7 @@ from protos.words import (
     Heartbeat,
     Hello,
     Proposal,
+    Quiet,
     StatementSent,
     ToSite,
     Welcome,
@@ -106,6 +108,21 @@ async def test_a_hello_says_what_was_taken_and_cosigned(exchange, charite):
     assert (hello.ack, hello.seq) == (1, 0)
     assert hello.body.models == ("builtin:linear",)
     assert hello.body.cosigned_size == 0
+
+
+async def test_a_hospital_s_next_quiet_hours_are_told(charite):
+    hours = {"days": ["sat"], "from": "13:00", "to": "15:00", "zone": "Europe/Berlin"}
+    charite.rewrite(policy__quiet_hours=hours)
+    made = Exchange(charite)
+    made.site = Session(charite.m, made, made.presence, bell=made.bell)
+    running = asyncio.create_task(made.site.run())
+    line = await made.pick_up()
+    saturday = datetime(2026, 11, 21, tzinfo=UTC)
+    ahead = Quiet(saturday + timedelta(hours=12), saturday + timedelta(hours=14))
+    assert (await line.next(Hello)).body.quiet == ahead
+    assert (await line.next(Heartbeat)).body.quiet == ahead
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_what_was_not_acknowledged_is_sent_in_order(exchange, charite):

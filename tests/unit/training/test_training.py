@@ -33,7 +33,7 @@ def test_update_is_the_difference_named_by_its_digest(hospital):
     assert made.size == made.update.stat().st_size
     assert set(tensors.load(made.update)) == {"y/linear.weight", "y/linear.bias"}
     assert made.steps == 5
-    assert done == [1, 2, 3, 4, 5]
+    assert done == [0, 1, 2, 3, 4, 5]
     assert made.control is None
 
 

@@ -45,10 +45,51 @@ async def test_worker_trains_as_the_process_itself_would(hospital, worker):
     made = await worker.train(h.job(), told.append)
     assert made == train(h.job(), nothing)
     assert told == sorted(told)
-    assert set(told) <= {1, 2, 3, 4, 5}
+    assert set(told) <= {0, 1, 2, 3, 4, 5}
     again = worker._child.pid
     assert await worker.evaluate(h.evaluation()) == evaluate(h.evaluation())
     assert worker._child.pid == again  # warm: the same child
+
+
+@asked
+async def test_training_that_pauses_takes_no_batch_and_goes_on_to_the_same_update(
+    hospital, worker
+):
+    h, begun = hospital("pausing"), asyncio.Event()
+    told = []
+
+    def hears(steps):
+        told.append(steps)
+        begun.set()
+
+    await worker.pause()
+    training = asyncio.create_task(worker.train(h.job(), hears))
+    await begun.wait()
+    assert not (await asyncio.wait({training}, timeout=0.5))[0]
+    assert told == [0]
+    await worker.resume()
+    assert await training == train(h.job(), nothing)
+
+
+@asked
+async def test_pause_that_came_too_late_is_not_the_next_training_s(hospital, worker):
+    h = hospital("late")
+    await worker.train(h.job(), nothing)
+    await worker.pause()
+    await worker.resume()
+    assert (await worker.train(h.job(), nothing)).steps == 5
+
+
+@asked
+async def test_paused_training_can_be_given_up(hospital, worker):
+    begun = asyncio.Event()
+    await worker.pause()
+    training = asyncio.create_task(worker.train(hospital().job(), lambda _: begun.set()))
+    await begun.wait()
+    training.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await training
+    assert (await worker.train(hospital("next").job(), nothing)).steps == 5
 
 
 @asked
