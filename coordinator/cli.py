@@ -337,5 +337,6 @@ def _act(
 
 def _pending(acted: OperatorActed) -> bool:
     if acted.pending:
-        terminal.tell("It waits for a second operator: concilium-coordinator approve …")
+        which = acted.result[:12]
+        terminal.tell(f"It waits for a second operator: concilium-coordinator approve {which}")
     return acted.pending

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -166,7 +167,10 @@ class Console:
 
     def _send(self, act: OperatorAct) -> OperatorActed:
         message = codec.act_out(act)
-        return codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
+        acted = codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
+        if not acted.pending:
+            return acted
+        return replace(acted, result=statements.read(act.envelope).digest)
 
     def _call(self, ask: Callable[[], T]) -> T:
         try:

@@ -313,7 +313,7 @@ class OperatorAct:
 
 @dataclass(frozen=True, slots=True)
 class OperatorActed:
-    """What became of an act; `result` is the token of an invitation."""
+    """What became of an act; `result` is the digest of one that waits for another operator."""
 
     pending: bool
     seq: int
