@@ -110,13 +110,22 @@ def invite(
     role: Annotated[str, typer.Argument(help="site, operator or auditor")],
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens.")],
     hours: Annotated[int, typer.Option(min=1, max=24 * 30, help="How long it holds.")] = 72,
+    request: Annotated[
+        Path | None, typer.Option(help="By file: what the invited one wrote with its token.")
+    ] = None,
+    response: Annotated[
+        Path | None, typer.Option(help="By file: write what the invited one is given.")
+    ] = None,
     folder: Folder = HERE,
     identity: IdentityFolder = None,
 ) -> None:
-    """Print a one-time token for a hospital, an operator or an auditor.
+    """Print a one-time token for a hospital, an operator or an auditor; or enrol one by file.
 
     Example: concilium-coordinator invite site charite
     """
+    if request is not None or response is not None:
+        _enrol_by_file(folder, identity, (role, name), request, response)
+        return
     with _console(folder, identity) as console:
         token, acted = console.invite(role, name, hours=hours, now=now())
     if not _pending(acted):
@@ -326,6 +335,23 @@ def _console(folder: Path, identity: Path | None) -> Console:
     from coordinator import console
 
     return console.open_console(folder, identity)
+
+
+def _enrol_by_file(
+    folder: Path,
+    identity: Path | None,
+    who: tuple[str, str],
+    request: Path | None,
+    response: Path | None,
+) -> None:
+    from coordinator import carrying
+
+    role, name = who
+    if request is None or response is None:
+        raise typer.BadParameter("--request and --response go together")
+    with _console(folder, identity) as console:
+        carrying.enrol(console, request, response, role=role, name=name, now=now())
+    terminal.tell(f"{name} is enrolled. Bring it {response}; there is nothing secret in it.")
 
 
 def _act(

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import secrets
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -21,7 +20,11 @@ from governance.identity.enrolment import Token, mint, read_token, secret_hash  
 from governance.identity.folder import Identity, finish, prepare  # noqa: E402
 from governance.ledger import remote  # noqa: E402
 from protos import codec  # noqa: E402
-from protos.concilium.v1 import operator_pb2, operator_pb2_grpc  # noqa: E402
+from protos.concilium.v1 import (  # noqa: E402
+    enrolment_pb2_grpc,
+    operator_pb2,
+    operator_pb2_grpc,
+)
 from protos.errors import PeerFault, Refused, Unavailable  # noqa: E402
 from protos.words import Digest, OperatorAct  # noqa: E402
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from protos.words import Disclosure, OperatorActed, StatusReport
+    from protos.words import Disclosure, Enrolled, EnrolRequest, OperatorActed, StatusReport
 
 T = TypeVar("T")
 _DEADLINE_S: Final = 60.0
@@ -154,6 +157,13 @@ class Console:
         )
         return mint(token), acted
 
+    def enrol(self, request: EnrolRequest) -> Enrolled:
+        """Hand in a newcomer's request, for whoever may not open a second port."""
+        message = codec.enrol_request_out(request)
+        enrolment = enrolment_pb2_grpc.EnrolmentStub(self._channel)
+        answer = self._call(lambda: enrolment.Enrol(message, timeout=_DEADLINE_S))
+        return codec.enrolled_in(answer)
+
     def approve(self, digest_prefix: str) -> OperatorActed:
         """Add this operator's signature to an act that waits for it."""
         waiting = [a for a in self.status().pending if a.digest.startswith(digest_prefix)]
@@ -167,10 +177,7 @@ class Console:
 
     def _send(self, act: OperatorAct) -> OperatorActed:
         message = codec.act_out(act)
-        acted = codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
-        if not acted.pending:
-            return acted
-        return replace(acted, result=statements.read(act.envelope).digest)
+        return codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
 
     def _call(self, ask: Callable[[], T]) -> T:
         try:

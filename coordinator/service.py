@@ -16,7 +16,12 @@ import grpc  # noqa: E402 - after the cipher list is set
 import structlog  # noqa: E402
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # noqa: E402
 
-from coordinator import service_desk, service_federation, starting  # noqa: E402
+from coordinator import (  # noqa: E402
+    service_desk,
+    service_enrolment,
+    service_federation,
+    starting,
+)
 from coordinator.conductor import Conductor  # noqa: E402
 from coordinator.foundation import Foundation  # noqa: E402
 from coordinator.service_enrolment import Door  # noqa: E402
@@ -102,6 +107,7 @@ def make_server(conductor: Conductor) -> tuple[grpc.aio.Server, Guard]:
     guard = Guard(server, base.identify)
     service_federation.register(conductor, guard)
     service_desk.register(conductor, guard)
+    service_enrolment.register(conductor, guard)
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, guard)
     healthy._server_status[""] = health_pb2.HealthCheckResponse.SERVING  # noqa: SLF001

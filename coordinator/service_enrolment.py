@@ -39,6 +39,31 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
             raise
 
 
+class CarriedEnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
+    """Take a newcomer's request from an operator, who has it in a file.
+
+    It stands on the members' listener, where the guard lets operators alone call it. The token,
+    the keys and the statement are checked as at the door for newcomers.
+    """
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def Enrol(
+        self, request: enrolment_pb2.EnrolRequest, context: Any
+    ) -> enrolment_pb2.Enrolled:
+        """Enrol, or refuse with one sentence."""
+        asked = codec.enrol_request_in(request)
+        return codec.enrolled_out(await self._conductor.enrol(asked))
+
+
+def register(conductor: Conductor, guard: Any) -> None:
+    """Let operators bring requests that newcomers handed over as files."""
+    enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
+        CarriedEnrolmentService(conductor), guard
+    )
+
+
 class Door:
     """Open and close the enrolment listener as invitations come and go."""
 

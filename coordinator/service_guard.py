@@ -27,6 +27,7 @@ _CALLS_AT_ONCE: Final = 32
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "concilium.v1.Federation": frozenset({"site"}),
     "concilium.v1.Operator": frozenset({"operator"}),
+    "concilium.v1.Enrolment": frozenset({"operator"}),  # who brings a newcomer's file
     "concilium.v1.Audit": frozenset({"auditor", "operator", "site"}),
     "grpc.health.v1.Health": frozenset({"auditor", "operator", "site"}),
 }
