@@ -11,7 +11,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from coordinator.store import kept, outbox, record
+from coordinator import campaign
+from coordinator.rounds import Event
+from coordinator.store import kept, outbox, record, roundbook
 from governance import statements
 from governance.agreement.load import parse
 from governance.agreement.plan import plan
@@ -28,20 +30,27 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from coordinator.campaign import Chores
     from coordinator.foundation import Foundation
     from governance.statements import Statement
     from protos.words import OperatorAct
 
 _INVITED: Final = frozenset({"site", "operator", "auditor"})
-_OWN_KIND: Final[Mapping[str, str]] = {"agreement-proposed": "propose", "revoked": "revoke"}
+_OWN_KIND: Final[Mapping[str, str]] = {
+    "agreement-proposed": "propose",
+    "agreement-proposal-withdrawn": "withdraw-proposal",
+    "revoked": "revoke",
+}
 _WAITING: Final = 8
 _INVITATION: Final = ("role", "name", "secret", "expires")
 
 
 def take(
     base: Foundation, connection: Connection, operator: str, act: OperatorAct, now: datetime
-) -> OperatorActed:
+) -> tuple[OperatorActed, Chores | None]:
     """Take an operator's act, or keep it until a second operator has signed it too.
+
+    Returns what became of it, and the chores that it leaves where it ended a round.
 
     Raises:
         Refused: it is not this operator's, its key does not count, or what it asks cannot be.
@@ -61,7 +70,7 @@ def take(
         statements.check_signatures(statement, statement.signatures)
         _check_few(connection, statement)
         kept.keep_act(connection, statement.digest, act)
-        return OperatorActed(pending=True, seq=0)
+        return OperatorActed(pending=True, seq=0), None
     if first is not None:
         act = replace(first, envelope=act.envelope)
         kept.forget_act(connection, statement.digest)
@@ -71,7 +80,10 @@ def take(
     result = handler(base, connection, statement, act)
     seq = ledger.append(connection, statement, received_at=now, disclosures=act.disclosures)
     _forget_overtaken(connection, statement)
-    return OperatorActed(pending=False, seq=seq, result=result)
+    event, chores = _MEANS.get(name), None
+    if event is not None:  # after the act, so that the record says why before it says what
+        chores = campaign.happen(base, connection, event, now=now)
+    return OperatorActed(pending=False, seq=seq, result=result), chores
 
 
 def _check_few(connection: Connection, statement: Statement) -> None:
@@ -239,11 +251,43 @@ def _resume(
     return ""
 
 
+def _stop_round(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    # The attempt is named. Stops an act that was meant for one round from ending the next.
+    running = roundbook.running(connection)
+    said = (statement.body.get("round"), statement.body.get("attempt"))
+    if running is None or said != (running.round, running.attempt):
+        raise Refused(
+            f"round {said[0]}, attempt {said[1]}, is not at work",
+            rule="no-such-round",
+            todo="See what is with: concilium-coordinator status",
+        )
+    return ""
+
+
+def _withdraw_proposal(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    digest = Digest(str(statement.body.get("agreement")))
+    document = record.read_document(connection, digest)
+    if document is None:
+        raise Refused("no agreement of this digest was proposed", rule="unknown-agreement")
+    for site in document.agreement.sites.roster:
+        outbox.send(connection, SiteName(site), AgreementState(digest, "withdrawn"))
+    return ""
+
+
+_MEANS: Final[Mapping[str, Event]] = {"stop-round": Event.STOPPED}
+"""What an act means for the round at work."""
+
 _Act: TypeAlias = "Callable[[Foundation, Connection, Statement, OperatorAct], str]"
 _HANDLERS: Final[Mapping[str, _Act]] = {
     "propose": _propose,
+    "withdraw-proposal": _withdraw_proposal,
     "invite": _invite,
     "revoke": _revoke,
     "pause": _pause,
     "resume": _resume,
+    "stop-round": _stop_round,
 }

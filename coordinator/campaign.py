@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from coordinator import gate, heads
 from coordinator.rounds import (
+    GATE_REFUSALS_IN_A_ROW,
     OUT_CONSENT,
     OUT_LATE,
     REASONS,
     Effect,
     Event,
     Next,
+    Reason,
     RoundView,
     State,
     advance,
@@ -326,10 +328,17 @@ def _record_abandonment(turn: Turn) -> None:
         gate_refusals=refusals,
     )
     if after is Next.PAUSE:
-        why = f"round {turn.running.round} was abandoned {turn.running.attempt} times"
-        if refusals >= 3:
-            why = "the gate refused three candidates in a row"
-        kept.set_note(turn.connection, "paused", f"{why}; the last reason: {reason.value}")
+        kept.set_note(turn.connection, "paused", _why_paused(turn, reason, refusals))
+
+
+def _why_paused(turn: Turn, reason: Reason, refusals: int) -> str:
+    round_, attempts = turn.at
+    if reason is Reason.STOPPED:
+        return f"an operator stopped round {round_}, attempt {attempts}"
+    why = f"round {round_} was abandoned {attempts} time{'s' if attempts > 1 else ''}"
+    if refusals >= GATE_REFUSALS_IN_A_ROW:
+        why = "the gate refused three candidates in a row"
+    return f"{why}; the last reason: {reason.value}"
 
 
 def _discard_candidate(turn: Turn) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from coordinator import acts, campaign, intake, newcomers, onward, uploads
+from coordinator import acts, campaign, intake, newcomers, onward, round_reports, uploads
 from coordinator.reporting import report
 from coordinator.rounds import Event
 from coordinator.store import kept, outbox, roundbook
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         UploadHeader,
         UploadRef,
     )
+    from protos.words_rounds import RoundsReport, RoundsRequest
 
 T = TypeVar("T")
 _log = structlog.get_logger("conductor")
@@ -220,9 +221,11 @@ class Conductor:
 
         async def ask() -> OperatorActed:
             now = self.base.now()
-            acted = await self.base.store.write(
+            acted, chores = await self.base.store.write(
                 lambda c: acts.take(self.base, c, operator, act, now)
             )
+            if chores is not None:
+                await onward.do(self.base, chores)
             if not acted.pending and statements.read(act.envelope).kind == "revoked":
                 await self._bar(acted.result)
             await self._door()
@@ -241,6 +244,16 @@ class Conductor:
 
         async def ask() -> StatusReport:
             return await self.base.store.read(lambda c: report(self.base, c, operator))
+
+        return await self._ask(ask)
+
+    async def rounds(self, wanted: RoundsRequest) -> RoundsReport:
+        """Report attempts of rounds."""
+
+        async def ask() -> RoundsReport:
+            return await self.base.store.read(
+                lambda c: round_reports.report(self.base, c, wanted)
+            )
 
         return await self._ask(ask)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from protos.words import Disclosure, Enrolled, EnrolRequest, OperatorActed, StatusReport
+    from protos.words_rounds import RoundsReport, RoundsRequest
 
 T = TypeVar("T")
 _DEADLINE_S: Final = 60.0
@@ -69,6 +71,13 @@ class Console:
         )
         return codec.status_in(answer)
 
+    def rounds(self, wanted: RoundsRequest) -> RoundsReport:
+        """Ask for attempts of rounds, the newest first."""
+        message = codec.rounds_request_out(wanted)
+        return codec.rounds_in(
+            self._call(lambda: self._stub.Rounds(message, timeout=_DEADLINE_S))
+        )
+
     def act(
         self,
         kind: str,
@@ -87,7 +96,9 @@ class Console:
                 if problem.rule != "broken-chain":
                     raise
         raise Unavailable(
-            "other acts of this operator kept coming in between", todo="Try again."
+            "other acts of this operator kept coming in between",
+            todo="Try again.",
+            rule="other-acts",
         )
 
     def _act(
@@ -171,13 +182,17 @@ class Console:
             raise Refused(
                 f"{len(waiting)} waiting acts begin with {digest_prefix}",
                 todo="See them with: concilium-coordinator status",
+                rule="which-act",
             )
         envelope = statements.countersign(waiting[0].envelope, self._identity.signing_key())
         return self._send(OperatorAct(envelope))
 
     def _send(self, act: OperatorAct) -> OperatorActed:
         message = codec.act_out(act)
-        return codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
+        acted = codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
+        if not acted.pending:
+            return acted
+        return replace(acted, result=statements.read(act.envelope).digest)
 
     def _call(self, ask: Callable[[], T]) -> T:
         try:
@@ -232,4 +247,5 @@ def _readable(problem: grpc.RpcError, where: str) -> Exception:
     return Unavailable(
         f"the coordinator at {where} cannot be reached ({code.name.lower()})",
         todo="Start it with: concilium-coordinator serve",
+        rule="unreachable",
     )

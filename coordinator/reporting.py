@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from coordinator import waiting
+from coordinator import alarms, ending, site_reports, waiting
 from coordinator.store import kept, record, roundbook
 from governance import statements
 from governance.ledger import store as ledger
-from protos.words import PendingAct, RosterKey, SiteName, SiteStatus, StatusReport
+from protos.words import PendingAct, RosterKey, StatusReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
     from coordinator.store.roundbook import Running
     from governance.agreement.load import Document
+
+_SHOWN: Final = 60
+"""Figures of the last models that are shown."""
 
 
 def report(base: Foundation, connection: Connection, operator: str) -> StatusReport:
@@ -40,8 +41,8 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         round=last[0],
         attempt=last[1],
         round_state=running.state if running else last[2],
-        sites=_sites(
-            base, connection, proposed or record.agreement_that_binds(connection), running
+        sites=site_reports.statuses(
+            base, connection, force or _last(connection, proposed), proposed
         ),
         enrolled=tuple(RosterKey(*row) for row in record.enrolled(connection)),
         pending=_pending(connection),
@@ -52,6 +53,9 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         rounds_committed=counted(connection),
         rounds_planned=planned,
         document=force.raw if force else b"",
+        metric=_metric(force),
+        quality=tuple(_history(connection)[-_SHOWN:]),
+        alarms=alarms.alarms(base, connection),
     )
 
 
@@ -75,63 +79,28 @@ def _state(
     if proposed is not None:
         return "waits for the sites' consent"
     if record.agreement_digests(connection, "complete"):
-        return "the agreement is complete"
+        return ending.words(connection)
     return "no agreement is proposed"
+
+
+def _last(connection: Connection, proposed: Document | None) -> Document | None:
+    """Return the agreement whose rules go on while none is in force and none is proposed."""
+    return None if proposed is not None else record.agreement_that_binds(connection)
 
 
 def _quality(connection: Connection, force: Document | None) -> str:
     """Say how good the global model was when it was last judged."""
-    history = json.loads(kept.note(connection, "history") or "[]")
+    history, metric = _history(connection), _metric(force)
+    return f" (last {metric} {history[-1]:.3f})" if history and metric else ""
+
+
+def _history(connection: Connection) -> list[float]:
+    return [float(value) for value in json.loads(kept.note(connection, "history") or "[]")]
+
+
+def _metric(force: Document | None) -> str:
     gate = force.agreement.quality.accept_if if force else None
-    return f" (last {gate.metric} {history[-1]:.3f})" if history and gate else ""
-
-
-def _sites(
-    base: Foundation,
-    connection: Connection,
-    document: Document | None,
-    running: Running | None,
-) -> tuple[SiteStatus, ...]:
-    consents = record.consent_states(connection, document.digest) if document else {}
-    barred = record.revoked(connection)
-    return tuple(
-        _site(base, SiteName(name), consents, running, revoked=name in barred)
-        for name in sorted(record.officer_keys(connection))
-    )
-
-
-def _site(
-    base: Foundation,
-    name: SiteName,
-    consents: Mapping[str, str],
-    running: Running | None,
-    *,
-    revoked: bool,
-) -> SiteStatus:
-    session = base.sessions.of(name)
-    consent = consents.get(name, "not given")
-    asked = None
-    if running is not None:
-        asked = running.evaluating.get(name) or running.training.get(name)
-    doing = f"{asked.kind.value}: {asked.state}" if asked else "idle"
-    return SiteStatus(
-        name=name,
-        connected=session is not None,
-        consent="revoked" if revoked else consent,
-        doing=doing,
-        waiting_for=_waiting_for(connected=session is not None, consent=consent, doing=doing),
-        steps_done=session.steps_done if session else 0,
-    )
-
-
-def _waiting_for(*, connected: bool, consent: str, doing: str) -> str:
-    if not connected:
-        return "its agent to connect: concilium-site run"
-    if consent != "in-force":
-        return "its officer: concilium-site review, then consent"
-    if doing.endswith((": sent", ": accepted")):
-        return "its task to end"
-    return ""
+    return gate.metric if gate else ""
 
 
 def _pending(connection: Connection) -> tuple[PendingAct, ...]:

@@ -41,6 +41,13 @@ class OperatorService(operator_pb2_grpc.OperatorServicer):
         """Report where the federation stands."""
         return codec.status_out(await self._conductor.status(caller().name))
 
+    async def Rounds(
+        self, request: operator_pb2.RoundsRequest, context: Any
+    ) -> operator_pb2.RoundsReport:
+        """Report attempts of rounds, the newest first."""
+        wanted = codec.rounds_request_in(request)
+        return codec.rounds_out(await self._conductor.rounds(wanted))
+
 
 class AuditService(audit_pb2_grpc.AuditServicer):
     """Show the log: entries, the latest checkpoint, proofs; read-only."""

@@ -142,6 +142,15 @@ class Spool:
             rule="corrupt-file",
         )
 
+    def coming(self, site: SiteName, round_: int, attempt: int) -> tuple[int, int]:
+        """Return (bytes here, bytes declared) of what a site sends now, (0, 0) for nothing."""
+        folder = self._attempt(round_, attempt) / _named(site)
+        with self._lock:
+            for part, progress in self._progress.items():
+                if part.parent == folder:
+                    return progress.offset, progress.size_bytes
+        return 0, 0
+
     def delete(self, site: SiteName, round_: int, attempt: int) -> list[Digest]:
         """Delete what a site sent for an attempt; return the digests of whole updates."""
         return self._delete(self._attempt(round_, attempt) / _named(site))

@@ -32,6 +32,7 @@ _PERMITS: Final = frozenset({"consent-given", "consent-resumed"})
 _STATES: Final[Mapping[str, Event]] = {
     "superseded": Event.LEFT_OUT,
     "expired": Event.LAPSED,
+    "withdrawn": Event.LAPSED,
 }
 """What an agreement's own end does to a consent that is not ended."""
 

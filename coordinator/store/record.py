@@ -178,6 +178,43 @@ def consent_states(connection: Connection, agreement: str) -> Mapping[str, str]:
     return {row.site: row.state for row in rows}
 
 
+def consent_reasons(connection: Connection, agreement: str) -> dict[str, str]:
+    """Return by site what it said against an agreement, as it disclosed it with its answer."""
+    rows = connection.execute(
+        select(consents.c.site, disclosures.c.value)
+        .join(disclosures, disclosures.c.seq == consents.c.changed_seq)
+        .where(
+            consents.c.agreement == agreement,
+            consents.c.state.in_(("objected", "declined")),
+            disclosures.c.label == "reason",
+        )
+    )
+    return {row.site: row.value for row in rows}
+
+
+def last_out(connection: Connection) -> dict[str, str]:
+    """Return who was out of the last attempt that ended, and why."""
+    told = connection.execute(
+        select(rounds.c.sites_out)
+        .where(rounds.c.state != "open")
+        .order_by(rounds.c.ended_seq.desc())
+        .limit(1)
+    ).scalar()
+    return dict(json.loads(told)) if told else {}
+
+
+def closed_before(connection: Connection, later: int) -> tuple[int, int, list[str]] | None:
+    """Return (round, closing seq, sites) of the round after which `later` were closed."""
+    row = connection.execute(
+        select(rounds.c.round, rounds.c.ended_seq, rounds.c.sites)
+        .where(rounds.c.state == "closed")
+        .order_by(rounds.c.ended_seq.desc())
+        .offset(later)
+        .limit(1)
+    ).first()
+    return (int(row.round), int(row.ended_seq), sites_of(row.sites)) if row else None
+
+
 def last_round(connection: Connection) -> tuple[int, int, str]:
     """Return (round, attempt, state) of the last round that was opened, (0, 0, '') for none."""
     row = connection.execute(
