@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator import aggregate, campaign, gate, heads, waiting
+from coordinator import aggregate, campaign, ending, gate, heads, waiting
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
 from coordinator.store import kept, outbox, record, roundbook
 from coordinator.summing import What
-from governance.agreement.schedule import may_open, stop_reached
+from governance.agreement.schedule import may_open
 from governance.figures import from_json
 from governance.models import parameter_shapes
 from governance.tensors import shapes, verify, write
 from protos.errors import Corrupt, PeerFault, Refused
-from protos.words import AgreementState, Digest, FinalModel, SiteName
+from protos.words import AgreementState, Digest, SiteName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from coordinator.foundation import Foundation
     from coordinator.store.roundbook import Running
     from governance.agreement.load import Document
+    from governance.figures import Figures
     from protos.words import BlobRef
 
 _log = structlog.get_logger("conductor")
@@ -187,8 +187,9 @@ async def _open(base: Foundation) -> bool:
         return False
     document, members = ready
     terms = document.agreement
-    if await base.store.read(lambda c: _is_complete(c, document)):
-        await base.store.write(lambda c: _complete(base, c, document))
+    end = await base.store.read(lambda c: ending.due(c, document))
+    if end is not None:
+        await base.store.write(lambda c: ending.complete(base, c, document, end))
         return True
     if not members:
         return False
@@ -242,27 +243,6 @@ def _first_model(base: Foundation, document: Document) -> tuple[BlobRef, BlobRef
     from governance.models import initial_state
 
     return write(initial_state(document.agreement), base.models), None
-
-
-def _is_complete(connection: Connection, document: Document) -> bool:
-    schedule = document.agreement.schedule
-    if record.rounds_of_schedule(connection) >= schedule.rounds:
-        return True
-    history = json.loads(kept.note(connection, "history") or "[]")
-    return stop_reached(schedule.stop, history)
-
-
-def _complete(base: Foundation, connection: Connection, document: Document) -> None:
-    members = record.declared_patients(connection, document.digest, base.now())
-    model = kept.blob_note(connection, "model")
-    _say(base, connection, "agreement-complete", document, sorted(members))
-    kept.set_note(connection, "history", "")
-    for site in sorted(members):
-        outbox.send(connection, site, AgreementState(document.digest, "complete"))
-        if model is not None:
-            outbox.send(connection, site, FinalModel(document.digest, model))
-    heads.publish(base, connection)
-    _log.info("agreement-complete", agreement=document.digest[:12])
 
 
 # --- a round at work -----------------------------------------------------------------------
@@ -381,13 +361,28 @@ async def _judge(base: Foundation, running: Running, document: Document) -> bool
         return record.figures(connection, *at), _judged(connection)
 
     new, old = await base.store.read(question)
+    said = {site: from_json(text) for site, text in new.items()}
     verdict = gate.judge(
-        {site: from_json(text) for site, text in new.items()},
+        said,
         {site: from_json(text) for site, text in old.items()} or None,
         document.agreement.quality.accept_if,
     )
     _log.info(
         "candidate-judged", round=running.round, rule=verdict.rule, accepted=verdict.accepted
     )
-    await _happen(base, Event.ACCEPTED if verdict.accepted else Event.REJECTED, verdict)
+    await do(base, await base.store.write(lambda c: _judged_so(base, c, verdict, said)))
     return True
+
+
+def _judged_so(
+    base: Foundation,
+    connection: Connection,
+    verdict: gate.Verdict,
+    said: Mapping[SiteName, Figures],
+) -> Chores:
+    """Commit a candidate and keep what `stop` looks at, or reject it."""
+    event = Event.ACCEPTED if verdict.accepted else Event.REJECTED
+    _, document = _at_work(connection)
+    if verdict.accepted and document is not None:
+        ending.remember(connection, document, said)
+    return campaign.happen(base, connection, event, now=base.now(), verdict=verdict)

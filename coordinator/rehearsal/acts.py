@@ -132,7 +132,7 @@ def train(stage: Stage, progress: Progress, console: Console) -> tuple[Ended, ..
         ended.extend(Ended(number, seconds) for number in fresh)
         if report.state.startswith("paused"):
             raise Refused(f"the federation is {report.state}", rule="rehearsal")
-        if report.state == "the agreement is complete":
+        if report.state.startswith("the agreement is complete"):
             return tuple(ended)
         _tick.wait(_LOOK_EVERY_S)
 

@@ -6,6 +6,7 @@ clock change leaves a doubt, the window is the shorter.
 
 from __future__ import annotations
 
+import enum
 import math
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ from governance.hours import DAYS, spans
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from governance.agreement.party_terms import Stop, Window
+    from governance.agreement.party_terms import Schedule, Stop, Window
 
 _DAY_S: Final = 86_400
 
@@ -70,24 +71,40 @@ def longest_opening_s(window: Window) -> float:
     return math.inf if run >= len(DAYS) else run * _DAY_S
 
 
-def stop_reached(stop: Stop | None, history: Sequence[float]) -> bool:
-    """Return whether the figures of the committed models so far say that it is enough.
+class Ending(enum.StrEnum):
+    """By what an agreement is complete; the value is what its last entry says."""
+
+    ROUNDS = "rounds-done"
+    TARGET = "target-reached"
+    PATIENCE = "no-better"
+
+
+def ending_of(schedule: Schedule, rounds: int, history: Sequence[float]) -> Ending | None:
+    """Return by what a schedule is at its end, whichever comes first; None while it goes on.
 
     Args:
-        stop: What was agreed on: a figure to reach, evaluations without a better one, or both,
-            whichever comes first.
-        history: The metric after each evaluation, oldest first.
+        schedule: What was agreed on.
+        rounds: How many are closed.
+        history: The metric of `stop` after each evaluation of a committed model, oldest first.
     """
+    early = _stopped(schedule.stop, history)
+    if early is None and rounds >= schedule.rounds:
+        return Ending.ROUNDS
+    return early
+
+
+def _stopped(stop: Stop | None, history: Sequence[float]) -> Ending | None:
+    """Return which of a target and patience the figures so far have come to."""
     if stop is None or not history:
-        return False
+        return None
     sign = 1.0 if stop.metric in HIGHER_IS_BETTER else -1.0
     figures = [sign * figure for figure in history]
     if stop.reached is not None and figures[-1] >= sign * stop.reached:
-        return True
+        return Ending.TARGET
     if stop.patience is None:
-        return False
+        return None
     best = max(range(len(figures)), key=figures.__getitem__)  # the first of equals
-    return len(figures) - 1 - best >= stop.patience
+    return Ending.PATIENCE if len(figures) - 1 - best >= stop.patience else None
 
 
 def _end_of_opening(window: Window, now: datetime) -> datetime | None:

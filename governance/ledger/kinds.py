@@ -195,7 +195,13 @@ KINDS: Final[Mapping[str, Kind]] = {
     "agreement-in-force": Kind(_LEDGER, Carrier.OWN, _MOVED, consented.agreement_moved),
     "agreement-superseded": Kind(_LEDGER, Carrier.OWN, _MOVED, consented.agreement_moved),
     "agreement-expired": Kind(_LEDGER, Carrier.OWN, _MOVED, consented.agreement_moved),
-    "agreement-complete": Kind(_LEDGER, Carrier.OWN, _MOVED, consented.agreement_moved),
+    "agreement-complete": Kind(
+        _LEDGER,
+        Carrier.OWN,
+        _MOVED,
+        consented.agreement_moved,
+        optional_fields={"reason": RULE},
+    ),
     # --- consent
     "consent-given": Kind(
         _OFFICER,

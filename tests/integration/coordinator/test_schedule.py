@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest_asyncio
 from federations import SITES, Clock
-from scripted_site import small_step
+from scripted_site import good_figures, small_step
+from small_agreement import GATED
 
-from protos.words import Quiet
+from protos.words import FinalModel, Quiet
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -157,3 +158,85 @@ async def test_site_that_tells_of_other_quiet_hours_is_asked_at_once(timed):
     amc.quiet = None
     await amc.beat()
     await timed.tasks()
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+async def ends(fed, shares, **changes):
+    """Run an agreement whose candidates have these shares right; return its last entry."""
+    await fed.in_force(changes={"schedule.rounds": 9, **changes})
+    for site in fed.sites.values():
+        site.works(figures=lambda _, task: good_figures(shares[task.round - 1]))
+    finals = [await site.next(FinalModel) for site in fed.sites.values()]
+    (last,) = fed.entries("agreement-complete")
+    made = fed.entries("round-closed")[-1].body["model_out"]
+    assert {final.model.digest for final in finals} == {made}
+    return last.body
+
+
+async def test_agreement_without_a_gate_ends_when_its_target_is_reached(fed):
+    stop = {"metric": "accuracy", "reached": 0.8}
+    body = await ends(fed, [0.7, 0.85], **{"schedule.stop": stop})
+    assert body["reason"] == "target-reached"
+    assert len(fed.entries("round-closed")) == 2
+    said = (await fed.status()).state
+    assert said == (
+        "the agreement is complete: accuracy reached 0.850, its schedule's target is 0.8"
+    )
+
+
+async def test_agreement_ends_when_patience_does_whatever_metric_its_gate_has(fed):
+    gate = {"quality.accept_if": {"metric": "log-loss", "not_worse_than": 0.5}}
+    stop = {"schedule.stop": {"metric": "accuracy", "patience": 2}}
+    body = await ends(fed, [0.7, 0.8, 0.75, 0.8], **gate, **stop)
+    assert body["reason"] == "no-better"
+    assert len(fed.entries("round-closed")) == 4
+    said = (await fed.status()).state
+    assert said == (
+        "the agreement is complete: accuracy got no better in 2 evaluations, its last is 0.800"
+    )
+
+
+async def test_rounds_that_are_done_are_the_reason_too(fed):
+    body = await ends(fed, [0.7], **{"schedule.rounds": 1})
+    assert body["reason"] == "rounds-done"
+    assert (await fed.status()).state == "the agreement is complete"
+
+
+async def test_candidates_that_were_rejected_do_not_count_for_the_target(fed):
+    stop = {"schedule.stop": {"metric": "accuracy", "patience": 1}, "round.attempts": 9}
+    await fed.in_force(changes={**GATED, **stop, "schedule.rounds": 2})
+    shares = {(1, 1): 0.9, (2, 1): 0.5, (2, 2): 0.5, (2, 3): 0.95}
+    for site in fed.sites.values():
+        site.works(figures=lambda _, task: good_figures(shares[task.round, task.attempt]))
+    await fed.until(lambda: len(fed.rounds()) == 4 and fed.rounds()[-1][2] != "open")
+    assert fed.rounds() == [
+        (1, 1, "closed", ""),
+        (2, 1, "abandoned", "gate"),
+        (2, 2, "abandoned", "gate"),
+        (2, 3, "closed", ""),
+    ]
+    await fed.until(lambda: fed.entries("agreement-complete"))
+    assert fed.entries("agreement-complete")[0].body["reason"] == "rounds-done"
+
+
+async def test_agreement_that_supersedes_another_counts_its_own_figures(fed):
+    stop = {"schedule.stop": {"metric": "accuracy", "patience": 1}}
+    await fed.in_force(changes={**stop, "schedule.rounds": 9})
+    shares = iter([0.9, 0.8, 0.85, 0.8])
+    share = {}
+
+    def figures(_, task):
+        if task.round not in share:
+            share[task.round] = next(shares)
+        return good_figures(share[task.round])
+
+    await fed.all_in()
+    second = await fed.propose(changes={**stop, "schedule.rounds": 8})
+    for site in fed.sites.values():
+        await site.consent(second)
+        site.works(figures=figures)
+    await fed.until(lambda: fed.entries("agreement-complete"))
+    closed = [e.body["agreement"] == second.digest for e in fed.entries("round-closed")]
+    assert closed == [False, True, True, True]

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from governance.agreement.party_terms import Stop, Window
+from governance.agreement.party_terms import Schedule, Window
 from governance.agreement.schedule import (
+    Ending,
+    ending_of,
     is_open,
     longest_opening_s,
     may_open,
     next_opening,
-    stop_reached,
 )
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -127,24 +128,54 @@ def test_next_opening_opens_and_nothing_before_it_does(now, deadline_s):
         assert not may_open(NIGHTS, opening - timedelta(seconds=1), deadline_s)
 
 
+TARGET, PATIENCE, ROUNDS = Ending.TARGET, Ending.PATIENCE, Ending.ROUNDS
+
+
+def _schedule(stop, rounds=9):
+    terms = {"rounds": rounds} | ({} if stop is None else {"stop": stop})
+    return Schedule.model_validate(terms)
+
+
 @pytest.mark.parametrize(
-    ("stop", "history", "reached"),
+    ("stop", "history", "end"),
     [
-        (None, [0.99], False),
-        ({"metric": "auc", "reached": 0.92}, [], False),
-        ({"metric": "auc", "reached": 0.92}, [0.9, 0.91], False),
-        ({"metric": "auc", "reached": 0.92}, [0.9, 0.92], True),
-        ({"metric": "log-loss", "reached": 0.3}, [0.4, 0.31], False),
-        ({"metric": "log-loss", "reached": 0.3}, [0.4, 0.29], True),
-        ({"metric": "auc", "patience": 2}, [0.9, 0.8], False),
-        ({"metric": "auc", "patience": 2}, [0.9, 0.8, 0.89], True),
-        ({"metric": "auc", "patience": 2}, [0.9, 0.9, 0.9], True),
-        ({"metric": "auc", "patience": 2}, [0.8, 0.7, 0.81, 0.8], False),
-        ({"metric": "brier", "patience": 2}, [0.1, 0.2, 0.3], True),
-        ({"metric": "brier", "patience": 2}, [0.3, 0.2, 0.1], False),
-        ({"metric": "auc", "reached": 0.92, "patience": 2}, [0.5, 0.93], True),
+        (None, [0.99], None),
+        ({"metric": "auc", "reached": 0.92}, [], None),
+        ({"metric": "auc", "reached": 0.92}, [0.9, 0.91], None),
+        ({"metric": "auc", "reached": 0.92}, [0.9, 0.92], TARGET),
+        ({"metric": "log-loss", "reached": 0.3}, [0.4, 0.31], None),
+        ({"metric": "log-loss", "reached": 0.3}, [0.4, 0.29], TARGET),
+        ({"metric": "auc", "patience": 2}, [0.9, 0.8], None),
+        ({"metric": "auc", "patience": 2}, [0.9, 0.8, 0.89], PATIENCE),
+        ({"metric": "auc", "patience": 2}, [0.9, 0.9, 0.9], PATIENCE),
+        ({"metric": "auc", "patience": 2}, [0.8, 0.7, 0.81, 0.8], None),
+        ({"metric": "brier", "patience": 2}, [0.1, 0.2, 0.3], PATIENCE),
+        ({"metric": "brier", "patience": 2}, [0.3, 0.2, 0.1], None),
+        ({"metric": "auc", "reached": 0.92, "patience": 2}, [0.5, 0.93], TARGET),
+        ({"metric": "auc", "reached": 0.92, "patience": 2}, [0.95, 0.5, 0.5], PATIENCE),
     ],
 )
-def test_stop_by_figure_or_patience_whichever_comes_first(stop, history, reached):
-    agreed = None if stop is None else Stop.model_validate(stop)
-    assert stop_reached(agreed, history) is reached
+def test_stop_by_figure_or_patience_whichever_comes_first(stop, history, end):
+    assert ending_of(_schedule(stop), len(history), history) is end
+
+
+@pytest.mark.parametrize(("rounds", "end"), [(8, None), (9, ROUNDS), (10, ROUNDS)])
+def test_schedule_ends_with_its_last_round(rounds, end):
+    assert ending_of(_schedule(None), rounds, []) is end
+
+
+def test_target_reached_in_the_last_round_is_the_reason():
+    assert ending_of(_schedule({"metric": "auc", "reached": 0.9}), 9, [0.91]) is TARGET
+
+
+@given(
+    st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=1, max_size=12),
+    st.integers(1, 4),
+    st.sampled_from(["auc", "brier"]),
+)
+def test_patience_ends_when_none_of_the_last_beats_all_before(history, patience, metric):
+    stop = _schedule({"metric": metric, "patience": patience}, rounds=99)
+    better = max if metric == "auc" else min
+    before, last = history[:-patience], history[-patience:]
+    stopped = bool(before) and better(before) == better([*before, *last])
+    assert (ending_of(stop, len(history), history) is PATIENCE) is stopped
