@@ -4,7 +4,8 @@ Sums and histograms only, so that sites' figures pool exactly and no score leave
 under the ROC curve comes from one histogram of scores per class; scores in one bin are ties and
 count half (Hanley and McNeil 1982). The 50 bins are evenly spaced on the logit scale between −8
 and 8, so that rare outcomes, whose scores crowd near zero, stay apart. A class with fewer
-patients than the agreement's minimum makes a site withhold all of its figures.
+patients than the agreement's minimum makes a site withhold all of its figures. Of a category
+with several values there are no histograms: how many patients the model is right on, and sums.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Kind = Literal["binary", "real"]
+Kind = Literal["binary", "real", "category"]
 
 BINS: Final = 50
 TEXT_LIMIT_CHARS: Final = 16_384
@@ -44,13 +45,13 @@ class Figures:
     """What one site, or several pooled, say of one model.
 
     Attributes:
-        kind: `binary` or `real`, as the agreement's target.
+        kind: `binary`, `real` or `category`, as the agreement's target.
         withheld: Why there are no figures, or empty; then all the rest is zero.
-        positives: Patients with the outcome per score bin; zeros when the target is real.
+        positives: Patients with the outcome per score bin; zeros unless the target is binary.
         negatives: Patients without it.
-        correct: Patients on whose side of 0.5 the score is.
+        correct: Patients on whose side of 0.5 the score is, or whose value is the likeliest.
         log_loss_sum: Sum of −log of the probability given to what happened, in nats.
-        squared_error_sum: Sum of squared differences of score and target.
+        squared_error_sum: Sum of squared differences of score and target; 0 for a category.
         count: Patients.
     """
 
@@ -75,12 +76,12 @@ class Figures:
         return halves / (2 * pairs)
 
     def accuracy(self) -> float | None:
-        """Return the share of patients on the right side of 0.5, or None."""
-        return self._mean(self.correct, "binary")
+        """Return the share of patients that the model is right on, or None."""
+        return self._mean(self.correct, "binary", "category")
 
     def log_loss(self) -> float | None:
         """Return the mean log-loss in nats, or None."""
-        return self._mean(self.log_loss_sum, "binary")
+        return self._mean(self.log_loss_sum, "binary", "category")
 
     def brier(self) -> float | None:
         """Return the mean squared error of the probabilities, or None."""
@@ -95,8 +96,8 @@ class Figures:
         """Return the metric of this name (a key of `METRICS`), or None where there is none."""
         return METRICS[name](self)
 
-    def _mean(self, total: float, kind: Kind) -> float | None:
-        return total / self.count if self.kind == kind and self.count else None
+    def _mean(self, total: float, *kinds: Kind) -> float | None:
+        return total / self.count if self.kind in kinds and self.count else None
 
 
 METRICS: Final[Mapping[str, Callable[[Figures], float | None]]] = {
@@ -110,21 +111,32 @@ HIGHER_IS_BETTER: Final = frozenset({"auc", "accuracy"})
 
 
 def figures_of(
-    scores: NDArray[Any], labels: NDArray[Any], *, kind: Kind, minimum: int
+    scores: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    kind: Kind,
+    minimum: int,
+    each_class: bool = True,
 ) -> Figures:
     """Return the figures of scores against what happened, one of each per patient.
 
     Args:
-        scores: Probabilities when binary, else predictions in the target's unit.
-        labels: 0 or 1 when binary, else values in the target's unit.
+        scores: Probabilities when binary, one for each value when a category (patients ×
+            values), else predictions in the target's unit.
+        labels: 0 or 1 when binary, places of values when a category, else values in the
+            target's unit.
         kind: What the target is.
         minimum: Patients (of each class when binary) under which nothing is said.
+        each_class: Whether the minimum holds for each value of a category that any patient
+            has, or for all patients together; what is said does not tell the values apart.
     """
     s, t = np.asarray(scores, np.float64), np.asarray(labels, np.float64)
     if not np.isfinite(s).all():
         return Figures(kind, withheld=NOT_FINITE)
     if kind == "real":
         return _real(s, t, minimum=minimum)
+    if kind == "category":
+        return _category(s, t.astype(np.int64), minimum=minimum, each_class=each_class)
     happened = t > 0.5
     if min(happened.sum(), (~happened).sum()) < max(minimum, 1):
         return Figures(kind, withheld=UNDER_MINIMUM)
@@ -144,7 +156,7 @@ def pooled(parts: Iterable[Figures]) -> Figures:
     """Return the figures of all patients together; those withheld are left out.
 
     Raises:
-        PeerFault: Figures of a binary and of a real target are mixed.
+        PeerFault: Figures of different kinds of target are mixed.
     """
     every = list(parts)
     if len({part.kind for part in every}) > 1:
@@ -186,8 +198,9 @@ def from_json(text: str) -> Figures:
         raise _fault("are withheld and said")
     # 3. Counts agree. Stops a site weighing more in the pool than its patients.
     histogram = sum(figures.positives) + sum(figures.negatives)
-    expected = figures.count if figures.kind == "binary" else 0
-    if histogram != expected or figures.correct > expected:
+    in_bins = figures.count if figures.kind == "binary" else 0
+    right_at_most = 0 if figures.kind == "real" else figures.count
+    if histogram != in_bins or figures.correct > right_at_most:
         raise _fault("count patients in different ways")
     if not figures.count and not figures.withheld:
         raise _fault("are of no patient")
@@ -202,6 +215,22 @@ def _real(s: NDArray[np.float64], t: NDArray[np.float64], *, minimum: int) -> Fi
     if not math.isfinite(total):
         return Figures("real", withheld=NOT_FINITE)
     return Figures("real", squared_error_sum=total, count=s.size)
+
+
+def _category(
+    s: NDArray[np.float64], t: NDArray[np.int64], *, minimum: int, each_class: bool
+) -> Figures:
+    classes = np.bincount(t)
+    told = classes[classes > 0] if each_class else classes.sum(keepdims=True)
+    if not t.size or told.min() < max(minimum, 1):
+        return Figures("category", withheld=UNDER_MINIMUM)
+    given = np.clip(s[np.arange(t.size), t], _SCORE_MARGIN, 1 - _SCORE_MARGIN)
+    return Figures(
+        "category",
+        correct=int((s.argmax(axis=1) == t).sum()),
+        log_loss_sum=float(-np.log(given).sum()),
+        count=t.size,
+    )
 
 
 def _histogram(scores: NDArray[np.float64]) -> tuple[int, ...]:
@@ -230,6 +259,8 @@ def _kind(value: object) -> Kind:
         return "binary"
     if value == "real":
         return "real"
+    if value == "category":
+        return "category"
     raise _fault("are of no kind that we know")
 
 

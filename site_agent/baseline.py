@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,12 +21,12 @@ from governance.privacy.releases import declared
 from protos.errors import Refused
 from site_agent import training
 from site_agent.data.cohort import Cohort, PatientSet
-from site_agent.evaluation import predictions
+from site_agent.evaluation import predictions, shares
 from site_agent.jobs import cohort_spec
 from site_agent.ready import ready
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from governance.agreement.load import Document
     from governance.agreement.schema import Agreement
+    from governance.figures import Kind
     from governance.settings import CohortSettings, SiteSettings
 
     Floats = NDArray[np.float64]
@@ -49,19 +50,41 @@ class Judged:
     scores: Floats
     labels: Floats
 
-    def metrics(self, *, binary: bool) -> Scores:
-        """Return AUC and accuracy, or RMSE; None where there are not both classes."""
+    def metrics(self, kind: Kind) -> Scores:
+        """Return the metrics of a kind of target; None for one that cannot be computed."""
         if not len(self.labels):
-            return {"auc": None, "accuracy": None} if binary else {"rmse": None}
-        if not binary:
-            return {"rmse": _rounded(np.sqrt(np.mean((self.scores - self.labels) ** 2)))}
-        from sklearn.metrics import accuracy_score, roc_auc_score
+            return dict.fromkeys(METRICS_OF[kind])
+        return {name: _METRICS[name](self) for name in METRICS_OF[kind]}
+
+    def auc(self) -> float | None:
+        """Return the area under the ROC curve, or None where there are not both classes."""
+        from sklearn.metrics import roc_auc_score
 
         both = len(np.unique(self.labels)) == 2
-        return {
-            "auc": _rounded(roc_auc_score(self.labels, self.scores)) if both else None,
-            "accuracy": _rounded(accuracy_score(self.labels, self.scores > 0.5)),
-        }
+        return _rounded(roc_auc_score(self.labels, self.scores)) if both else None
+
+    def accuracy(self) -> float:
+        """Return the share of patients whose likeliest class is theirs."""
+        several = self.scores.ndim == 2
+        said = self.scores.argmax(axis=1) if several else self.scores > 0.5
+        return _rounded(np.mean(said == self.labels))
+
+    def rmse(self) -> float:
+        """Return the root of the mean squared error in the target's unit."""
+        return _rounded(np.sqrt(np.mean((self.scores - self.labels) ** 2)))
+
+
+METRICS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "binary": ("auc", "accuracy"),
+    "real": ("rmse",),
+    "category": ("accuracy",),
+}
+"""What models are compared by; the first decides whether federation gains."""
+_METRICS: Final[Mapping[str, Callable[[Judged], float | None]]] = {
+    "auc": Judged.auc,
+    "accuracy": Judged.accuracy,
+    "rmse": Judged.rmse,
+}
 
 
 def baselines(
@@ -157,12 +180,12 @@ class _Comparison:
         judged = {name: self._judge(cohort, state) for name, state in states.items()}
         labels = next(iter(judged.values())).labels
         said: dict[str, Any] = {
-            name: scored.metrics(binary=self._binary) for name, scored in judged.items()
+            name: scored.metrics(self._kind) for name, scored in judged.items()
         }
-        said["naive"] = self._naive(cohort, labels).metrics(binary=self._binary)
+        said["naive"] = self._naive(cohort, labels).metrics(self._kind)
         said["patients"] = cohort.patients
         said["held_out"] = {"patients": len(labels)}
-        if self._binary:
+        if self._kind == "binary":
             said["held_out"]["positives"] = int(labels.sum())
         return said
 
@@ -173,7 +196,7 @@ class _Comparison:
     ) -> dict[str, Any]:
         said = self._of(self._together, every)
         each = [self._judge(self._together, state) for state in alone.values()]
-        metrics = [scored.metrics(binary=self._binary) for scored in each]
+        metrics = [scored.metrics(self._kind) for scored in each]
         said["alone_mean"] = {
             name: _mean([found[name] for found in metrics]) for name in metrics[0]
         }
@@ -185,15 +208,22 @@ class _Comparison:
         """Say of each hospital's own model what it is worth to everybody's patients."""
         for name, state in alone.items():
             scored = self._judge(self._together, state)
-            sites[name]["alone_on_all"] = scored.metrics(binary=self._binary)
+            sites[name]["alone_on_all"] = scored.metrics(self._kind)
         return sites
 
     def _judge(self, cohort: Cohort, state: Mapping[str, Tensor]) -> Judged:
         return Judged(*predictions(self.document.agreement, cohort.held_out, state))
 
     def _naive(self, cohort: Cohort, labels: Floats) -> Judged:
-        """Guess for everybody the mean of those who train, each patient weighing the same."""
+        """Guess for everybody the mean of those who train, each patient weighing the same.
+
+        Of a category that is the share of each value.
+        """
         train, target = cohort.train, self.document.agreement.data.target
+        if target.kind == "category":
+            of_each = shares(train, target.output_width)
+            likely = of_each.mean(axis=0) if train.patients else np.zeros(target.output_width)
+            return Judged(np.tile(likely, (len(labels), 1)), labels)
         records = np.bincount(train.patient, minlength=train.patients)
         sums = np.bincount(train.patient, weights=train.target, minlength=train.patients)
         guess = float(np.mean(sums / records)) if train.patients else 0.0
@@ -212,8 +242,8 @@ class _Comparison:
         )
 
     @property
-    def _binary(self) -> bool:
-        return self.document.agreement.data.target.kind == "binary"
+    def _kind(self) -> Kind:
+        return self.document.agreement.data.target.kind
 
 
 def _trained(

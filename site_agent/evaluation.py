@@ -1,12 +1,12 @@
 """What a model is worth on the patients who never train: one score for each of them.
 
-A patient's score is the mean over its records. A probability when the target is binary, else a
-value in the target's unit.
+A patient's score is the mean over its records. A probability when the target is binary, one for
+each value when it is a category, else a value in the target's unit.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -43,22 +43,45 @@ def evaluate(job: EvaluateJob) -> Figures:
     agreement = document.agreement
     cohort = ready(job.cohort, document)
     scores, labels = predictions(agreement, cohort.held_out, read_model(job.model, agreement))
-    minimum = UNSAFE_MINIMUM if agreement.privacy is None else agreement.privacy.metrics.minimum
-    return figures.figures_of(scores, labels, kind=agreement.data.target.kind, minimum=minimum)
+    privacy = agreement.privacy
+    return figures.figures_of(
+        scores,
+        labels,
+        kind=agreement.data.target.kind,
+        minimum=UNSAFE_MINIMUM if privacy is None else privacy.metrics.minimum,
+        each_class=privacy is not None,  # without it the update itself tells of every class
+    )
 
 
 def predictions(
     agreement: Agreement, part: PatientSet, state: Mapping[str, Tensor]
 ) -> tuple[Floats, Floats]:
-    """Return each patient's score and what was so, in the order of `part`."""
+    """Return each patient's score and what was so, in the order of `part`.
+
+    Of a category the scores are patients × values, and what was so is the place of the value
+    that most of a patient's records have.
+    """
     model = module(agreement, state).eval()
     with torch.no_grad():
-        outputs = model(torch.from_numpy(np.ascontiguousarray(part.features)))[:, 0].double()
-    target = agreement.data.target
+        every = model(torch.from_numpy(np.ascontiguousarray(part.features))).double()
+    target, outputs = agreement.data.target, every[:, 0]
+    if target.kind == "category":
+        so = shares(part, agreement.output_width).argmax(axis=1).astype(np.float64)
+        return _columns(torch.softmax(every, dim=1).numpy(), part), so
     if target.kind == "binary":
         return _each(torch.sigmoid(outputs).numpy(), part), _each(part.target, part).round()
     mean, std = (target.reference.mean, target.reference.std) if target.reference else (0, 1)
     return _each(outputs.numpy(), part) * std + mean, _each(part.target, part) * std + mean
+
+
+def shares(part: PatientSet, values: int) -> Floats:
+    """Return what share of each patient's records has each value; patients × values."""
+    return _columns(part.target[:, None] == np.arange(values), part)
+
+
+def _columns(values: NDArray[Any], part: PatientSet) -> Floats:
+    """Return the mean of each column over each patient's records."""
+    return np.stack([_each(column.astype(np.float64), part) for column in values.T], axis=1)
 
 
 def _each(values: NDArray[np.floating], part: PatientSet) -> Floats:

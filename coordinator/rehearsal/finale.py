@@ -14,6 +14,7 @@ from coordinator.rehearsal.acts import COORDINATOR, SITE
 from coordinator.rehearsal.stage import program, run, together
 from coordinator.store import chronology
 from governance import terminal
+from governance.figures import HIGHER_IS_BETTER
 from governance.terminal import Answer, Format
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _ONLY_HERE: Final = (
     " centrally, and training alone would be a release of its own."
 )
 _SHORT: Final = {"auc": "AUC", "accuracy": "acc.", "rmse": "RMSE"}
+"""The metrics that a table shows, where a target has them; the first that it has decides."""
 _MODELS: Final = ("naive", "alone", "federated", "central")
 
 
@@ -46,17 +48,15 @@ class Result:
 
     @property
     def metric(self) -> str:
-        """The metric that decides: AUC for an outcome, RMSE for a quantity."""
-        return "auc" if "auc" in self.compared["pooled"]["federated"] else "rmse"
+        """The metric that decides: AUC, RMSE for a quantity, accuracy for a category."""
+        return _metrics(self)[0]
 
     @property
     def gains(self) -> bool:
         """Whether federation beats the average hospital training alone, on all patients."""
         federated = self.compared["pooled"]["federated"][self.metric]
         alone = self.compared["pooled"]["alone_mean"][self.metric]
-        if federated is None or alone is None:
-            return False
-        return bool(federated > alone) if self.metric == "auc" else bool(federated < alone)
+        return _better(federated, than=alone, by=self.metric)
 
 
 def conclude(roles: Cast, rounds: Sequence[Ended]) -> Result:
@@ -141,7 +141,8 @@ def sentence(roles: Cast, result: Result) -> str:
 
 
 def _metrics(result: Result) -> tuple[str, ...]:
-    return ("auc", "accuracy") if result.metric == "auc" else ("rmse",)
+    said = result.compared["pooled"]["federated"]
+    return tuple(name for name in _SHORT if name in said)
 
 
 def _row(
@@ -163,7 +164,7 @@ def gain_sentence(result: Result) -> str:
     better = [
         name
         for name, said in sites.items()
-        if _better(said_federated=federated, said_alone=said["alone_on_all"][metric], by=metric)
+        if _better(federated, than=said["alone_on_all"][metric], by=metric)
     ]
     verb = "gains" if result.gains else "does not gain"
     return (
@@ -174,10 +175,10 @@ def gain_sentence(result: Result) -> str:
     )
 
 
-def _better(*, said_federated: float | None, said_alone: float | None, by: str) -> bool:
-    if said_federated is None or said_alone is None:
+def _better(value: float | None, *, than: float | None, by: str) -> bool:
+    if value is None or than is None:
         return False
-    return said_federated > said_alone if by == "auc" else said_federated < said_alone
+    return value > than if by in HIGHER_IS_BETTER else value < than
 
 
 def _notes(roles: Cast, result: Result) -> list[str]:
@@ -256,7 +257,12 @@ def write_summary(roles: Cast, result: Result, *, seconds: float) -> None:
         "unsafe": _unsafe(roles),
         "model_digest": record.model_digest,
         "rounds": [
-            {**row, "seconds": round(ended.get(row["round"], 0.0), 3)} for row in record.rounds
+            {
+                **row,
+                "quality": record.quality.get(row["round"], {}),
+                "seconds": round(ended.get(row["round"], 0.0), 3),
+            }
+            for row in record.rounds
         ],
         "sites": {name: _site_summary(result, name, metrics) for name in roles.names},
         "pooled": {

@@ -185,6 +185,9 @@ def _target(
         return tuple(map(str, outcome.tolist()))
     noise = rng.normal(size=len(standard))
     latent = EXPLAINED * standard + math.sqrt(1 - EXPLAINED**2) * noise
+    if target.values is not None:  # equally likely over all hospitals, in order of the latent
+        places = np.floor(_normal_share(latent) * len(target.values)).astype(np.int64)
+        return tuple(target.values[min(place, len(target.values) - 1)] for place in places)
     return _written(_quantity(target, latent), target)
 
 

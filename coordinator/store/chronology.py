@@ -9,18 +9,31 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from coordinator.store import kept, record
+from governance import figures
 from governance.ledger import store as ledger
-from governance.ledger.schema import checkpoints, cosignatures, reservations, rounds
+from governance.ledger.schema import (
+    checkpoints,
+    cosignatures,
+    disclosures,
+    evaluations,
+    reservations,
+    rounds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from governance.figures import Figures
+
 
 @dataclass(frozen=True, slots=True)
 class Chronology:
-    """The agreement, its rounds, the final model, and ε (decimal) by site at δ."""
+    """The agreement, its rounds, the final model, and ε (decimal) by site at δ.
+
+    `quality` is what the sites' figures of each closed round's model come to, by metric.
+    """
 
     agreement: str
     document: bytes
@@ -28,6 +41,7 @@ class Chronology:
     rounds: Sequence[Mapping[str, Any]]
     epsilon: Mapping[str, str]
     delta: float
+    quality: Mapping[int, Mapping[str, float]]
 
 
 def read(url: str) -> Chronology:
@@ -78,4 +92,30 @@ def _read(connection: Connection) -> Chronology:
         ],
         epsilon={row.site: row.epsilon_total for row in spent},
         delta=float(spent[-1].delta) if spent else 0.0,
+        quality=_quality(connection),
     )
+
+
+def _quality(connection: Connection) -> dict[int, dict[str, float]]:
+    """Pool what the sites said of each model that became the global one."""
+    told = connection.execute(
+        select(rounds.c.round, disclosures.c.value)
+        .join(
+            evaluations,
+            (evaluations.c.round == rounds.c.round)
+            & (evaluations.c.attempt == rounds.c.attempt)
+            & (evaluations.c.model == rounds.c.model_out),
+        )
+        .join(disclosures, disclosures.c.seq == evaluations.c.seq)
+        .where(rounds.c.state == "closed", disclosures.c.label == "figures")
+        .order_by(rounds.c.round, evaluations.c.site)
+    )
+    parts: dict[int, list[Figures]] = {}
+    for row in told:
+        parts.setdefault(row.round, []).append(figures.from_json(row.value))
+    return {number: _metrics(figures.pooled(said)) for number, said in parts.items()}
+
+
+def _metrics(said: Figures) -> dict[str, float]:
+    values = {name: said.metric(name) for name in figures.METRICS}
+    return {name: value for name, value in values.items() if value is not None}

@@ -76,6 +76,7 @@ CLASS_OF: Final[Mapping[str, Klass]] = {
     "data.target.range": _M,
     "data.target.reference.mean": _M,
     "data.target.reference.std": _M,
+    "data.target.values": _M,
     "data.subgroups": _M,
     "data.features": _M,
     "model.name": _M,

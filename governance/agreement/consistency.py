@@ -11,13 +11,17 @@ from governance.privacy.releases import decimal_text
 from governance.yaml_positions import Problem, dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from governance.agreement.data_terms import Feature
     from governance.agreement.schema import Agreement
     from governance.yaml_positions import YamlPath
 
-METRICS_OF: Final = {"binary": ("auc", "accuracy", "log-loss", "brier"), "real": ("rmse",)}
+METRICS_OF: Final = {
+    "binary": ("auc", "accuracy", "log-loss", "brier"),
+    "real": ("rmse",),
+    "category": ("accuracy", "log-loss"),
+}
 """Which figures a kind of target has."""
 
 
@@ -93,22 +97,26 @@ def _local(agreement: Agreement) -> Iterator[Problem]:
         yield _problem("round.local", said)
 
 
+_OF_A_TARGET: Final[Mapping[str, tuple[str, ...]]] = {
+    "binary": ("prevalence",),
+    "real": ("range", "reference"),
+    "category": ("values",),
+}
+"""What each kind of target must have, and no other may."""
+
+
 def _target(agreement: Agreement) -> Iterator[Problem]:
     target = agreement.data.target
-    if target.kind == "binary":
-        if target.prevalence is None:
-            yield _problem(
-                "data.target.prevalence", "is missing, but a binary target must have it"
-            )
-        for name in ("range", "reference"):
-            if getattr(target, name) is not None:
-                yield _problem(f"data.target.{name}", "does not belong to a binary target")
-        return
-    if target.prevalence is not None:
-        yield _problem("data.target.prevalence", "does not belong to a real target")
-    for name in ("range", "reference"):
-        if getattr(target, name) is None:
-            yield _problem(f"data.target.{name}", "is missing, but a real target must have it")
+    for kind, names in _OF_A_TARGET.items():
+        for name in names:
+            given = getattr(target, name) is not None
+            if kind == target.kind and not given:
+                said = f"is missing, but a {kind} target must have it"
+                yield _problem(f"data.target.{name}", said)
+            if kind != target.kind and given:
+                yield _problem(
+                    f"data.target.{name}", f"does not belong to a {target.kind} target"
+                )
 
 
 def _features(agreement: Agreement) -> Iterator[Problem]:

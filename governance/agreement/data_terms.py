@@ -72,14 +72,31 @@ class Missing(Section):
 
 
 class Target(Section):
-    """What is predicted: an outcome that is there or not, or a quantity."""
+    """What is predicted: an outcome that is there or not, a quantity, or one of some values.
+
+    The order of a category's values is the order of the model's outputs.
+    """
 
     name: Word
-    kind: Literal["binary", "real"]
+    kind: Literal["binary", "real", "category"]
     unit: Line | None = None
     prevalence: Shares | None = None
     range: Range | None = None
     reference: Reference | None = None
+    values: (
+        Annotated[
+            tuple[Line, ...],
+            Field(min_length=2, max_length=100),
+            AfterValidator(_distinct),
+            Listed,
+        ]
+        | None
+    ) = None
+
+    @property
+    def output_width(self) -> int:
+        """How many model outputs it needs: one, or one for each value of a category."""
+        return len(self.values or ()) if self.kind == "category" else 1
 
 
 class Feature(Section):

@@ -44,6 +44,9 @@ def gate_error(agreement: Agreement, metric: str) -> GateError:
     """Return how far this metric strays by chance under the agreement's promises."""
     patients = agreement.sites.close_at_least * agreement.data.minimum_patients * HELD_OUT
     prevalence = agreement.data.target.prevalence
+    if agreement.data.target.kind == "category":
+        error = _binary(metric, patients, 0.5)
+        return GateError(metric, error, error, int(patients), None)
     if prevalence is None:
         reference = agreement.data.target.reference
         error = (reference.std if reference else 1.0) / math.sqrt(2 * patients)
@@ -61,8 +64,14 @@ def gate_error(agreement: Agreement, metric: str) -> GateError:
 
 
 def naive_figure(agreement: Agreement, metric: str) -> float:
-    """Return the figure of a model that knows the prevalence and nothing else."""
+    """Return the figure of a model that knows the prevalence and nothing else.
+
+    Of a category the agreement says no prevalence: every value is as likely.
+    """
     prevalence = agreement.data.target.prevalence
+    if agreement.data.target.kind == "category":
+        width = agreement.output_width
+        return {"accuracy": 1 / width, "log-loss": math.log(width)}[metric]
     if prevalence is None:
         reference = agreement.data.target.reference
         return reference.std if reference else math.inf

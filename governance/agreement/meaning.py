@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from governance.agreement.cost import Cost
     from governance.agreement.load import Document
-    from governance.agreement.schema import Agreement, Feature
+    from governance.agreement.schema import Agreement, Feature, Target
 
 _DUO: Final = {
     "DUO:0000004": "no restriction",
@@ -31,6 +31,7 @@ _DUO: Final = {
 }
 _WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FEATURES_SHOWN: Final = 8
+_VALUES_SHOWN: Final = 12
 
 
 SHOUTED: Final = {
@@ -106,23 +107,30 @@ def _parties(agreement: Agreement) -> Iterator[str]:
         yield f"Two of them must sign to {listed(agreement.operators.two_for)}."
 
 
-def _data(agreement: Agreement) -> Iterator[str]:
-    data = agreement.data
-    shown = [_feature(feature) for feature in data.features[:_FEATURES_SHOWN]]
-    left = len(data.features) - len(shown)
-    more = [f"{left} more"] if left else []
-    yield f"Of each patient: {listed([*shown, *more])}."
-    target = data.target
+def _target(target: Target) -> Iterator[str]:
     if target.prevalence is not None:
         low, high = target.prevalence
         yield (
             f"The outcome is {target.name}, which {percent(low)} to {percent(high)} of the "
             "patients may have."
         )
+    elif target.values is not None:
+        shown, left = target.values[:_VALUES_SHOWN], len(target.values[_VALUES_SHOWN:])
+        named = listed([*shown, *([f"{left} more"] if left else [])])
+        yield f"The target is {target.name}, one of {len(target.values)} values: {named}."
     elif target.range is not None:
         low, high = target.range
         unit = f" {target.unit}" if target.unit else ""
         yield f"The target is {target.name}, {decimal_text(low)} to {decimal_text(high)}{unit}."
+
+
+def _data(agreement: Agreement) -> Iterator[str]:
+    data = agreement.data
+    shown = [_feature(feature) for feature in data.features[:_FEATURES_SHOWN]]
+    left = len(data.features) - len(shown)
+    more = [f"{left} more"] if left else []
+    yield f"Of each patient: {listed([*shown, *more])}."
+    yield from _target(data.target)
     yield (
         f"A hospital has at least {count(data.minimum_patients, 'patient')}, and data that "
         "breaks the contract does not train."

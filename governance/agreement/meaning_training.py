@@ -80,9 +80,14 @@ def leaves_said(agreement: Agreement) -> Iterator[str]:
     privacy = agreement.privacy
     minimum = privacy.metrics.minimum if privacy is not None else None
     withheld = f", withheld for a class with fewer than {minimum}" if minimum else ""
+    counted = (
+        "how many it is right on and one sum"
+        if agreement.data.target.kind == "category"
+        else "counts by score"
+    )
     yield (
         "After a round: figures of quality on the patients that the hospital holds back "
-        f"(counts by score, never a single score){withheld}."
+        f"({counted}, never a single score){withheld}."
     )
     yield "Once: the number of its patients, rounded to tens, as its officer declares it."
     yield (

@@ -114,6 +114,11 @@ class Agreement(Section):
         return sum(feature.input_width for feature in self.data.features)
 
     @property
+    def output_width(self) -> int:
+        """How many outputs the model has: one, or one a value of a category that it tells."""
+        return self.data.target.output_width
+
+    @property
     def sigma(self) -> float:
         """The noise multiplier σ: as written, or computed from the target for all rounds.
 

@@ -1,7 +1,8 @@
 """The models by name; all but `build` works without torch.
 
-Parameters have one output: the logit of a binary target, or a real target in units of its
-reference. First weights follow from the agreement alone, so that anybody can make them again.
+Models have one output: the logit of a binary target, or a real target in units of its
+reference; for a category one logit for each of its values. First weights follow from the
+agreement alone, so that anybody can make them again.
 """
 
 from __future__ import annotations

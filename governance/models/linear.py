@@ -1,5 +1,7 @@
 """One linear layer: logistic regression for a binary target, least squares for a real one.
 
+For a category it is softmax regression, with one output for each value.
+
 It starts at zero: the loss is convex and there is no symmetry to break.
 """
 
@@ -28,4 +30,4 @@ def layers(agreement: Agreement) -> tuple[Layer, ...]:
             todo="Leave hidden out, or name the model mlp.",
             rule="model-not-trainable",
         )
-    return (Linear("linear", agreement.input_width, 1, zero=True),)
+    return (Linear("linear", agreement.input_width, agreement.output_width, zero=True),)

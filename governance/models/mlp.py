@@ -1,4 +1,4 @@
-"""A multi-layer perceptron: linear, group norm where wanted, tanh; then one output."""
+"""A multi-layer perceptron: linear, group norm where wanted, tanh; then the outputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def layers(agreement: Agreement) -> tuple[Layer, ...]:
         stack.append(Linear(f"hidden{depth}", inputs, outputs))
         stack.extend(_norm(agreement.model.norm, depth, outputs))
         stack.append(Tanh(f"tanh{depth}"))
-    return (*stack, Linear("output", hidden[-1], 1))
+    return (*stack, Linear("output", hidden[-1], agreement.output_width))
 
 
 def _norm(norm: str | None, depth: int, channels: int) -> tuple[Layer, ...]:

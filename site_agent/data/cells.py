@@ -44,7 +44,7 @@ def meaning(field: Feature | Target, mapping: ColumnMap, *, comma: bool = False)
     """
     codes = mapping.codes or {}
     if field.kind == "category":
-        places = {value: float(place) for place, value in enumerate(field.values)}
+        places = {value: float(place) for place, value in enumerate(field.values or ())}
         return _each({**places, **_explained(codes, places, field)}, otherwise=_no_number)
     if field.kind == "binary":
         known = {**_OUTCOMES, **_explained(codes, _OUTCOMES, field)}

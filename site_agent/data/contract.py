@@ -77,10 +77,20 @@ def _target(table: Table, target: Target, mapping: ColumnMap) -> Iterator[Findin
         yield Finding(
             target.name, "missing: these records are left out", column.missing, records
         )
-    yield from column_findings.of_unread(column, target, "0 and 1")
+    known = ", ".join(target.values) if target.values else "0 and 1"
+    yield from column_findings.of_unread(column, target, known)
     yield from column_findings.of_range(column, target, mapping)
     if target.prevalence is not None and table.usable.any():
         yield _prevalence(table, target)
+    if target.values is not None:
+        yield _values(table, target.values, target.name)
+
+
+def _values(table: Table, values: tuple[str, ...], name: str) -> Finding:
+    """Say how many of a category's values are there, and not which: not all need be."""
+    seen, records = table.target.values[table.usable], len(table.patient)
+    finding = f"{len(np.unique(seen))} of its {len(values)} values are there"
+    return Finding(name, finding, len(seen), records)
 
 
 def _prevalence(table: Table, target: Target) -> Finding:

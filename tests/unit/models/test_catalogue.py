@@ -11,13 +11,21 @@ from governance import models
 from protos.errors import Refused
 
 
-def agreement(name="mlp", hidden=(16, 8), norm="group", seed=1, width=5):
+def agreement(name="mlp", hidden=(16, 8), norm="group", seed=1, width=5, outputs=1):
     model = SimpleNamespace(name=name, hidden=hidden, norm=norm, seed=seed)
-    return SimpleNamespace(model=model, input_width=width)
+    return SimpleNamespace(model=model, input_width=width, output_width=outputs)
 
 
 LINEAR = agreement(name="linear", hidden=(), norm=None)
-EACH = [LINEAR, agreement(), agreement(norm=None), agreement(hidden=(8,), width=1)]
+SOFTMAX = agreement(name="linear", hidden=(), norm=None, outputs=10)
+EACH = [
+    LINEAR,
+    SOFTMAX,
+    agreement(),
+    agreement(norm=None),
+    agreement(hidden=(8,), width=1),
+    agreement(outputs=3),
+]
 
 
 @pytest.mark.parametrize("each", EACH)
@@ -86,3 +94,8 @@ def test_layer_that_is_not_in_the_table_is_refused():
 
     with pytest.raises(Refused, match="no gradient for each patient"):
         layers.check([Dropout()])
+
+
+def test_a_category_has_one_output_for_each_value():
+    assert models.parameter_shapes(SOFTMAX) == {"linear.weight": (10, 5), "linear.bias": (10,)}
+    assert models.parameter_shapes(agreement(outputs=3))["output.weight"] == (3, 8)

@@ -82,6 +82,7 @@ FEW = {
     "values": ["yes", "NO", "none"],
     "missing": {"at_most": 0.5, "fill": "NO"},
 }
+TRIAGE = {"name": "triage", "kind": "category", "values": ["red", "yellow", "green"]}
 NARROW = {
     "name": "sodium",
     "kind": "real",
@@ -96,11 +97,20 @@ NARROW = {
         {"data.features": [FEW]},
         {"data.features": [FEW, NARROW]},
         {"data.target": QUANTITY, "data.features": [FEW, NARROW], "quality": {}},
+        {"data.target": TRIAGE, "quality": {}},
         {"data.target": {"name": "rare", "kind": "binary", "prevalence": [0.001, 0.004]}},
         {"data.target": {"name": "every", "kind": "binary", "prevalence": [0.97, 1]}},
         {"privacy": "off", "round.local": {"steps": 5, "batch": 32}},
     ],
-    ids=["a category", "narrow", "a quantity", "rare", "nearly all", "no privacy"],
+    ids=[
+        "a category",
+        "narrow",
+        "a quantity",
+        "several values",
+        "rare",
+        "nearly all",
+        "no privacy",
+    ],
 )
 def test_contracts_of_other_shapes_are_met_too(tmp_path, changes):
     file = changed(tmp_path, changes)
