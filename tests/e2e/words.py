@@ -6,9 +6,11 @@ comments of HTML prepares the ground, unseen by readers:
     <!-- do: COMMAND -->                            runs to its end
     <!-- start NAME until PATTERN: COMMAND -->      goes on running
     <!-- end NAME -->
+    <!-- loosely -->                                the next output: the first word of each line
 
 In an output, a line `…` stands for any lines. Numbers, digests and times are compared by their
-presence alone, as they differ from run to run.
+presence alone, as they differ from run to run. The ports 18443 and 18444 are free ones instead,
+and an act that waits is approved by the digest that was printed for it.
 """
 
 from __future__ import annotations
@@ -23,8 +25,13 @@ from pathlib import Path
 
 from programs import PATIENCE_S, Running
 
+from coordinator.rehearsal.stage import free_port
+
+HERE = Path(__file__).parent
 PROGRAMS = Path(sys.executable).parent
-_COMMENT = re.compile(r"^<!-- (do|start|end)(?: (\S+))?(?: until (.+?))?(?:: (.+?))? -->$")
+_COMMENT = re.compile(
+    r"^<!-- (do|start|end|loosely)(?: (\S+))?(?: until (.+?))?(?:: (.+?))? -->$"
+)
 _HOSPITAL = "eastfield|harbour-university|hillcrest|lakeside|north-general"
 _VARIES = re.compile(
     _HOSPITAL
@@ -85,7 +92,7 @@ def _shown(lines: list[str], first: int) -> list[Step]:
 class Shell:
     """A folder in which the commands of a document run, one after the other."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, *, printed: dict[str, str] | None = None) -> None:
         self.home = home
         self.environment = {
             **{
@@ -93,24 +100,47 @@ class Shell:
                 for name in ("HOME", "LANG", "TERM")
                 if name in os.environ
             },
-            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+            "PATH": f"{PROGRAMS}:{HERE / 'bin'}:{os.environ['PATH']}",
             "COLUMNS": "100",
-            **environment,
         }
         self.running: dict[str, Running] = {}
+        self.printed = printed or {}
+        self._known = {port: str(free_port()) for port in ("18443", "18444")}
+        self.environment["PORT"] = self._known["18443"]
 
     def take(self, step: Step) -> str:
-        """Do a step; return what its command printed."""
+        """Do a step; return what its command printed, the first time that it ran."""
+        if step.act == "loosely":
+            return ""
         if step.act == "end":
             self.running.pop(step.name).end()
             return ""
         if step.act == "start":
             how = {"cwd": self.home, "env": self.environment}
-            started = self.running[step.name] = Running("/bin/bash", "-c", step.command, **how)
+            argv = ("/bin/bash", "-c", self._here(step.command))
+            started = self.running[step.name] = Running(*argv, **how)
             started.until(step.pattern)
             return ""
+        return self._ran(step) if step.act == "do" else self._shown(step)
+
+    def _shown(self, step: Step) -> str:
+        if step.command.startswith("concilium-coordinator rehearse"):  # the whole: only once
+            if step.command not in self.printed:
+                self.printed[step.command] = self._ran(step)
+            return self.printed[step.command]
+        printed = self._ran(step)
+        if waits := re.search(r"concilium-coordinator approve ([0-9a-f]{12})", printed):
+            self._known["APPROVED"] = waits[1]
+        return printed
+
+    def _here(self, command: str) -> str:
+        approved = self._known.get("APPROVED", "")
+        command = re.sub(r"(?<=approve )[0-9a-f]{12}", approved or r"\g<0>", command)
+        return re.sub("18443|18444", lambda port: self._known[port[0]], command)
+
+    def _ran(self, step: Step) -> str:
         done = subprocess.run(
-            ["/bin/bash", "-c", step.command],
+            ["/bin/bash", "-c", self._here(step.command)],
             cwd=self.home,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -127,6 +157,15 @@ class Shell:
         """End whatever still runs."""
         for running in reversed(self.running.values()):
             running.end()
+
+
+def begins_alike(expected: str, printed: str) -> bool:
+    """Tell whether two outputs have lines that begin with the same words."""
+    said, told = (
+        [_masked(line).split()[0] for line in text.splitlines() if line.strip()]
+        for text in (expected, printed)
+    )
+    return said == told
 
 
 def fits(expected: str, printed: str) -> bool:
