@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
 
 MARK: Final = ".rehearsal"
-COHORT_SCRIPT: Final = "cohort.py"
 SYNTHETIC: Final = "synthetic"
 """The folder that invented hospitals' files are written into, as they would have them."""
 _HEAD: Final = """\
@@ -148,8 +147,8 @@ def _check_site(folder: Path, name: str, agreement: Path) -> None:
         )
     for cohort in load_site(settings_file).cohorts.values():
         if not cohort.source.csv.exists():
-            script = agreement.parent / COHORT_SCRIPT
-            todo = f"Make the files first: python {script}" if script.exists() else ""
+            scripts = sorted(agreement.parent.glob("*.py"))
+            todo = f"Make the files first: python {scripts[0]}" if scripts else ""
             raise Refused(
                 f"the patients of {name} are not there: {cohort.source.csv}",
                 todo=todo,
