@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ from site_agent.data.cohort import Cohort, PatientSet
 from site_agent.evaluation import predictions, shares
 from site_agent.jobs import cohort_spec
 from site_agent.ready import ready
+from site_agent.strategies import local_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +99,7 @@ def baselines(
         sites: Every hospital's site.yaml, each with `rehearsal: true`.
         model: The federated model.
         out: The JSON file: `sites` by name, each with patients, held_out, naive, alone (on its
-            own held-out patients), alone_on_all, federated, central; and `pooled`.
+            own held-out patients), alone_on_all, federated, central, drift; and `pooled`.
         seed: Of all noise; None draws it from the operating system.
 
     Raises:
@@ -130,6 +132,30 @@ def train_central(
     """Return the model that the pooled patients would make; L = q × the sum of the declared."""
     pooled = pool([cohort.train for cohort in cohorts])
     return _trained(document.agreement, pooled, declared_patients, noise_seed)
+
+
+def drift(
+    document: Document, cohort: Cohort, *, declared_patients: int, noise_seed: int | None
+) -> float:
+    """Return ‖y − x‖ of one hospital after one task from the first weights x.
+
+    It is what the first round's update would be long, by the strategy's own local rule.
+    """
+    agreement = document.agreement
+    model = models.build(agreement)
+    x = {name: tensor.clone() for name, tensor in training.parameters(model).items()}
+    rate = agreement.optimizer.rate
+    rule = local_rule(agreement.strategy, x=x, c=None, c_i=None, rate=rate)
+    training.fit(
+        model,
+        training.patients_of(cohort.train),
+        training.terms_of(agreement, declared_patients),
+        training.keystream(noise_seed),
+        rule.correction,
+        lambda _: None,
+    )
+    y = training.parameters(model)
+    return math.sqrt(sum(float(((y[name] - x[name]).double() ** 2).sum()) for name in x))
 
 
 def pool(parts: Sequence[PatientSet]) -> PatientSet:
@@ -173,7 +199,25 @@ class _Comparison:
             name: self._of(cohort, {**every, "alone": alone[name]})
             for name, cohort in self.cohorts.items()
         }
-        return {"sites": self._beside(sites, alone), "pooled": self._pooled(every, alone)}
+        said = {"sites": self._beside(sites, alone), "pooled": self._pooled(every, alone)}
+        self._add_drift(said, counted)
+        return said
+
+    def _add_drift(self, said: dict[str, Any], counted: Mapping[str, int]) -> None:
+        """Add how far the first round takes each hospital, and the root mean square of all."""
+        far = {
+            name: drift(
+                self.document,
+                cohort,
+                declared_patients=counted[name],
+                noise_seed=_derived(self.seed, f"drift/{name}"),
+            )
+            for name, cohort in self.cohorts.items()
+        }
+        for name, length in far.items():
+            said["sites"][name]["drift"] = _rounded(length)
+        squares = [length**2 for length in far.values()]
+        said["pooled"]["drift"] = _rounded(math.sqrt(math.fsum(squares) / len(squares)))
 
     def _of(self, cohort: Cohort, states: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
         """Judge models and the naive guess on a cohort's held-out patients."""

@@ -270,6 +270,7 @@ def write_summary(roles: Cast, result: Result, *, seconds: float) -> None:
             **{f"{m}_alone_mean": pooled["alone_mean"][m] for m in metrics},
             **{f"{m}_central": pooled["central"][m] for m in metrics},
             **{f"{m}_naive": pooled["naive"][m] for m in metrics},
+            "drift": pooled["drift"],
         },
         "gains": result.gains,
         "sentence": sentence(roles, result),
@@ -294,6 +295,7 @@ def _site_summary(result: Result, name: str, metrics: Sequence[str]) -> dict[str
         **{f"{m}_alone": said["alone"][m] for m in metrics},
         **{f"{m}_central": said["central"][m] for m in metrics},
         **{f"{m}_naive": said["naive"][m] for m in metrics},
+        "drift": said["drift"],
         "epsilon": float(spent),
         "delta": result.record.delta,
     }

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from governance import tensors
 from protos.errors import Refused
-from site_agent.baseline import baselines, pool, train_alone, train_central
+from site_agent.baseline import baselines, drift, pool, train_alone, train_central
 from site_agent.data.cohort import PatientSet
 from site_agent.ready import ready
+from site_agent.training import train
 
 GOOD = {
     "linear.weight": np.array([[2.0, -2.0]], np.float32),
@@ -97,3 +99,30 @@ def test_real_target_is_compared_by_its_error(hospital, tmp_path):
     said = found["sites"]["site-a"]
     assert said["federated"]["rmse"] < 3 < said["naive"]["rmse"]
     assert "positives" not in said["held_out"]
+
+
+def test_drift_is_the_length_of_the_first_rounds_update(hospital):
+    h = hospital()
+    cohort = ready(h.spec(), h.document)
+    update = tensors.load(train(h.job(), lambda _: None).update)
+    length = np.sqrt(sum((np.asarray(v, np.float64) ** 2).sum() for v in update.values()))
+    found = drift(h.document, cohort, declared_patients=200, noise_seed=h.job().noise_seed)
+    assert found == pytest.approx(length, rel=1e-6)
+
+
+def test_a_pull_towards_the_global_model_shortens_the_drift(hospital):
+    found = []
+    for mu in (0, 0.1, 1):
+        h = hospital(f"mu-{mu}", strategy={"name": "fedprox", "mu": mu})
+        cohort = ready(h.spec(), h.document)
+        found.append(drift(h.document, cohort, declared_patients=200, noise_seed=1))
+    assert found[0] > found[1] > found[2]
+
+
+def test_drift_of_all_is_the_root_mean_square(three):
+    _, files = three
+    found = baselines(*files, seed=1)
+    each = [said["drift"] for said in found["sites"].values()]
+    assert found["pooled"]["drift"] == pytest.approx(
+        np.sqrt(np.mean(np.square(each))), rel=1e-5
+    )
