@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from coordinator import cli_live
+from coordinator.cli_options import (
+    HERE,
+    Folder,
+    Form,
+    IdentityFolder,
+    Passphrase,
+    console_of,
+    now,
+    pending,
+)
 from governance import terminal
-from governance.terminal import Answer, Format
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from coordinator.console import Console
-    from protos.words import OperatorActed
+from governance.terminal import Format
 
 app = typer.Typer(
     name="concilium-coordinator",
@@ -26,26 +30,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Folder = Annotated[Path, typer.Option("--folder", help="The coordinator's folder.")]
-IdentityFolder = Annotated[
-    Path | None,
-    typer.Option("--identity", help="Who acts; default: the one operator in the folder."),
-]
-Passphrase = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="A file that holds the passphrase.")
-]
-Form = Annotated[Format, typer.Option("--format", help="table, json or csv.")]
-HERE = Path()
+app.add_typer(cli_live.verbs)
 
 
 def main() -> None:
     """Run the program."""
     terminal.run(app)
-
-
-def now() -> datetime:
-    """Return the time in UTC."""
-    return datetime.now(UTC)
 
 
 @app.command()
@@ -126,9 +116,9 @@ def invite(
     if request is not None or response is not None:
         _enrol_by_file(folder, identity, (role, name), request, response)
         return
-    with _console(folder, identity) as console:
+    with console_of(folder, identity) as console:
         token, acted = console.invite(role, name, hours=hours, now=now())
-    if not _pending(acted):
+    if not pending(acted):
         terminal.tell(f"Give this token to {name}; it works once, within {hours} hours:")
         typer.echo(token)
 
@@ -143,7 +133,7 @@ def approve(
 
     Example: concilium-coordinator approve 3fa9 --identity rossi
     """
-    with _console(folder, identity) as console:
+    with console_of(folder, identity) as console:
         acted = console.approve(act)
     terminal.tell(f"Approved; it is entry {acted.seq} of the ledger.")
 
@@ -162,36 +152,12 @@ def revoke(
     """
     if not terminal.confirmed(f"Revoke {name} for good?", yes=yes):
         return
-    with _console(folder, identity) as console:
+    with console_of(folder, identity) as console:
         acted = console.signed(
             "revoked", {"name": name, "serials": []}, {"reason": reason}, now=now()
         )
-    if not _pending(acted):
+    if not pending(acted):
         terminal.tell(f"{name} is revoked (entry {acted.seq}).")
-
-
-@app.command()
-def pause(
-    reason: Annotated[str, typer.Option(help="Kept as a disclosure beside the ledger.")] = "",
-    folder: Folder = HERE,
-    identity: IdentityFolder = None,
-) -> None:
-    """Open no further round until `resume`.
-
-    Example: concilium-coordinator pause --reason "ethics board meets"
-    """
-    _act(folder, identity, {"act": "pause"}, {"reason": reason})
-    terminal.tell("Paused: the round at work ends, no further one opens.")
-
-
-@app.command()
-def resume(folder: Folder = HERE, identity: IdentityFolder = None) -> None:
-    """Let rounds open again.
-
-    Example: concilium-coordinator resume
-    """
-    _act(folder, identity, {"act": "resume"}, {})
-    terminal.tell("Resumed.")
 
 
 @app.command()
@@ -230,53 +196,11 @@ def propose(
     """
     from coordinator import planning
 
-    with _console(folder, identity) as console:
+    with console_of(folder, identity) as console:
         document, acted = planning.propose(console, agreement, fill=fill_roster, now=now())
-    if not _pending(acted):
+    if not pending(acted):
         sites = ", ".join(document.agreement.sites.roster)
         terminal.tell(f"Proposed {document.digest[:12]} (entry {acted.seq}) to {sites}.")
-
-
-@app.command()
-def status(
-    folder: Folder = HERE, identity: IdentityFolder = None, form: Form = Format.TABLE
-) -> None:
-    """Show what is going on, and who is waited for and why.
-
-    Example: concilium-coordinator status --format json
-    """
-    with _console(folder, identity) as console:
-        report = console.status()
-    rows = [
-        (
-            s.name,
-            "yes" if s.connected else "no",
-            s.consent,
-            s.doing,
-            s.steps_done,
-            s.waiting_for,
-        )
-        for s in report.sites
-    ]
-    facts = {
-        "federation": report.federation,
-        "state": report.state,
-        "agreement": report.agreement,
-        "proposed": report.proposed,
-        "round": report.round,
-        "attempt": report.attempt,
-        "round_state": report.round_state,
-        "rounds_committed": report.rounds_committed,
-        "rounds_planned": report.rounds_planned,
-        "ledger_size": report.ledger_size,
-        "pending": [{"digest": p.digest, "act": p.act, "by": p.by} for p in report.pending],
-    }
-    notes = [
-        f"waits for a second operator: {p.act} by {p.by}, approve {p.digest[:12]}"
-        for p in report.pending
-    ]
-    columns = ("site", "connected", "consent", "doing", "steps_done", "waiting_for")
-    terminal.say(Answer(columns, rows, title=report.state, notes=notes, facts=facts), form)
 
 
 @app.command(name="rotate-key")
@@ -331,12 +255,6 @@ def rehearse(
     raise typer.Exit(code)
 
 
-def _console(folder: Path, identity: Path | None) -> Console:
-    from coordinator import console
-
-    return console.open_console(folder, identity)
-
-
 def _enrol_by_file(
     folder: Path,
     identity: Path | None,
@@ -349,20 +267,6 @@ def _enrol_by_file(
     role, name = who
     if request is None or response is None:
         raise typer.BadParameter("--request and --response go together")
-    with _console(folder, identity) as console:
+    with console_of(folder, identity) as console:
         carrying.enrol(console, request, response, role=role, name=name, now=now())
     terminal.tell(f"{name} is enrolled. Bring it {response}; there is nothing secret in it.")
-
-
-def _act(
-    folder: Path, identity: Path | None, body: Mapping[str, str], told: Mapping[str, str]
-) -> None:
-    with _console(folder, identity) as console:
-        _pending(console.signed("operator-acted", body, told, now=now()))
-
-
-def _pending(acted: OperatorActed) -> bool:
-    if acted.pending:
-        which = acted.result[:12]
-        terminal.tell(f"It waits for a second operator: concilium-coordinator approve {which}")
-    return acted.pending

@@ -56,6 +56,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         metric=_metric(force),
         quality=tuple(_history(connection)[-_SHOWN:]),
         alarms=alarms.alarms(base, connection),
+        proposed_material=proposed.material if proposed else "",
     )
 
 

@@ -377,6 +377,7 @@ class StatusReport:
     metric: str = ""
     quality: tuple[float, ...] = ()
     alarms: tuple[str, ...] = ()
+    proposed_material: str = ""
 
 
 @dataclass(frozen=True, slots=True)

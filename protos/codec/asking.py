@@ -137,6 +137,8 @@ def status_in(m: operator_pb2.StatusReport) -> StatusReport:
             fields.line("status.alarms", alarm)
             for alarm in fields.some("status.alarms", m.alarms, most=_SITES)
         ),
+        proposed_material=m.proposed_material
+        and fields.digest("status.proposed_material", m.proposed_material),
     )
 
 
@@ -171,6 +173,7 @@ def status_out(w: StatusReport) -> operator_pb2.StatusReport:
         metric=w.metric,
         quality=w.quality,
         alarms=w.alarms,
+        proposed_material=w.proposed_material,
     )
 
 

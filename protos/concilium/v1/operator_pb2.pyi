@@ -113,6 +113,7 @@ class StatusReport(_message.Message):
     METRIC_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     ALARMS_FIELD_NUMBER: _builtins.int
+    PROPOSED_MATERIAL_FIELD_NUMBER: _builtins.int
     federation: _builtins.str
     state: _builtins.str
     """one line for eyes"""
@@ -135,6 +136,8 @@ class StatusReport(_message.Message):
     """the agreement in force, for plan's difference"""
     metric: _builtins.str
     """what the gate judges by"""
+    proposed_material: _builtins.str
+    """digest of the proposal's material terms"""
     @_builtins.property
     def sites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SiteStatus]: ...
     @_builtins.property
@@ -172,10 +175,11 @@ class StatusReport(_message.Message):
         metric: _builtins.str = ...,
         quality: _abc.Iterable[_builtins.float] | None = ...,
         alarms: _abc.Iterable[_builtins.str] | None = ...,
+        proposed_material: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "alarms", b"alarms", "attempt", b"attempt", "document", b"document", "enrolled", b"enrolled", "federation", b"federation", "ledger_size", b"ledger_size", "metric", b"metric", "operator_counter", b"operator_counter", "operator_previous", b"operator_previous", "pending", b"pending", "proposed", b"proposed", "quality", b"quality", "root", b"root", "round", b"round", "round_state", b"round_state", "rounds_committed", b"rounds_committed", "rounds_planned", b"rounds_planned", "sites", b"sites", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "alarms", b"alarms", "attempt", b"attempt", "document", b"document", "enrolled", b"enrolled", "federation", b"federation", "ledger_size", b"ledger_size", "metric", b"metric", "operator_counter", b"operator_counter", "operator_previous", b"operator_previous", "pending", b"pending", "proposed", b"proposed", "proposed_material", b"proposed_material", "quality", b"quality", "root", b"root", "round", b"round", "round_state", b"round_state", "rounds_committed", b"rounds_committed", "rounds_planned", b"rounds_planned", "sites", b"sites", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -198,6 +198,7 @@ LIMITS: Final = {
     "StatusReport.metric": line(20),
     "StatusReport.quality": Limit((0.0, -1.0, 1e9), (math.inf, math.nan), count=100),
     "StatusReport.alarms": line(1000, count=1000),
+    "StatusReport.proposed_material": MAYBE_DIGEST,
     "SiteStatus.name": NAME,
     "SiteStatus.connected": FLAG,
     "SiteStatus.consent": line(1000),

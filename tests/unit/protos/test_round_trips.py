@@ -51,6 +51,7 @@ BY_FIELD: Final[dict[str, st.SearchStrategy[Any]]] = {
     "name": BY_TYPE[words.SiteName],
     "agreement": st.just("") | DIGESTS,
     "proposed": st.just("") | DIGESTS,
+    "proposed_material": st.just("") | DIGESTS,
     "operator_previous": DIGESTS,
     "protocol": st.integers(1, 1000),
     "protocol_lowest": st.integers(0, 1000),
