@@ -57,6 +57,9 @@ bench: $(READY) ## what bench/ measures, each on its own
 	@$(if $(BENCHES),,echo "bench/ holds no measurement yet")
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done
 
+errors: $(READY) ## docs/errors.md from the catalogue in governance/errors/
+	$(BIN)/python -m governance.error_pages docs/errors.md
+
 check: lint proto-check test ## all that must pass before a commit
 
-.PHONY: help install proto proto-check fix lint test test-all demo bench check
+.PHONY: help install proto proto-check fix lint test test-all demo bench errors check

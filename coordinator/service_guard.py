@@ -74,10 +74,11 @@ class Guard:
 
     async def end_calls_of(self, name: str) -> None:
         """End every open call of a peer that is revoked; it sees PERMISSION_DENIED at once."""
+        denied = grpc.StatusCode.PERMISSION_DENIED
         for context, peer in list(self._open.items()):
             if peer.name == name:
                 with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError):
-                    await context.abort(grpc.StatusCode.PERMISSION_DENIED, "revoked")
+                    await context.abort(denied, f"revoked: {name} is revoked")
 
     def _wrap(self, handler: Handler, roles: frozenset[str], name: str) -> Handler:
         make, inner = _shape(handler)

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 KEEPALIVE_MS: Final = 20_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 UNARY_S: Final = 60.0
+UNAVAILABLE: Final = "unavailable"
+CALL_FAILED: Final = "call-failed"
 _FEDERATION: Final = federation_pb2.DESCRIPTOR.services_by_name["Federation"]
 _AUDIT: Final = audit_pb2.DESCRIPTOR.services_by_name["Audit"]
 _MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -256,5 +258,6 @@ def _ours(code: grpc.StatusCode, details: str, what: str) -> ConciliumError:
     rule, _, sentence = details.partition(": ")
     # A proxy on the way has errors of its own; and what is no rule's name could not be sent on.
     if kind is Unavailable or not sentence or _RULE.fullmatch(rule) is None:
-        rule, sentence = code.name.lower().replace("_", "-"), details
+        rule = UNAVAILABLE if kind is Unavailable else CALL_FAILED
+        sentence = details or code.name.lower()
     return kind(f"{what}: {sentence}", rule=rule)

@@ -156,8 +156,8 @@ ERRORS = [
     (grpc.StatusCode.INVALID_ARGUMENT, "digest: not the same", PeerFault, "digest"),
     (grpc.StatusCode.DATA_LOSS, "spool: spoilt", Corrupt, "spool"),
     (grpc.StatusCode.UNAVAILABLE, "later", Unavailable, "unavailable"),
-    (grpc.StatusCode.INTERNAL, "a bug", Unavailable, "internal"),
-    (grpc.StatusCode.UNKNOWN, "", Unavailable, "unknown"),
+    (grpc.StatusCode.INTERNAL, "a bug", Unavailable, "unavailable"),
+    (grpc.StatusCode.UNKNOWN, "", Unavailable, "unavailable"),
 ]
 
 

@@ -28,7 +28,7 @@ from site_agent.store import letters, notes
 def test_a_rule_that_is_none_does_not_stop_the_outbox_for_ever(charite, details):
     problem = link._ours(grpc.StatusCode.PERMISSION_DENIED, details, "download")
     assert isinstance(problem, Refused)
-    assert problem.rule == "permission-denied"
+    assert problem.rule == "call-failed"
     answer = TaskAnswer("hearts/1/1/train", accepted=False, rule=problem.rule)
     charite.store.now(lambda c: letters.send(c, FEDERATION, answer, rule="task-refused"))
     assert charite.sent(TaskAnswer) == [answer]
