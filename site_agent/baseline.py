@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     Scores = Mapping[str, float | None]
 
 DIGITS = 6
+FEWEST_OF_A_CLASS: Final = 5
+"""An AUC against fewer patients is chance: its standard error is near a quarter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,13 @@ class Judged:
         return {name: _METRICS[name](self) for name in METRICS_OF[kind]}
 
     def auc(self) -> float | None:
-        """Return the area under the ROC curve, or None where there are not both classes."""
+        """Return the area under the ROC curve, or None with fewer than five of a class."""
         from sklearn.metrics import roc_auc_score
 
-        both = len(np.unique(self.labels)) == 2
-        return _rounded(roc_auc_score(self.labels, self.scores)) if both else None
+        positives = int(self.labels.sum())
+        if min(positives, len(self.labels) - positives) < FEWEST_OF_A_CLASS:
+            return None
+        return _rounded(roc_auc_score(self.labels, self.scores))
 
     def accuracy(self) -> float:
         """Return the share of patients whose likeliest class is theirs."""

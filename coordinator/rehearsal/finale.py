@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from governance.figures import HIGHER_IS_BETTER
 from governance.terminal import Answer, Format
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -150,7 +151,11 @@ def _row(
 ) -> tuple[object, ...]:
     figures = [_figure(said[model][metric]) for metric in metrics for model in _MODELS]
     epsilon = result.record.epsilon.get(site, max(result.record.epsilon.values(), default=""))
-    return (label, said["patients"], *figures, epsilon)
+    return (label, said["patients"], *figures, "∞" if _is_unbounded(epsilon) else epsilon)
+
+
+def _is_unbounded(epsilon: str) -> bool:
+    return bool(epsilon) and math.isinf(float(epsilon))
 
 
 def _figure(value: float | None) -> str:
@@ -184,6 +189,7 @@ def _better(value: float | None, *, than: float | None, by: str) -> bool:
 def _notes(roles: Cast, result: Result) -> list[str]:
     lines = [
         "",
+        *_not_computed(result),
         _ONLY_HERE,
         f"Unsafe here, listed in the files that the rehearsal made: {_listed(_unsafe(roles))}.",
         "",
@@ -196,8 +202,23 @@ def _notes(roles: Cast, result: Result) -> list[str]:
         aside = f"Set aside, since it binds real hospitals alone: {_listed(roles.set_aside)}."
         lines.insert(1, aside)
     if roles.seed is not None:
-        lines.insert(2, "The noise seed is fixed, so that the same model comes out: Unsafe.")
+        fixed = "The noise seed is fixed, so that the same model comes out: Unsafe."
+        lines.insert(lines.index(_ONLY_HERE) + 1, fixed)
     return lines
+
+
+def _not_computed(result: Result) -> Iterator[str]:
+    """Say of each hospital why a figure is not shown: too few patients to say anything."""
+    for name, said in result.compared["sites"].items():
+        if said["federated"][result.metric] is None:
+            held = said["held_out"]
+            ill = (
+                f"{held['positives']} of its {held['patients']}" if "positives" in held else "0"
+            )
+            yield (
+                f"{name} has no {_SHORT[result.metric]} of its own: {ill} held-out patients "
+                "have the outcome, too few with it or too few without."
+            )
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -296,6 +317,6 @@ def _site_summary(result: Result, name: str, metrics: Sequence[str]) -> dict[str
         **{f"{m}_central": said["central"][m] for m in metrics},
         **{f"{m}_naive": said["naive"][m] for m in metrics},
         "drift": said["drift"],
-        "epsilon": float(spent),
+        "epsilon": None if _is_unbounded(spent) else float(spent),
         "delta": result.record.delta,
     }

@@ -9,7 +9,7 @@ import pytest
 
 from governance import tensors
 from protos.errors import Refused
-from site_agent.baseline import baselines, drift, pool, train_alone, train_central
+from site_agent.baseline import Judged, baselines, drift, pool, train_alone, train_central
 from site_agent.data.cohort import PatientSet
 from site_agent.ready import ready
 from site_agent.training import train
@@ -48,6 +48,19 @@ def test_rehearsal_compares_four_ways_for_each_hospital_and_pooled(three):
     assert pooled["central"]["auc"] > 0.5
     assert pooled["naive"]["accuracy"] < pooled["federated"]["accuracy"]
     assert 0 < pooled["alone_mean"]["auc"] <= 1
+
+
+@pytest.mark.parametrize(("ill", "well"), [(9, 1), (4, 30), (30, 4), (0, 9)])
+def test_an_area_against_fewer_than_five_patients_is_not_computed(ill, well):
+    labels = np.repeat([1.0, 0.0], [ill, well])
+    judged = Judged(np.linspace(1, 0, ill + well), labels)
+    assert judged.metrics("binary")["auc"] is None
+    assert judged.metrics("binary")["accuracy"] is not None
+
+
+def test_five_patients_of_each_class_make_an_area():
+    judged = Judged(np.linspace(1, 0, 10), np.repeat([1.0, 0.0], 5))
+    assert judged.metrics("binary")["auc"] == 1.0
 
 
 def test_fixed_seed_gives_the_same_comparison_twice(three):
