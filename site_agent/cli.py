@@ -212,6 +212,22 @@ def resume(
             _deliver(m, draft, passphrase_file)
 
 
+@app.command(name="object")
+def object_to(
+    reason: Annotated[str, typer.Option(help="Why; goes to the operator, can be erased.")],
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Object to the agreement in force: no task from now on, until the officer resumes.
+
+    Example: concilium-site object --reason "the deadline does not fit our nights"
+    """
+    from site_agent import consenting, desk
+
+    with desk.opened(site, federation) as m:
+        consenting.object_to(m, reason)
+
+
 @app.command()
 def withdraw(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what follows.")] = False,

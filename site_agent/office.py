@@ -161,6 +161,11 @@ def suspend(c: Connection, m: Membership, document: Document) -> Statement:
     return _stop(c, m, document, "consent-suspended")
 
 
+def object_to(c: Connection, m: Membership, document: Document, reason: str) -> Statement:
+    """Object to an agreement with the agent's key: a pause, with a reason for the operator."""
+    return _stop(c, m, document, "consent-objected", told=(_told("reason", reason),))
+
+
 def withdraw(c: Connection, m: Membership, document: Document) -> Statement:
     """Withdraw from an agreement, with the agent's key; the site stays enrolled."""
     return _stop(c, m, document, "consent-withdrawn")
@@ -340,13 +345,20 @@ def _check_signed(
         )
 
 
-def _stop(c: Connection, m: Membership, document: Document, kind: str) -> Statement:
+def _stop(
+    c: Connection,
+    m: Membership,
+    document: Document,
+    kind: str,
+    *,
+    told: Sequence[Disclosure] = (),
+) -> Statement:
     standing = standing_of(c, m.federation, document.digest)
     state = standing.at(m.now())
     consent.advance(state, EVENTS[kind])
     body = {"agreement": document.digest}
     progress.cancel_of_agreement(c, m, document.digest, rule="no-consent")
-    return voice.say(c, m.voice, Saying(kind, body, "always-allowed"))
+    return voice.say(c, m.voice, Saying(kind, body, "always-allowed", told))
 
 
 def _declare_data(c: Connection, m: Membership, given: Mapping[str, Any]) -> None:

@@ -276,6 +276,21 @@ def test_decline_pause_resume_withdraw(program, today, secret):
     assert state_of(today, second) is Consent.WITHDRAWN
 
 
+def test_an_objection_says_what_it_means_and_what_it_does_not(program, today, secret):
+    here = ("--site", today.file)
+    code, _, err = program("object", "--reason", "our nights", *here)
+    assert code == 2
+    assert "no consent of this site is in-force" in err
+    document = today.consented()
+    code, _, err = program("object", "--reason", "our nights", *here)
+    assert code == 0
+    assert "takes no task" in err
+    assert "Changes by notice are not built yet" in err
+    assert state_of(today, document) is Consent.OBJECTED
+    assert program("resume", "--passphrase-file", secret, *here)[0] == 0
+    assert state_of(today, document) is Consent.IN_FORCE
+
+
 def test_status_and_budget_answer_without_an_agent(program, today):
     document = today.consented()
     code, out, _ = program("status", "--site", today.file, "--format", "json")

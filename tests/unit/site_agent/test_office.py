@@ -133,6 +133,35 @@ def test_pause_and_resume_and_withdraw_follow_the_table_and_the_ledger(charite, 
     assert len(log.take_all()) == 5
 
 
+def test_an_objection_suspends_tells_its_reason_and_ends_when_the_officer_resumes(charite, log):
+    document = charite.proposed()
+    log.propose(document)
+    charite.consent(document)
+    said = charite.store.now(lambda c: office.object_to(c, charite.m, document, "our nights"))
+    assert standing(charite, document).state is Consent.OBJECTED
+    (kept,) = charite.said("consent-objected")
+    assert kept.statement.digest == said.digest
+    assert [(d.label, d.value) for d in kept.disclosures] == [("reason", "our nights")]
+    draft = charite.store.look(lambda c: office.resume_draft(c, charite.m, document))
+    charite.deliver(office.sign(draft, officer_of(SITE)))
+    assert standing(charite, document).state is Consent.IN_FORCE
+    assert len(log.take_all()) == 4
+
+
+def test_a_proposal_that_the_operator_took_back_cannot_be_consented_to(charite):
+    document = charite.proposed()
+    charite.take(AgreementState(document.digest, "withdrawn"))
+    assert standing(charite, document).state is Consent.LAPSED
+    with refused("consent-is-lapsed"):
+        charite.consent(document)
+
+
+def test_a_consent_to_a_proposal_that_was_taken_back_permits_nothing(charite):
+    document = charite.consented()
+    charite.take(AgreementState(document.digest, "withdrawn"))
+    assert standing(charite, document).state is Consent.LAPSED
+
+
 def test_what_cannot_follow_is_refused_before_it_is_signed(charite):
     document = charite.consented()
     with refused("consent-is-in-force"):
