@@ -71,7 +71,7 @@ def done(*argv: object, **how: object) -> str:
 
 
 def refused(said: Said, *words: str, code: int = 2, told_before: bool = False) -> Said:
-    """Hold that a program ended with one sentence: what is wrong, where, what to do.
+    """Hold that a program ended with one sentence and its code: what is wrong, where, what to do.
 
     It is all that was said, unless there was something to tell before.
     """
@@ -80,6 +80,7 @@ def refused(said: Said, *words: str, code: int = 2, told_before: bool = False) -
     assert said.sentences.startswith("error: ") or told_before, said
     assert len(re.findall(r"(?m)^error: ", said.sentences)) == 1, said
     sentence = said.sentences[said.sentences.index("error: ") :]
+    assert re.match(r"error: .+ \[[a-z0-9-]+\]\n", sentence), sentence
     for word in words:
         assert word in sentence, sentence
     return said
