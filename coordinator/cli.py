@@ -227,7 +227,10 @@ def rehearse(
         Path | None,
         typer.Option(help="One folder a site; default: sites/ beside the agreement."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where everything is left.")] = Path("build/demo"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where all is left; default: build/demo, or build/synthetic."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Fixed noise (Unsafe): the same digest every time.")
     ] = None,
@@ -251,7 +254,8 @@ def rehearse(
     from coordinator.rehearsal.synthetic import asked
 
     invention = asked(synthetic=synthetic, sites=sites, site_count=site_count, skew=skew)
-    code = rehearsal.rehearse(agreement, sites=invention or sites, out=out, seed=seed)
+    folder = out or Path("build") / ("synthetic" if invention else "demo")
+    code = rehearsal.rehearse(agreement, sites=invention or sites, out=folder, seed=seed)
     raise typer.Exit(code)
 
 
