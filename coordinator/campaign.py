@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from coordinator import gate, heads
+from coordinator import drawing, gate, heads
 from coordinator.rounds import (
     GATE_REFUSALS_IN_A_ROW,
     OUT_CONSENT,
@@ -102,6 +102,7 @@ def open_round(
     round_, attempt, state = record.last_round(connection)
     at = (round_ + 1, 1) if state in {"", "closed"} else (round_, attempt + 1)
     deadline = now + timedelta(seconds=document.agreement.round.deadline)
+    asked, draw = drawing.drawn(connection, document, sites, at[0])
     roundbook.begin(connection, at, document.digest, files=files, times=(now, deadline))
     base.chronicle.say(
         connection,
@@ -112,12 +113,13 @@ def open_round(
             "attempt": at[1],
             "model": files[0].digest,
             "state": files[1].digest if files[1] else "",
-            "sites": sorted(sites),
+            "sites": asked,
             "deadline": base.timestamp(deadline),
+            **draw,
         },
         now=now,
     )
-    for site in sorted(sites):
+    for site in asked:
         task = TaskId(f"{base.federation}/{at[0]}/{at[1]}/train")
         roundbook.ask(connection, Asked(site, task, TaskKind.TRAIN, "sent", ""), at)
         outbox.send(
@@ -257,11 +259,11 @@ def _judges(turn: Turn) -> list[SiteName]:
     """
     members = record.declared_patients(turn.connection, turn.running.agreement, turn.now)
     here = turn.base.sessions.connected
-    return sorted(
-        site
-        for site, asked in turn.running.training.items()
-        if site in members and (site in here or asked.state == "in")
+    here |= {site for site, asked in turn.running.training.items() if asked.state == "in"}
+    asked = turn.running.training.keys() | drawing.judges(
+        turn.connection, turn.document, *turn.at
     )
+    return sorted(asked & members.keys() & here)
 
 
 def _commit(turn: Turn) -> None:

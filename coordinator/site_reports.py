@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from coordinator import waiting
 from coordinator.store import record, roundbook
 from protos.words import SiteName, SiteStatus
 
@@ -26,6 +27,7 @@ _OFFICER: Final[Mapping[str, str]] = {
     "outdated": "its officer to consent to the new version",
 }
 """Who must act where a consent permits nothing; any other is asked to review and consent."""
+_TASK: Final = "its task to end"
 _REASON_CHARS: Final = 200
 
 
@@ -58,6 +60,9 @@ def status(
     if running is not None:
         came, all_ = base.spool.coming(site, running.round, running.attempt)
     waits = _waiting_for(connected=session is not None, consent=consent, doing=doing)
+    quiet = waiting.quiet_of(base, site)
+    if quiet is not None and quiet.holds(base.now()) and waits in {"", _TASK}:
+        waits = f"the end of its {waiting.quiet_words(quiet)}"
     return SiteStatus(
         name=site,
         connected=session is not None,
@@ -102,5 +107,5 @@ def _waiting_for(*, connected: bool, consent: str, doing: str) -> str:
     if last not in {"in-force", "revoked"}:
         return "its officer: concilium-site review, then consent"
     if doing.endswith((": sent", ": accepted")):
-        return "its task to end"
+        return _TASK
     return ""

@@ -23,7 +23,7 @@ from governance.ledger.schema import (
     revocations,
     rounds,
 )
-from governance.statements import parse_time
+from governance.statements import parse_time, read
 from protos.words import Digest, KeyId, SiteName
 
 if TYPE_CHECKING:
@@ -328,6 +328,28 @@ def gate_refusals_in_a_row(connection: Connection) -> int:
             break
         count += 1
     return count
+
+
+def statement_in_force(connection: Connection, agreement: str) -> Digest:
+    """Return the digest of the statement that put an agreement in force."""
+    digest = connection.execute(
+        select(entries.c.statement).where(
+            entries.c.kind == "agreement-in-force", entries.c.agreement == agreement
+        )
+    ).scalar_one()
+    return Digest(digest)
+
+
+def drawn_from(connection: Connection, round_: int, attempt: int) -> list[SiteName]:
+    """Return the sites that an attempt's were drawn from; none where all were asked."""
+    envelope = connection.execute(
+        select(entries.c.envelope).where(
+            entries.c.kind == "round-opened",
+            entries.c.round == round_,
+            entries.c.attempt == attempt,
+        )
+    ).scalar_one()
+    return [SiteName(site) for site in read(envelope).body.get("drawn_from", [])]
 
 
 def cosigned_size(connection: Connection, site: str) -> int:

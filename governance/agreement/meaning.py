@@ -98,6 +98,12 @@ def _parties(agreement: Agreement) -> Iterator[str]:
         f"A round opens when {sites.ready_at_least} of them are ready, and closes with the "
         f"updates of at least {sites.close_at_least}."
     )
+    if sites.per_round != "all":
+        yield (
+            f"In each round {sites.per_round} of those ready take part, drawn by a seed that "
+            "follows from the ledger, so that anybody can draw again; what it costs in privacy "
+            "is reckoned as if a hospital were drawn every time."
+        )
     operator = agreement.coordinator
     yield f"{operator.operator} runs the coordinator, under the law of {operator.hosted_in}."
     operators = sorted(agreement.operators.keys)

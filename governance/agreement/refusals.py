@@ -124,12 +124,6 @@ def _not_built(document: Document) -> Iterator[Objection]:
             agreement.data.statistics == "federated",
             "statistics: reference",
         ),
-        (
-            "sites.per_round",
-            str(agreement.sites.per_round),
-            agreement.sites.per_round != "all",
-            "per_round: all",
-        ),
         ("round.late", "next-round", agreement.round.late == "next-round", "late: discard"),
         (
             "strategy.name",

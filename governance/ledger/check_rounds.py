@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from governance.draw import draw, seed_of
 from governance.ledger.replay import Attempt, Committed
 from protos.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from governance.ledger.entry import Entry
     from governance.ledger.replay import State
 
@@ -16,6 +19,7 @@ def agreement_in_force(state: State, entry: Entry) -> None:
     """Check that every site it names consents now: stops a hospital that never signed."""
     for site in sorted(entry.body["sites"]):
         state.standing.check_permitted(site, str(entry.body["agreement"]), entry.received_at)
+    state.in_force[str(entry.body["agreement"])] = entry.statement.digest
 
 
 def round_opened(state: State, entry: Entry) -> None:
@@ -28,6 +32,7 @@ def round_opened(state: State, entry: Entry) -> None:
         model=str(body["model"]),
         state=str(body["state"]),
         sites=frozenset(body["sites"]),
+        drawn_from=frozenset(body.get("drawn_from", ())),
     )
     # 1. The agreement is in force. Stops training that nobody agreed to.
     if state.standing.agreement(attempt.agreement).state != "in-force":
@@ -39,6 +44,8 @@ def round_opened(state: State, entry: Entry) -> None:
     # 4. Every site that is asked consents now. Stops asking one that said no.
     for site in sorted(attempt.sites):
         state.standing.check_permitted(site, attempt.agreement, entry.received_at)
+    # 5. The sites are those that its seed draws. Stops hospitals being picked, or passed over.
+    _check_drawn(state, attempt, body)
     state.attempts[attempt.round, attempt.attempt] = attempt
     state.last = attempt
 
@@ -112,6 +119,16 @@ def _check_order(state: State, attempt: Attempt) -> None:
             f"{expected[0]}, attempt {expected[1]} should follow",
             rule="round-order",
         )
+
+
+def _check_drawn(state: State, attempt: Attempt, body: Mapping[str, Any]) -> None:
+    if "seed" not in body:
+        return
+    seed = seed_of(state.in_force[attempt.agreement], attempt.round)
+    if body["seed"] != seed:
+        raise Refused("its seed is not the one that follows for this round", rule="draw")
+    if attempt.sites != set(draw(seed, attempt.drawn_from, len(attempt.sites))):
+        raise Refused("it asks other sites than those that its seed draws", rule="draw")
 
 
 def _check_base(state: State, attempt: Attempt) -> None:

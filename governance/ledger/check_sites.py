@@ -57,7 +57,8 @@ def contribution_made(state: State, entry: Entry) -> None:
 
 def evaluation_made(state: State, entry: Entry) -> None:
     """Check that the site was asked: stops figures of a hospital that took no part."""
-    if entry.actor_name not in state.attempt(entry.body).sites:
+    attempt = state.attempt(entry.body)
+    if entry.actor_name not in attempt.sites | attempt.drawn_from:
         raise Refused(f"{entry.actor_name} was not asked in this round", rule="not-asked")
 
 

@@ -292,6 +292,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Carrier.OWN,
         {**_ATTEMPT, "model": DIGEST, "state": _STATE, "sites": _SITES, "deadline": TIME},
         trained.round_opened,
+        optional_fields={"drawn_from": _SITES, "seed": DIGEST},
     ),
     "contribution-made": Kind(
         _AGENT,

@@ -14,10 +14,19 @@ from sqlalchemy import Connection, Executable, Row, insert, select, update
 
 from governance import canonical
 from governance.consent import ENDED, Consent, at
+from governance.draw import draw, seed_of
 from governance.ledger import project_consents
-from governance.ledger.schema import consents, contributions, evaluations, reservations, rounds
+from governance.ledger.schema import (
+    consents,
+    contributions,
+    entries,
+    evaluations,
+    reservations,
+    rounds,
+)
 from governance.statements import parse_time
 from protos.errors import Refused
+from protos.words import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +43,7 @@ def round_opened(c: Connection, e: Entry) -> list[Executable]:
     2. No other is open, and its numbers follow. Stops a round from being hidden or repeated.
     3. It starts from what was committed last. Stops a model from being slipped in.
     4. Each site that is asked consents now. Stops a task after a withdrawal.
+    5. Where some are drawn, it is these, by the round's seed. Stops hospitals being picked.
     """
     body = e.body
     # 1.
@@ -54,10 +64,26 @@ def round_opened(c: Connection, e: Entry) -> list[Executable]:
         _check_same(body, {"model": model, "state": state})
     # 4.
     project_consents.check_in_force(c, body["sites"], agreed, e.received_at)
+    # 5.
+    if "seed" in body:
+        project_consents.check_in_force(c, body["drawn_from"], agreed, e.received_at)
+        in_force = select(entries.c.statement).where(
+            entries.c.kind == "agreement-in-force", entries.c.agreement == agreed.digest
+        )
+        check_drawn(body, Digest(c.execute(in_force).scalar_one()))
     names = ("round", "attempt", "agreement")
     row = {name: body[name] for name in names}
     row |= {"model_in": body["model"], "state_in": body["state"], "sites": _json(body["sites"])}
     return [insert(rounds).values(**row, state="open", opened_seq=e.seq)]
+
+
+def check_drawn(body: Mapping[str, Any], in_force: Digest) -> None:
+    """Check that an attempt asks the sites that are drawn, by the seed that follows."""
+    seed = seed_of(in_force, int(body["round"]))
+    if body["seed"] != seed:
+        raise Refused("its seed is not the one that follows for this round", rule="draw")
+    if sorted(body["sites"]) != draw(seed, body["drawn_from"], len(body["sites"])):
+        raise Refused("it asks other sites than those that are drawn", rule="draw")
 
 
 def round_closed(c: Connection, e: Entry) -> list[Executable]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from governance.ledger.spending import Reserved
+    from protos.words import Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Contributed:
 class Attempt:
     """One attempt of a round; `end` is `open`, `closed` or `abandoned`.
 
-    `counted` are the sites inside the model that it committed.
+    `drawn_from` are the sites that were ready where some were drawn; `counted` those inside the
+    model that it committed.
     """
 
     round: int
@@ -46,6 +48,7 @@ class Attempt:
     model: str
     state: str
     sites: frozenset[str]
+    drawn_from: frozenset[str] = frozenset()
     contributions: dict[str, Contributed] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
     end: str = "open"
@@ -70,7 +73,8 @@ class Committed:
 class State:
     """What follows from the entries taken so far.
 
-    `reserved` and `updates` go by (site, round), `tasks` are (site, task).
+    `in_force` has the digest of the statement that put an agreement in force; `reserved` and
+    `updates` go by (site, round), `tasks` are (site, task).
     """
 
     standing: Standing = field(default_factory=Standing)
@@ -78,6 +82,7 @@ class State:
     attempts: dict[tuple[int, int], Attempt] = field(default_factory=dict)
     last: Attempt | None = None
     committed: dict[str, Committed] = field(default_factory=dict)
+    in_force: dict[str, Digest] = field(default_factory=dict)
     reserved: dict[tuple[str, int], list[Reserved]] = field(default_factory=dict)
     updates: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     tasks: set[tuple[str, str]] = field(default_factory=set)

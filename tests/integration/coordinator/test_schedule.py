@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 import pytest_asyncio
@@ -10,7 +11,7 @@ from federations import SITES, Clock
 from scripted_site import good_figures, small_step
 from small_agreement import GATED
 
-from protos.words import FinalModel, Quiet
+from protos.words import FinalModel, Quiet, TaskKind
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -120,7 +121,12 @@ async def test_site_in_its_quiet_hours_is_not_asked_and_status_says_why_it_waits
     await timed.in_force()
     said = (await timed.status()).state
     assert said.startswith("waits until enough sites are ready: 1 of 3; amc has quiet hours")
-    assert f"{quiet('07:00', '19:00').end:%a %Y-%m-%d %H:%M} (UTC)" in said
+    until = f"{quiet('07:00', '19:00').end:%a %Y-%m-%d %H:%M} (UTC)"
+    assert until in said
+    told = {site.name: site.waiting_for for site in (await timed.status()).sites}
+    assert told["amc"].startswith("the end of its quiet hours")
+    assert told["amc"].endswith(until)
+    assert told["ucl"] == ""
     await timed.at(tomorrow("19:00"))
     assert set(await timed.tasks()) == set(SITES)
     assert len(timed.rounds()) == 1
@@ -240,3 +246,80 @@ async def test_agreement_that_supersedes_another_counts_its_own_figures(fed):
     await fed.until(lambda: fed.entries("agreement-complete"))
     closed = [e.body["agreement"] == second.digest for e in fed.entries("round-closed")]
     assert closed == [False, True, True, True]
+
+
+# --- hospitals drawn for each round ----------------------------------------------------------
+
+TWO = {"sites.ready_at_least": 2, "sites.close_at_least": 2, "sites.per_round": 2}
+
+
+def drawn_by_hand(fed, opened):
+    """Draw again from the ledger alone, with nothing of the coordinator's."""
+    (in_force,) = fed.entries("agreement-in-force")
+    seed = sha256(f"concilium-draw/v1\n{in_force.digest}\n{opened['round']}\n".encode())
+    assert opened["seed"] == seed.hexdigest()
+    ranked = sorted(
+        opened["drawn_from"],
+        key=lambda site: sha256(f"{opened['seed']}\n{site}\n".encode()).digest(),
+    )
+    return sorted(ranked[:2])
+
+
+async def all_ready(fed, *, changes):
+    """Let all consent before the first round may open: two of them would be enough."""
+    await fed.in_force(changes={**changes, "schedule.window": NIGHTS})
+    await fed.at(tomorrow("20:00"))
+
+
+async def test_hospitals_of_a_round_are_drawn_as_the_ledger_lets_anybody_recompute(timed):
+    await all_ready(timed, changes={**TWO, "schedule.rounds": 3})
+    for site in timed.sites.values():
+        site.works()
+    await timed.until(lambda: timed.entries("agreement-complete"))
+    opened = [e.body for e in timed.entries("round-opened")]
+    assert len(opened) == 3
+    for body in opened:
+        assert body["drawn_from"] == list(SITES)
+        assert body["sites"] == drawn_by_hand(timed, body)
+    trained = {
+        (e.body["round"], e.actor.removeprefix("site/"))
+        for e in timed.entries("budget-reserved")
+    }
+    assert trained == {(body["round"], site) for body in opened for site in body["sites"]}
+    timed.verified()
+
+
+async def test_hospitals_that_were_not_drawn_are_asked_for_figures_so_that_the_gate_compares(
+    timed,
+):
+    await all_ready(timed, changes={**TWO, **GATED, "schedule.rounds": 2})
+    opened = timed.entries("round-opened")[0].body["sites"]
+    for name, task in (await timed.tasks(sites=opened)).items():
+        await timed.site(name).contribute(task, small_step(timed.site(name), task))
+    for name, task in (await timed.tasks(TaskKind.EVALUATE)).items():
+        assert (await timed.site(name).evaluate(task)).accepted
+    await timed.until(lambda: timed.entries("round-closed"))
+    assert timed.entries("round-closed")[0].body["sites_in"] == opened
+    timed.verified()
+
+
+async def test_another_attempt_asks_the_same_hospitals_as_far_as_they_are_ready(timed):
+    await all_ready(timed, changes={**TWO, "round.attempts": 9})
+    first = timed.entries("round-opened")[0].body["sites"]
+    for name, task in (await timed.tasks(sites=first)).items():
+        await timed.site(name).refuse(task)
+        if len(timed.entries("round-opened")) > 1:
+            break
+    await timed.until(lambda: len(timed.entries("round-opened")) == 2)
+    again = timed.entries("round-opened")[1].body
+    assert (again["round"], again["attempt"], again["sites"]) == (1, 2, first)
+
+
+async def test_all_take_part_while_no_more_are_ready_than_are_drawn(timed):
+    document = await timed.propose(changes={**TWO, "schedule.rounds": 1})
+    amc, charite = await timed.come("amc", "charite")
+    await amc.consent(document)
+    await charite.consent(document)
+    await timed.tasks(sites=("amc", "charite"))
+    opened = timed.entries("round-opened")[0].body
+    assert opened["sites"] == opened["drawn_from"] == ["amc", "charite"]

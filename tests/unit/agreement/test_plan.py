@@ -79,6 +79,15 @@ def test_schedule_over_the_budget_is_refused_with_both_lines_and_what_fits(chang
     assert f"The budget bears {fits} rounds" in said
 
 
+def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):
+    every = plan(load(changed(("per_round: all ", "per_round: all "))))
+    some = plan(load(changed(("per_round: all", "per_round: 4"))))
+    assert some.epsilon == every.epsilon
+    said = some.text().replace("\n    ", " ")
+    assert "In each round 4 of those ready take part, drawn by a seed" in said
+    assert "drawn" not in every.text().partition("What it costs")[0]
+
+
 @pytest.mark.parametrize(
     ("pairs", "path", "value"),
     [
@@ -103,7 +112,6 @@ def test_schedule_over_the_budget_is_refused_with_both_lines_and_what_fits(chang
             "data.statistics",
             "federated",
         ),
-        ([("per_round: all", "per_round: 4")], "sites.per_round", "4"),
         ([("local_baseline: false", "local_baseline: true")], "privacy.local_baseline", "true"),
         ([("late: discard ", "late: next-round ")], "round.late", "next-round"),
         ([("name: scaffold, server_rate: 1.0", "name: fedadam")], "strategy.name", "fedadam"),

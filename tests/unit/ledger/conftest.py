@@ -206,13 +206,14 @@ class Federation:
     def at(self, round_, attempt=1, agreement="first"):
         return {"agreement": digest(agreement), "round": round_, "attempt": attempt}
 
-    def open_round(self, round_, attempt=1, sites=("amc", "ucl"), model="m0", **more):
+    def open_round(self, round_, attempt=1, sites=("amc", "ucl"), model="m0", draw=(), **more):
         body = {
             **self.at(round_, attempt, **more),
             "model": digest(model),
             "state": "",
             "sites": list(sites),
             "deadline": statements.timestamp(self.now + timedelta(hours=1)),
+            **dict(draw),
         }
         return self.coordinator("round-opened", body)
 

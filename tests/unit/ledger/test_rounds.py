@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from governance.draw import draw, seed_of
 from governance.ledger import schema
 from protos.errors import Refused
 
@@ -53,6 +54,40 @@ def test_no_round_without_an_agreement_in_force(federation):
     refused("unknown-agreement", federation.open_round, 1)
     federation.propose("first")
     refused("agreement-not-in-force", federation.open_round, 1)
+
+
+def drawn(federation, **changes):
+    """Return what a round says whose only site was drawn."""
+    sql = select(schema.entries.c.statement).where(
+        schema.entries.c.kind == "agreement-in-force"
+    )
+    seed = seed_of(federation.connection.execute(sql).scalar_one(), 1)
+    ready = ["amc", "ucl"]
+    told = {"sites": draw(seed, ready, 1), "drawn_from": ready, "seed": seed}
+    return told | changes
+
+
+def test_sites_that_the_seed_draws_are_asked(agreed):
+    agreed.open_round(1, draw=drawn(agreed))
+    assert rows(agreed, schema.rounds)[0].state == "open"
+
+
+def test_no_site_is_picked_where_the_seed_draws_another(agreed):
+    told = drawn(agreed)
+    others = sorted({"amc", "ucl"} - set(told["sites"]))
+    refused("draw", agreed.open_round, 1, draw=drawn(agreed, sites=others))
+    refused("draw", agreed.open_round, 1, draw=drawn(agreed, drawn_from=others))
+
+
+def test_no_seed_is_chosen(agreed):
+    refused("draw", agreed.open_round, 1, draw=drawn(agreed, seed=digest("a lucky one")))
+
+
+def test_no_site_is_drawn_from_whose_consent_is_not_in_force(agreed):
+    told = drawn(agreed)
+    other = next(site for site in ("amc", "ucl") if site not in told["sites"])
+    agreed.officer(other, "consent-suspended", FIRST)
+    refused("no-consent", agreed.open_round, 1, draw=told)
 
 
 def test_no_site_is_asked_whose_consent_is_not_in_force(agreed):

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from governance import statements
+from governance.draw import draw, seed_of
 from governance.identity.keys import SigningKey
 from governance.ledger import checkpoint, source
 from governance.ledger.signatures import Signatures
@@ -513,6 +514,45 @@ def test_a_round_opened_wrongly_is_named(ledger, keys, speak, change, rule):
     opened = speak("round-opened", body | change, "coordinator", keys.key("ledger"))
     ledger.append(opened)
     found(ledger.verdict(), seq, rule)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({}, ""),
+        ({"sites": "the others"}, "draw"),
+        ({"drawn_from": ["amc"]}, "draw"),
+        ({"seed": "0" * 64}, "draw"),
+    ],
+)
+def test_a_round_whose_hospitals_were_picked_and_not_drawn_is_named(
+    ledger, keys, speak, change, rule
+):
+    cut(ledger, ledger.seq_of("revoked"))
+    seq = len(ledger.entries())
+    in_force = ledger.statement(
+        ledger.seq_of("agreement-in-force", agreement=keys.at(5, 1, "second")["agreement"])
+    )
+    seed = seed_of(in_force.digest, 5)
+    drawn = draw(seed, ["amc", "ucl"], 1)
+    body = {
+        **keys.at(5, 1, "second"),
+        "model": ledger.statement(ledger.seq_of("round-closed", round=4)).body["model_out"],
+        "state": "",
+        "sites": drawn,
+        "drawn_from": ["amc", "ucl"],
+        "seed": seed,
+        "deadline": statements.timestamp(keys.now + timedelta(hours=1)),
+    }
+    others = [site for site in ("amc", "ucl") if site not in drawn]
+    change = {k: others if v == "the others" else v for k, v in change.items()}
+    if change == {"drawn_from": ["amc"]}:
+        change = {"drawn_from": others}
+    ledger.append(speak("round-opened", body | change, "coordinator", keys.key("ledger")))
+    if rule:
+        found(ledger.verdict(), seq, rule)
+    else:
+        assert ledger.verdict(signatures=Signatures.SITE).verified
 
 
 def test_a_round_under_an_agreement_that_is_over_is_named(ledger, keys, speak):
