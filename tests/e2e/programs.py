@@ -71,7 +71,7 @@ def done(*argv: object, **how: object) -> str:
 
 
 def refused(said: Said, *words: str, code: int = 2, told_before: bool = False) -> Said:
-    """Hold that a program ended with one sentence and its code: what is wrong, where, what to do.
+    """Hold that a program ended with one sentence and its code: what is wrong and what to do.
 
     It is all that was said, unless there was something to tell before.
     """
