@@ -9,32 +9,45 @@ import typer
 
 from governance import terminal
 from governance.terminal import Format
-from site_agent.cli_options import HERE, Federation, Form, Passphrase, SiteFile
+from site_agent.cli_options import HERE, Federation, Form, Passphrase, SiteFile, Yes
 
 verbs = typer.Typer()
 
 
 @verbs.command()
 def init(
-    name: Annotated[str, typer.Option(help="This hospital's name: a-z, 0-9 and -.")],
+    name: Annotated[
+        str | None, typer.Option(help="This hospital's name: a-z, 0-9 and -.")
+    ] = None,
     federation_folder: Annotated[
-        str, typer.Option(help="Where the keys of the first federation will lie.")
-    ] = "enrolled/federation",
-    coordinator: Annotated[str, typer.Option(help="host:port to dial.")] = "localhost:8443",
-    cohort: Annotated[str, typer.Option(help="A name for the patients.")] = "patients",
-    csv: Annotated[str, typer.Option(help="The file of their records.")] = "patients.csv",
-    patient_id: Annotated[str, typer.Option(help="Its column of patients.")] = "ID",
+        str | None, typer.Option(help="Where the keys of the first federation will lie.")
+    ] = None,
+    coordinator: Annotated[str | None, typer.Option(help="host:port to dial.")] = None,
+    cohort: Annotated[str | None, typer.Option(help="A name for the patients.")] = None,
+    csv: Annotated[str | None, typer.Option(help="The file of their records.")] = None,
+    patient_id: Annotated[str | None, typer.Option(help="Its column of patients.")] = None,
+    proxy: Annotated[str | None, typer.Option(help="none, env or http://host:port.")] = None,
+    cap: Annotated[float | None, typer.Option(help="The most ε ever spent.")] = None,
+    agreement: Annotated[
+        Path | None, typer.Option(help="Its file, to propose a column for each feature.")
+    ] = None,
+    yes: Yes = False,
     site: SiteFile = HERE,
 ) -> None:
-    """Write a commented site.yaml to complete in an editor; no unsafe term is in it.
+    """Write a commented site.yaml: asks on a terminal, or takes all from flags.
 
-    Example: concilium-site init --name charite --federation-folder enrolled/heart
+    Example: concilium-site init --name charite --csv ami.csv --agreement agreement.yaml
     """
-    from site_agent import joining
+    from site_agent import outline
 
-    outline = joining.Outline(name, coordinator, federation_folder, cohort, csv, patient_id)
-    joining.write_settings(site, outline)
-    terminal.tell(f"Wrote {site}. Map your columns in it, then: concilium-site enrol TOKEN")
+    said = outline.Said(
+        name, coordinator, federation_folder, cohort, csv, patient_id, proxy, cap, agreement
+    )
+    ask = None if yes or name is not None else outline.asker()
+    made = outline.made(said, site.resolve().parent, ask)
+    outline.write(site, made)
+    for note in outline.notes(site, made, agreement):
+        terminal.tell(note)
 
 
 @verbs.command()

@@ -1,17 +1,15 @@
-"""A hospital's first day: its file, its keys, its enrolment by token or by file."""
+"""A hospital's first day: its keys, and its enrolment by token or by file."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from governance import statements
 from governance.identity import enrolment_files, folder
 from governance.identity.enrolment import read_token
 from governance.identity.key_files import replace_private
-from governance.settings import load_site
 from protos import codec
 from protos.errors import Refused
 from site_agent import egress
@@ -31,71 +29,6 @@ if TYPE_CHECKING:
     from governance.settings import FederationSettings, SiteSettings
     from governance.statements import Statement
     from protos.words import EnrolRequest
-
-_TEMPLATE: Final = """\
-# This hospital's own file and its law: no agreement and no coordinator can widen what it says.
-site: 1
-name: {name}
-state: state/                     # keys, journal, budget, copies of the ledger; mode 0700
-officer_key: keys/officer.pem     # passphrase-encrypted; may live on another machine
-
-federations:                      # proxy: none | env | http://host:port
-  - {{coordinator: {coordinator}, folder: {folder}, cohort: {cohort}, proxy: none}}
-
-cohorts:                          # a cohort is a name; its privacy budget outlives agreements
-  {cohort}:
-    source: {{csv: {csv}, encoding: utf-8}}
-    patient_id: {patient_id}
-    held_out: 0.2                 # these patients never train, whatever comes later
-    map:                          # agreement's feature: this hospital's column, unit and codes
-      age: {{column: AGE}}
-      # sex: {{column: SEX, codes: {{1: m, 2: f}}}}
-      # chol: {{column: CHOL_MMOL, scale: 38.67}}      # mmol/l to mg/dl
-
-policy:
-  cap: {{epsilon: 8.0, delta: 1.0e-5}}     # over everything ever released from a cohort
-  minimum_sites: 3
-  purposes: [DUO:0000006]
-  models: [builtin:linear, builtin:mlp]
-  require_secure_aggregation: true
-  bytes_per_day: 5GiB
-  witness_lag: 24h
-  unsafe: []                      # terms accepted here although they weaken a guarantee
-
-resources: {{threads: 4, memory: 8GiB, device: auto, isolation: required}}
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What `init` is told."""
-
-    name: str
-    coordinator: str
-    folder: str
-    cohort: str
-    csv: str
-    patient_id: str
-
-
-def write_settings(file: Path, outline: Outline) -> None:
-    """Write a site.yaml with comments, to be completed in an editor.
-
-    Raises:
-        Refused: there is one already, or it would not be a valid one.
-    """
-    if file.exists():
-        raise Refused(
-            "this file exists and is never overwritten", where=str(file), rule="exists"
-        )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fields = {name: getattr(outline, name) for name in Outline.__slots__}
-    file.write_text(_TEMPLATE.format(**fields), encoding="utf-8")
-    try:
-        load_site(file)
-    except Refused:
-        file.unlink()
-        raise
 
 
 def officer_key(settings: SiteSettings, secret: bytes) -> SigningKey:
