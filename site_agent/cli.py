@@ -67,6 +67,9 @@ def check(
 @app.command()
 def review(
     export: Export = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="All terms of the agreement too.")
+    ] = False,
     agreement: Digest = "",
     site: SiteFile = HERE,
     federation: Federation = None,
@@ -78,7 +81,9 @@ def review(
     from site_agent import desk
 
     with desk.opened(site, federation) as m:
-        text = desk.reviewed(m, desk.proposal(m, agreement)).text
+        reviewed = desk.reviewed(m, desk.proposal(m, agreement))
+    text = reviewed.text if export is None else reviewed.to_sign
+    text = f"{text}\n{reviewed.terms}" if full else text
     if export is not None:
         export.write_text(text, encoding="utf-8")
         terminal.tell(f"Wrote {export}.")

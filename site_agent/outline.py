@@ -232,7 +232,11 @@ def _answer(
 
 
 def _name(text: str) -> str:
-    names.check_name(text, what="the name")
+    if not names.is_name(text):
+        raise Refused(
+            f"{text!r} is no name: lower-case letters, digits and hyphens, a letter first",
+            rule="bad-name",
+        )
     return text
 
 

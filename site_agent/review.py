@@ -1,8 +1,8 @@
 """A proposal in plain words for the person who signs: what it means at this very hospital.
 
-The same facts as the operator's plan, then what only the hospital knows: which of its columns
-are read, what its patients have spent already, in which round its cap stops it, what changed
-since it last signed. The digest of this text goes into the consent.
+Two screens that need no data scientist: what changed, what is trained, what leaves and who can
+read it, what it costs in ε and where the cap stops it, which columns are read, what happens to
+who leaves. The digest of this text goes into the consent, beside the agreement's own.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from governance.privacy.releases import decimal_text
 from governance.settings import ISOLATION_TERM
 from protos.errors import Refused
 from protos.words import Digest
+from site_agent import review_terms
 from site_agent.policy import Law, cap_of, check_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from governance.agreement.data_terms import Feature, Target
     from governance.agreement.load import Document
     from governance.agreement.schema import Agreement
     from governance.privacy.releases import Release
     from governance.settings import CohortSettings, ColumnMap, SiteSettings
 
-WIDTH: Final = 96
+WIDTH: Final = 79
+_COLUMNS_SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Reviewed:
         delta: δ of the cap.
         stops_in_round: The first round of the agreement that the cap does not bear; 0 for none.
         objection: Why this hospital's own file refuses the agreement, or empty.
+        terms: All terms of the agreement, for who wants to read on; not what is signed.
     """
 
     text: str
@@ -53,6 +57,14 @@ class Reviewed:
     delta: float
     stops_in_round: int
     objection: str
+    terms: str = ""
+
+    @property
+    def to_sign(self) -> str:
+        """The text with lines for a signature on paper; its digest is the text's alone."""
+        lines = ("Place and date", "Name and office", "Signature")
+        blanks = "\n".join(f"\n{line:<16} {'_' * 50}" for line in lines)
+        return f"{self.text}SHA-256   {self.digest} of the text above\n{blanks}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,28 +88,38 @@ def review(document: Document, place: Place, *, last: Document | None = None) ->
         Refused: the agreement itself cannot be, as `plan` says.
     """
     planned = plan(document)
-    cap, delta = cap_of(document.agreement, place.settings.policy)
-    stops = _stops_in(document.agreement, place, cap=cap, delta=delta)
+    agreement = document.agreement
+    cap, delta = cap_of(agreement, place.settings.policy)
+    stops = _stops_in(agreement, place, cap=cap, delta=delta)
     objection = _objection(document, place.settings)
     parts = [
         *_heading(document, place, objection),
         *_unsafe(planned.unsafe, place.settings),
         *_section("What changed since you last signed", _changes(document, last)),
-        *(
-            line
-            for part in planned.parts
-            if part.key != "exits"
-            for line in _section(part.title, part.sentences)
+        *_section(
+            "What we would train, for whom, until when", review_terms.what(document, planned)
         ),
-        *_section("What is read here", _mapping(document.agreement, place)),
-        *_section("What it costs this hospital", _cost(document.agreement, place, stops)),
+        *_section(
+            "What leaves this hospital, and who can read it", review_terms.leaves(agreement)
+        ),
+        *_section("What it costs your patients", _cost(agreement, place, stops)),
+        *_section("What is read here", _read_here(agreement, place)),
         *_section("If you leave", _leaving(planned.sections.get("exits", ()))),
+        "All terms of the agreement: concilium-site review --full",
         f"Agreement {document.digest}",
         f"Material  {document.material}",
     ]
-    text = "\n".join(line for block in parts for line in _wrapped(block)) + "\n"
+    text = _laid_out(parts)
+    terms = [
+        *(line for part in planned.parts for line in _section(part.title, part.sentences)),
+        *_section("What is read here, column by column", _columns(agreement, place)),
+    ]
     digest = Digest(hashlib.sha256(text.encode()).hexdigest())
-    return Reviewed(text, digest, cap, delta, stops, objection)
+    return Reviewed(text, digest, cap, delta, stops, objection, _laid_out(terms))
+
+
+def _laid_out(blocks: Iterable[str]) -> str:
+    return "\n".join(line for block in blocks for line in _wrapped(block)) + "\n"
 
 
 def _heading(document: Document, place: Place, objection: str) -> Iterator[str]:
@@ -134,23 +156,39 @@ def _changes(document: Document, last: Document | None) -> Iterator[str]:
     yield from change_lines(changed)
 
 
-def _mapping(agreement: Agreement, place: Place) -> Iterator[str]:
+def _read_here(agreement: Agreement, place: Place) -> Iterator[str]:
     cohort = place.settings.cohorts[place.cohort]
     yield (
         f"The cohort {place.cohort}: {cohort.source.csv}, patients by the column "
-        f"{cohort.patient_id}. It is read here and never copied elsewhere."
-    )
-    yield (
+        f"{cohort.patient_id}. It is read here and never copied elsewhere. "
         f"{100 * cohort.held_out:g} % of the patients, chosen by a secret of this hospital, "
-        "never train; new models are scored on them."
+        "never train: new models are scored on them."
     )
-    for feature in agreement.data.features:
-        yield _column(feature.name, feature.unit or "", cohort)
-    target = agreement.data.target
-    yield _column(target.name, target.unit or "", cohort)
-    unused = sorted(set(cohort.map) - {f.name for f in agreement.data.features} - {target.name})
+    fields = _fields(agreement)
+    missing = [field.name for field in fields if field.name not in cohort.map]
+    yield from (
+        f"{name}: site.yaml maps no column to it, so this cohort cannot train."
+        for name in missing
+    )
+    known = [field.name for field in fields if field.name in cohort.map]
+    said = [f"{name} from {cohort.map[name].column}{_how(cohort.map[name])}" for name in known]
+    more = ""
+    if len(said) > _COLUMNS_SHOWN:
+        more = f"; and {len(said) - _COLUMNS_SHOWN} more, see --full"
+    yield f"Your columns: {'; '.join(said[:_COLUMNS_SHOWN])}{more}."
+    unused = sorted(set(cohort.map) - {field.name for field in fields})
     if unused:
         yield f"Mapped in site.yaml, but not read for this agreement: {', '.join(unused)}."
+
+
+def _fields(agreement: Agreement) -> list[Feature | Target]:
+    return [agreement.data.target, *agreement.data.features]
+
+
+def _columns(agreement: Agreement, place: Place) -> Iterator[str]:
+    cohort = place.settings.cohorts[place.cohort]
+    for field in _fields(agreement):
+        yield _column(field.name, field.unit or "", cohort)
 
 
 def _column(name: str, unit: str, cohort: CohortSettings) -> str:
@@ -178,9 +216,15 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
     spent = epsilon(place.releases, delta)
     after = epsilon([*place.releases, place.release.times(_left(agreement, place))], delta)
     yield (
+        "ε bounds what anybody can learn of one patient, whatever is published and whatever "
+        "they know already: taking part changes the odds of any conclusion about a patient by "
+        f"at most e^ε, but for a chance of {_chance(delta)}. ε 1 is a factor of 2.7, ε 3 of "
+        "20; smaller is safer."
+    )
+    yield (
         f"The cohort {place.cohort} has spent ε {format_epsilon(spent)} so far, over all "
         f"agreements and federations; all {rounds} rounds of this one bring it to ε "
-        f"{format_epsilon(after)} at δ {decimal_text(delta)}."
+        f"{format_epsilon(after)}: a factor of {_factor(after)}."
     )
     yield (
         f"The cap is ε {decimal_text(cap)}: the lower of your own "
@@ -191,6 +235,17 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
         if stops
         else f"It does not stop this hospital within the {rounds} rounds."
     )
+    privacy = agreement.privacy
+    if privacy is not None and privacy.metrics.exact is not None:
+        yield "Held-out patients' figures are exact and not covered by ε."
+
+
+def _factor(value: float) -> str:
+    return f"{math.exp(value):,.0f}" if value > 3 else f"{math.exp(value):.1f}"
+
+
+def _chance(delta: float) -> str:
+    return f"1 in {1 / delta:,.0f}"
 
 
 def _leaving(exits: Sequence[str]) -> Iterator[str]:

@@ -20,11 +20,11 @@ def review(hospital, document):
 def test_it_says_what_is_read_what_leaves_and_who_can_see_it(charite):
     text = review(charite, charite.proposed()).text
     for words in (
-        "What leaves each hospital",
-        "Who can see it",
-        "one (1): your column ONE",
-        "two (1): your column TWO × 0.1",
-        "died: your column DIED, where J is 1, N is 0",
+        "What leaves this hospital, and who can read it",
+        "Read by the coordinator",
+        "one from ONE",
+        "two from TWO × 0.1",
+        "died from DIED, where J is 1, N is 0",
         "patients by the column MRN",
         "20 % of the patients",
     ):
@@ -34,7 +34,7 @@ def test_it_says_what_is_read_what_leaves_and_who_can_see_it(charite):
 def test_its_digest_is_that_of_the_very_text(charite):
     reviewed = review(charite, charite.proposed())
     assert reviewed.digest == hashlib.sha256(reviewed.text.encode()).hexdigest()
-    assert max(map(len, reviewed.text.splitlines())) <= 96
+    assert max(map(len, reviewed.text.splitlines())) < 80
 
 
 def test_what_was_spent_before_counts_and_the_stop_is_named(charite):
@@ -104,3 +104,44 @@ def test_a_column_that_is_not_mapped_is_said(make):
     text = review(lacking, lacking.proposed()).text
     assert "two: site.yaml maps no column to it" in text
     assert "not read for this agreement: x" in text
+
+
+def test_the_demonstrations_review_fits_two_screens(charite):
+    """Thirty features, under the names that hospitals give them."""
+    from pathlib import Path
+
+    from governance.agreement.load import load
+    from governance.privacy.releases import Release
+    from governance.settings import load_site
+    from site_agent.review import Place
+    from site_agent.review import review as written
+
+    demo = Path(__file__).parents[3] / "configs" / "breast-cancer"
+    for name in ("lakeside", "eastfield"):
+        settings = load_site(demo / "sites" / name / "site.yaml")
+        place = Place(settings, "needle-aspirates", (), Release(0.2, 1.25, 5))
+        lines = written(load(demo / "agreement.yaml"), place).text.splitlines()
+        assert len(lines) <= 100
+        assert max(map(len, lines)) < 80
+
+
+def test_epsilon_is_said_in_plain_words(charite):
+    text = " ".join(review(charite, charite.proposed()).text.split())
+    assert "what anybody can learn of one patient" in text
+    assert "1 in 100,000" in text
+    assert "a factor of " in text
+
+
+def test_all_terms_are_there_for_who_reads_on(charite):
+    reviewed = review(charite, charite.proposed())
+    for title in ("Who takes part", "When a new model is accepted", "How long, and when"):
+        assert title in reviewed.terms
+        assert title not in reviewed.text
+    assert "two (1): your column TWO × 0.1" in reviewed.terms
+
+
+def test_the_paper_to_sign_has_the_text_its_digest_and_lines(charite):
+    reviewed = review(charite, charite.proposed())
+    assert reviewed.to_sign.startswith(reviewed.text)
+    assert reviewed.digest in reviewed.to_sign
+    assert "Signature" in reviewed.to_sign
