@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from coordinator.rehearsal import invented
-from governance.agreement.gate_error import HELD_OUT
+from governance.agreement.gate_error import HELD_OUT, gate_error
 from governance.agreement.load import load
 from governance.yaml_positions import read
 from protos.errors import Refused
@@ -117,16 +117,29 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     said = dict(read(source).value)
     names = _names(agreement, wanted.site_count)
-    set_aside = tuple(_fitted(said, agreement, names, datetime.now(UTC)))
+    set_aside = [*_fitted(said, agreement, names, datetime.now(UTC))]
     if said.get("obligations"):
         shutil.copy(source.parent / said["obligations"], folder)
-    copy = folder / "agreement.yaml"
-    _write_yaml(copy, said, _AGREEMENT_HEAD.format(source=source))
+    copy, head = folder / "agreement.yaml", _AGREEMENT_HEAD.format(source=source)
+    _write_yaml(copy, said, head)
+    if wanted.site_count is not None and (wider := _wider_gate(load(copy).agreement)):
+        said["quality"]["accept_if"]["not_worse_than"] = wider
+        _write_yaml(copy, said, head)
+        set_aside.append(f"the gate (not_worse_than: {wider:g}, since chance moves few more)")
     fitted = load(copy).agreement
     drawn = DEFAULT_SEED if seed is None else seed
     for hospital in invented.hospitals(fitted, names, skew=wanted.skew, seed=drawn):
         _write_site(folder / "sites" / hospital.name, hospital, fitted)
-    return Written(copy, folder / "sites", set_aside)
+    return Written(copy, folder / "sites", tuple(set_aside))
+
+
+def _wider_gate(agreement: Agreement) -> float | None:
+    """Return the least that the gate must let pass with these hospitals; None if it does."""
+    gate = agreement.quality.accept_if
+    if gate is None:
+        return None
+    needed = 2 * gate_error(agreement, gate.metric).standard_error
+    return None if gate.not_worse_than >= needed else math.ceil(100 * needed) / 100
 
 
 def _names(agreement: Agreement, count: int | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from coordinator.rehearsal import synthetic
 from coordinator.rehearsal.synthetic import Invention
 from governance.agreement.load import load
+from governance.agreement.refusals import objections
 from governance.settings import load_site
 from protos.errors import Refused
 from site_agent.data import contract, table
@@ -185,6 +186,21 @@ def test_what_binds_real_hospitals_alone_is_set_aside_and_said(tmp_path):
         told
     )
     assert invent(tmp_path / "demo", DEMO).set_aside == ()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("file", [EXAMPLE, DEMO], ids=["example", "demonstration"])
+def test_any_number_of_hospitals_makes_an_agreement_that_can_be(tmp_path, file, count):
+    made = invent(tmp_path, file, count=count)
+    assert objections(load(made.agreement)) == []
+
+
+def test_a_gate_that_few_hospitals_would_fail_by_chance_is_widened_and_said(tmp_path):
+    made = invent(tmp_path, DEMO, count=3)
+    gate = load(made.agreement).agreement.quality.accept_if
+    assert gate is not None
+    assert gate.not_worse_than == 0.22
+    assert "not_worse_than: 0.22" in " ".join(made.set_aside)
 
 
 def test_skew_beyond_its_range_is_refused():
