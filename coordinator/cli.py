@@ -182,6 +182,23 @@ def plan(
 
 
 @app.command()
+def schema(
+    folder: Annotated[Path, typer.Argument(help="Where to write them.")] = HERE,
+) -> None:
+    """Write JSON Schemas of agreement.yaml, site.yaml and coordinator.yaml, for editors.
+
+    Example: concilium-coordinator schema my-study
+    """
+    from governance import json_schemas
+
+    for path in json_schemas.write(folder):
+        terminal.tell(f"Wrote {path}.")
+    terminal.tell("An editor with a YAML language server completes and checks a file beside")
+    terminal.tell("them whose first line is, for an agreement:")
+    terminal.tell(f"  {json_schemas.modeline('agreement').rstrip()}")
+
+
+@app.command()
 def propose(
     agreement: Annotated[Path, typer.Argument(help="The agreement's YAML file.")],
     fill_roster: Annotated[

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from coordinator import newcomers, starting
 from coordinator.foundation import Foundation
 from coordinator.store import kept
-from governance import statements
+from governance import json_schemas, statements
 from governance.identity import certificate
 from governance.identity import folder as identities
 from governance.identity.authority import create
 from governance.identity.enrolment import Token, enrolled_body, invitation_of
-from governance.identity.names import COORDINATOR
+from governance.identity.issuing import Host
+from governance.identity.names import COORDINATOR, check_name
 from governance.ledger import store as ledger
+from governance.yaml_values import Endpoint
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -29,7 +33,14 @@ if TYPE_CHECKING:
     from protos.words import Digest, Enrolled
 
 _HALF: Final = ".founding"
-_MADE: Final = ("coordinator.yaml", "keys", "keys.new", "state", "operators")
+_MADE: Final = (
+    "coordinator.yaml",
+    json_schemas.file_name("coordinator"),
+    "keys",
+    "keys.new",
+    "state",
+    "operators",
+)
 _SETTINGS: Final = """\
 # The coordinator's own file. Relative paths are from this file's folder.
 coordinator: 1
@@ -37,7 +48,7 @@ federation: {federation}
 host: {host}                    # the DNS name in the certificate: what hospitals dial
 listen: {listen}
 enrolment: {{listen: {enrolment}}}       # only open while an invitation is
-database: sqlite:///{folder}/state/coordinator.db # state and ledger are one database
+database: sqlite:///state/coordinator.db    # state and ledger are one database
 spool: {{folder: state/spool, quota_per_site: 4GiB}}
 keep: {{models: all, updates: until-final}}
 limits: {{sessions_per_site: 1, message: 4MiB, session_messages_per_second: 50}}
@@ -61,8 +72,9 @@ def found(folder: Path, outline: Outline, *, passphrase: bytes, now: datetime) -
     What a founding that was cut off has left is cleared away first: nobody has enrolled in it.
 
     Raises:
-        Refused: there is one already, or a name is none.
+        Refused: there is one already, or something of the outline is not what it must be.
     """
+    _check(outline)
     half = _begin(folder)
     authority = create(
         folder,
@@ -76,15 +88,40 @@ def found(folder: Path, outline: Outline, *, passphrase: bytes, now: datetime) -
         host=outline.host,
         listen=outline.listen,
         enrolment=outline.enrolment,
-        folder=folder.resolve(),
     )
-    (folder / "coordinator.yaml").write_text(settings, encoding="utf-8")
+    json_schemas.write(folder, "coordinator")
+    (folder / "coordinator.yaml").write_text(
+        json_schemas.modeline("coordinator") + settings, encoding="utf-8"
+    )
     base = Foundation.open(folder)
     base.store.write_now(lambda c: _begin_log(base, c, now))
     _first_operator(base, outline.operator, now)
     base.close_now()
     half.unlink()
     return authority.root_fingerprint
+
+
+def _check(outline: Outline) -> None:
+    """Refuse what cannot be before anything is made of it."""
+    check_name(outline.federation, what="the federation's name")
+    check_name(outline.operator, what="the operator's name")
+    Host.parse(outline.federation, outline.host)
+    options = {"--listen": outline.listen, "--enrolment": outline.enrolment}
+    for option, address in options.items():
+        try:
+            TypeAdapter(Endpoint).validate_python(address)
+        except ValidationError:
+            raise Refused(
+                f"{option} is {address!r}, but must be an address and a port",
+                todo="For example 0.0.0.0:8443, or 127.0.0.1:8443 to try it on this machine.",
+                rule="usage",
+            ) from None
+    if outline.listen == outline.enrolment:
+        raise Refused(
+            f"--listen and --enrolment are both {outline.listen}, but must be two ports",
+            todo="Newcomers have no certificate yet; they enrol at a port of their own.",
+            rule="usage",
+        )
 
 
 def _begin(folder: Path) -> Path:
@@ -168,7 +205,10 @@ def _first_operator(base: Foundation, name: str, now: datetime) -> None:
     asked = identities.prepare(place, token, now=now)
 
     def change(connection: Connection) -> Enrolled:
-        kept.invite(connection, invitation_of(token, expires=now + timedelta(hours=1)))
-        return newcomers.enrol(base, connection, asked)
+        invitation = invitation_of(token, expires=now + timedelta(hours=1))
+        kept.invite(connection, invitation)
+        enrolled = newcomers.enrol(base, connection, asked)
+        kept.forget_invitation(connection, invitation.secret_hash)  # nobody dials for it
+        return enrolled
 
     identities.finish(place, base.store.write_now(change), now=now)

@@ -11,10 +11,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import Field, ValidationInfo
 
 from governance.agreement.party_terms import Window
 from governance.agreement.schema import UNSAFE_TERMS
+from governance.json_shapes import Written, exactly, pattern
 from governance.yaml_models import Section, validated
 from governance.yaml_positions import Problem, read
 from governance.yaml_values import (
@@ -80,6 +81,14 @@ def _database(value: object, info: ValidationInfo) -> str:
     raise must_unseen("a URL such as sqlite:///state/coordinator.db or postgresql+psycopg://…")
 
 
+_AN_ENCODING: Final = exactly(
+    type="string", description="the name of a text encoding", examples=["utf-8", "latin-1"]
+)
+_A_CODE: Final = exactly(type=["string", "integer"])
+_A_DATABASE: Final = pattern(
+    r"sqlite:///.+|postgresql\+psycopg://\S+", "a URL of SQLite or PostgreSQL"
+)
+
 Proxy = Annotated[
     str,
     text(
@@ -109,7 +118,7 @@ class Source(Section):
     """Where a cohort's records are, and how its numbers are written."""
 
     csv: FilePath
-    encoding: Annotated[str, BeforeValidator(_encoding)] = "utf-8"
+    encoding: Annotated[str, Written(_encoding, shape=_AN_ENCODING)] = "utf-8"
     decimal: Literal["point", "comma"] = "point"
 
 
@@ -119,7 +128,7 @@ class ColumnMap(Section):
     column: Line
     scale: Finite = 1.0
     offset: Finite = 0.0
-    codes: dict[str, Annotated[str, BeforeValidator(_code)]] | None = None
+    codes: dict[str, Annotated[str, Written(_code, shape=_A_CODE)]] | None = None
 
 
 class CohortSettings(Section):
@@ -239,7 +248,7 @@ class CoordinatorSettings(Section):
     host: HostName
     listen: Endpoint
     enrolment: Listen | None = None
-    database: Annotated[str, Field(repr=False), BeforeValidator(_database)]
+    database: Annotated[str, Field(repr=False), Written(_database, shape=_A_DATABASE)]
     spool: Spool
     keep: Keep = Keep()
     limits: Limits = Limits()

@@ -148,13 +148,14 @@ def _section(model: type[BaseModel], path: YamlPath) -> type[BaseModel] | None:
     """Return the model that stands at a path."""
     at: object = model
     for step in path:
-        at = _below(at, step)
+        at = below(at, step)
         if at is None:
             return None
     return _as_model(at)
 
 
-def _below(annotation: object, step: str | int) -> object:
+def below(annotation: object, step: str | int) -> object:
+    """Return what stands below a part of a file by a key or an index, None for nothing."""
     section = _as_model(annotation)
     if section is not None:
         for name, field in section.model_fields.items():

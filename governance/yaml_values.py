@@ -12,16 +12,21 @@ import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from governance.identity.names import is_name
+from governance.json_shapes import (
+    Checked,
+    Written,
+    alone_or_listed,
+    exactly,
+    pattern,
+    without_repetition,
+)
 from governance.privacy.releases import decimal_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CANONICAL: Final = "canonical"
 """Context key: the value comes from canonical JSON, where decimals are strings."""
@@ -77,7 +82,7 @@ def number(
     at_least: float = -math.inf,
     below: float = math.inf,
     at_most: float = math.inf,
-) -> BeforeValidator:
+) -> Written:
     """Return the validator of a finite number in a range; it phrases the range itself."""
     phrase = _range_phrase(
         "a number", above=above, at_least=at_least, below=below, at_most=at_most
@@ -98,10 +103,17 @@ def number(
             raise must(phrase)
         return found + 0.0
 
-    return BeforeValidator(check)
+    limits = {
+        "exclusiveMinimum": above,
+        "minimum": at_least,
+        "exclusiveMaximum": below,
+        "maximum": at_most,
+    }
+    known = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
+    return Written(check, shape=exactly(type="number", description=phrase, **known))
 
 
-def whole(at_least: int, at_most: int) -> BeforeValidator:
+def whole(at_least: int, at_most: int) -> Written:
     """Return the validator of a whole number in a range."""
     phrase = f"a whole number from {at_least} to {at_most}"
 
@@ -112,12 +124,13 @@ def whole(at_least: int, at_most: int) -> BeforeValidator:
             raise must(phrase)
         return value
 
-    return BeforeValidator(check)
+    shape = exactly(type="integer", minimum=at_least, maximum=at_most, description=phrase)
+    return Written(check, shape=shape)
 
 
-def text(pattern: str, phrase: str, *, longest: int = 200) -> BeforeValidator:
+def text(expression: str, phrase: str, *, longest: int = 200) -> Written:
     """Return the validator of text that matches a pattern as a whole."""
-    compiled = re.compile(pattern)
+    compiled = re.compile(expression)
 
     def check(value: object) -> str:
         if not isinstance(value, str) or len(value) > longest:
@@ -126,7 +139,7 @@ def text(pattern: str, phrase: str, *, longest: int = 200) -> BeforeValidator:
             raise must(phrase)
         return value
 
-    return BeforeValidator(check)
+    return Written(check, shape=pattern(expression, phrase, longest=longest))
 
 
 def _range_phrase(
@@ -139,15 +152,13 @@ def _range_phrase(
     return " ".join([noun, " and ".join(part for part in (low, high) if part)]).strip()
 
 
-def _measured(
-    pattern: re.Pattern[str], units: dict[str, int], phrase: str
-) -> Callable[[object, ValidationInfo], int]:
+def _measured(expression: re.Pattern[str], units: dict[str, int], phrase: str) -> Written:
     def check(value: object, info: ValidationInfo) -> int:
         if is_canonical(info) and isinstance(value, int) and not isinstance(value, bool):
             if value < 0:
                 raise must(phrase)
             return value
-        found = pattern.fullmatch(value) if isinstance(value, str) else None
+        found = expression.fullmatch(value) if isinstance(value, str) else None
         if found is None:
             raise must(phrase)
         measured = int(found[1]) * units[found[2]]
@@ -155,12 +166,12 @@ def _measured(
             raise must(phrase)
         return measured
 
-    return check
+    return Written(check, shape=pattern(expression.pattern, phrase))
 
 
 def read_duration(value: object, info: ValidationInfo) -> int:
     """Read a duration as seconds; canonically it is a number of them."""
-    phrase = "a duration such as 90s, 20m, 2h, 14d or 1h30m"
+    phrase = DURATION_PHRASE
     if is_canonical(info) and isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
             raise must(phrase)
@@ -182,7 +193,7 @@ def _some_time(value: int) -> int:
 
 def read_instant(value: object, *, end_of_day: bool) -> datetime:
     """Read a date or an RFC 3339 time; a bare date is its first or last microsecond in UTC."""
-    phrase = "a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z"
+    phrase = INSTANT_PHRASE
     if not isinstance(value, str):
         raise must(phrase)
     try:
@@ -215,7 +226,7 @@ def misleads(text: str) -> bool:
 
 
 def _line(value: object) -> str:
-    phrase = "one line of plain text, 1 to 200 characters"
+    phrase = LINE_PHRASE
     if not isinstance(value, str) or not 1 <= len(value) <= 200:
         raise must(phrase)
     if misleads(value) or "\n" in value or "\t" in value:
@@ -248,13 +259,13 @@ def _one_or_more(value: object) -> object:
 
 def _resolved(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value or value[0] == "~" or misleads(value):
-        raise must("the path of a file or folder, written out")
+        raise must(PATH_PHRASE)
     folder: Path = (info.context or {}).get(FOLDER, Path())
     return folder / value
 
 
 def _endpoint(value: object) -> str:
-    phrase = "a host and a port, such as fed.example.org:8443"
+    phrase = ENDPOINT_PHRASE
     if not isinstance(value, str) or len(value) > 260:
         raise must(phrase)
     host, _, port = value.rpartition(":")
@@ -268,8 +279,20 @@ NAME_PHRASE: Final = (
     "a name of 1 to 63 lower-case letters, digits and hyphens that begins and ends with a "
     "letter or digit"
 )
-Name = Annotated[str, BeforeValidator(_named)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
+DURATION_PHRASE: Final = "a duration such as 90s, 20m, 2h, 14d or 1h30m"
+INSTANT_PHRASE: Final = "a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z"
+LINE_PHRASE: Final = "one line of plain text, 1 to 200 characters"
+ENDPOINT_PHRASE: Final = "a host and a port, such as fed.example.org:8443"
+PATH_PHRASE: Final = "the path of a file or folder, written out"
+_A_LINE: Final = exactly(type="string", minLength=1, maxLength=200, description=LINE_PHRASE)
+DURATION_SHAPE: Final = pattern(_DURATION.pattern, DURATION_PHRASE)
+_AN_INSTANT: Final = pattern(f"{_DATE.pattern}|{_INSTANT.pattern}", INSTANT_PHRASE)
+
+Name = Annotated[
+    str,
+    Written(_named, shape=pattern(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", NAME_PHRASE)),
+]
+Flag = Annotated[bool, Written(_flag, shape=exactly(type="boolean"))]
 Word = Annotated[
     str,
     text(
@@ -277,7 +300,7 @@ Word = Annotated[
         "a word of at most 63 letters, digits and underscores that begins with a letter",
     ),
 ]
-Line = Annotated[str, BeforeValidator(_line)]
+Line = Annotated[str, Written(_line, shape=_A_LINE)]
 KEY_PHRASE: Final = "a public key: ed25519: and 64 hexadecimal digits"
 Key = Annotated[str, text(r"ed25519:[0-9a-f]{64}", KEY_PHRASE)]
 Purpose = Annotated[
@@ -295,8 +318,11 @@ Clock = Annotated[
     str, text(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", 'a time of day such as "20:00"')
 ]
 Digest64 = Annotated[str, text(r"(?:[0-9a-f]{64})?", "a SHA-256 in 64 hexadecimal digits")]
-Endpoint = Annotated[str, BeforeValidator(_endpoint)]
-FilePath = Annotated[Path, BeforeValidator(_resolved)]
+Endpoint = Annotated[
+    str,
+    Written(_endpoint, shape=pattern(r".+:[0-9]{1,5}", ENDPOINT_PHRASE, longest=260)),
+]
+FilePath = Annotated[Path, Written(_resolved, shape=pattern(r"[^~].*", PATH_PHRASE))]
 
 Share = Annotated[float, number(at_least=0, at_most=1)]
 PositiveShare = Annotated[float, number(above=0, at_most=1)]
@@ -305,23 +331,26 @@ Positive = Annotated[float, number(above=0)]
 NotNegative = Annotated[float, number(at_least=0)]
 Finite = Annotated[float, number()]
 
-Duration = Annotated[int, BeforeValidator(read_duration)]
-LongerThanZero = Annotated[int, AfterValidator(_some_time), BeforeValidator(read_duration)]
-Size = Annotated[
-    int, BeforeValidator(_measured(_SIZE, _SIZE_UNITS, "a size such as 512MiB or 8GiB"))
+Duration = Annotated[int, Written(read_duration, shape=DURATION_SHAPE)]
+LongerThanZero = Annotated[
+    int, AfterValidator(_some_time), Written(read_duration, shape=DURATION_SHAPE)
 ]
+Size = Annotated[int, _measured(_SIZE, _SIZE_UNITS, "a size such as 512MiB or 8GiB")]
 BitRate = Annotated[
-    int,
-    BeforeValidator(_measured(_BITRATE, _BIT_UNITS, "a rate such as 500kbit/s or 10Mbit/s")),
+    int, _measured(_BITRATE, _BIT_UNITS, "a rate such as 500kbit/s or 10Mbit/s")
 ]
 Start = Annotated[
-    datetime, BeforeValidator(lambda value: read_instant(value, end_of_day=False))
+    datetime,
+    Written(lambda value: read_instant(value, end_of_day=False), shape=_AN_INSTANT),
 ]
-End = Annotated[datetime, BeforeValidator(lambda value: read_instant(value, end_of_day=True))]
+End = Annotated[
+    datetime,
+    Written(lambda value: read_instant(value, end_of_day=True), shape=_AN_INSTANT),
+]
 
 Listed = BeforeValidator(_listed)
 """A tuple that JSON brings as a list."""
-OneOrMore = BeforeValidator(_one_or_more)
+OneOrMore = Written(_one_or_more, shape=alone_or_listed)
 """One word stands for a list of one."""
-AsSet = AfterValidator(_sorted_set)
+AsSet = Checked(_sorted_set, shape=without_repetition)
 """A list whose order says nothing: sorted, without repetition."""

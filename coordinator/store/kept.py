@@ -149,6 +149,11 @@ def use_invitation(connection: Connection, secret_hash: str, statement: Digest) 
     )
 
 
+def forget_invitation(connection: Connection, secret_hash: str) -> None:
+    """Forget an invitation whose answer cannot have been lost."""
+    connection.execute(delete(invitations).where(invitations.c.secret_hash == secret_hash))
+
+
 def open_invitations_end(connection: Connection, now: datetime) -> datetime | None:
     """Return when the last open invitation expires, None when none is open."""
     ends = connection.execute(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from governance.json_shapes import Written, exactly
 from governance.yaml_models import Section
 from governance.yaml_values import (
     AsSet,
@@ -68,7 +69,10 @@ class Missing(Section):
     """What share may be missing, and what stands in its place."""
 
     at_most: Share = 0.0
-    fill: Annotated[float | str | None, BeforeValidator(_word_or_number)] = None
+    fill: Annotated[
+        float | str | None,
+        Written(_word_or_number, shape=exactly(type=["number", "string"])),
+    ] = None
 
 
 class Target(Section):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
+from governance.json_shapes import NULL, Json, Written, either, exactly, pattern
 from governance.yaml_models import Section
 from governance.yaml_values import (
     KEY_PHRASE,
@@ -47,7 +48,10 @@ def _zone(value: object) -> object:
     raise must(phrase)
 
 
-Zone = Annotated[str, BeforeValidator(_zone)]
+Zone = Annotated[
+    str,
+    Written(_zone, shape=pattern(r"[A-Za-z0-9_+/-]+", "a time zone such as Europe/Berlin")),
+]
 
 
 def _officer_keys(value: object) -> object:
@@ -72,14 +76,30 @@ def _all_or_number(value: object) -> object:
     raise must("all, or how many hospitals are drawn for each round")
 
 
+def _keys_or_none(inner: Json) -> Json:
+    return {"anyOf": [inner, inner["items"], NULL]}
+
+
+def _names_or_keys(inner: Json) -> Json:
+    names = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+    return {"anyOf": [inner, names]}
+
+
 OfficerKeys = Annotated[
-    tuple[Key, ...], Field(max_length=10), AsSet, BeforeValidator(_officer_keys), Listed
+    tuple[Key, ...],
+    Field(max_length=10),
+    AsSet,
+    Written(_officer_keys, shape=_keys_or_none),
+    Listed,
 ]
 OperatorKey = Annotated[
     str,
     text(r"(?:ed25519:[0-9a-f]{64})?", KEY_PHRASE),
-    BeforeValidator(lambda value: "" if value is None else value),
+    Written(lambda value: "" if value is None else value, shape=either(NULL)),
 ]
+
+
+_ALL_OR_NUMBER: Final = exactly(anyOf=[{"const": "all"}, {"type": "integer", "minimum": 1}])
 
 
 class Coordinator(Section):
@@ -109,11 +129,13 @@ class Sites(Section):
     roster: Annotated[
         dict[Name, OfficerKeys],
         Field(min_length=1, max_length=1000),
-        BeforeValidator(_names_alone),
+        Written(_names_alone, shape=_names_or_keys),
     ]
     ready_at_least: Count
     close_at_least: Count
-    per_round: Annotated[int | Literal["all"], BeforeValidator(_all_or_number)] = "all"
+    per_round: Annotated[
+        int | Literal["all"], Written(_all_or_number, shape=_ALL_OR_NUMBER)
+    ] = "all"
     requires: Requires = Requires()
 
 
@@ -123,7 +145,7 @@ class Operators(Section):
     keys: Annotated[
         dict[Name, OperatorKey],
         Field(min_length=1, max_length=100),
-        BeforeValidator(_names_alone),
+        Written(_names_alone, shape=_names_or_keys),
     ]
     two_for: Annotated[tuple[Act, ...], AsSet, OneOrMore, Listed] = ()
 

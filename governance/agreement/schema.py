@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from governance.agreement.data_terms import Data, Feature, Missing, Range, Reference, Target
 from governance.agreement.party_terms import (
@@ -38,6 +38,7 @@ from governance.agreement.training_terms import (
     Round,
     Strategy,
 )
+from governance.json_shapes import Json, Written
 from governance.yaml_models import Section
 from governance.yaml_values import (
     AsSet,
@@ -72,6 +73,15 @@ def _off(value: object) -> object:
     return None if value == "off" else value
 
 
+def _privacy_or_off(inner: Json) -> Json:
+    terms = [one for one in inner["anyOf"] if one.get("type") != "null"]
+    return {"anyOf": [*terms, {"const": "off"}]}
+
+
+_TEXT_FILE: Final = {"type": "string", "minLength": 1, "description": "the name of a text file"}
+"""In the operator's file; the text's digest takes its place."""
+
+
 def _version(value: object) -> object:
     if value != SCHEMA_VERSION or isinstance(value, bool):
         raise must(f"{SCHEMA_VERSION}, the version of the schema that this program knows")
@@ -90,7 +100,7 @@ class Agreement(Section):
     owner: Line
     licence: Line
     coordinator: Coordinator
-    obligations: Digest64 = ""
+    obligations: Annotated[Digest64, WithJsonSchema(_TEXT_FILE)] = ""
     valid: Valid
     notice: Duration = 14 * 86400
     sites: Sites
@@ -101,7 +111,7 @@ class Agreement(Section):
     model: Model
     strategy: Strategy
     optimizer: Optimizer
-    privacy: Annotated[Privacy | None, BeforeValidator(_off)]
+    privacy: Annotated[Privacy | None, Written(_off, shape=_privacy_or_off)]
     aggregation: Aggregation = Aggregation()
     quality: Quality = Quality()
     release: Release = Release()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import Field, ValidationInfo
 
 from governance.agreement.party_terms import Count, Metric
+from governance.json_shapes import Written, exactly
 from governance.yaml_models import Section
 from governance.yaml_values import (
+    DURATION_SHAPE,
     LARGEST_WHOLE,
     Flag,
     Listed,
@@ -43,6 +45,20 @@ def _stragglers(value: object, info: ValidationInfo) -> int:
     raise must("wait, or {close_early_after: 20m}")
 
 
+_WAIT_OR_CLOSE: Final = exactly(
+    default="wait",
+    anyOf=[
+        {"const": "wait"},
+        {
+            "type": "object",
+            "properties": {"close_early_after": DURATION_SHAPE({})},
+            "required": ["close_early_after"],
+            "additionalProperties": False,
+        },
+    ],
+)
+
+
 class Local(Section):
     """A hospital's work in a round: Poisson-sampled steps, or without privacy batches."""
 
@@ -59,7 +75,7 @@ class Round(Section):
     """
 
     deadline: LongerThanZero
-    stragglers: Annotated[int, BeforeValidator(_stragglers)] = 0
+    stragglers: Annotated[int, Written(_stragglers, shape=_WAIT_OR_CLOSE)] = 0
     attempts: Annotated[int, whole(1, 100)] = 3
     late: Literal["discard", "next-round"] = "discard"
     local: Local
@@ -94,7 +110,7 @@ class Optimizer(Section):
     momentum: Annotated[float, number(at_least=0, below=1)] = 0.0
 
 
-class Target(Section):
+class TargetEpsilon(Section):
     """The ε from which the noise is computed."""
 
     epsilon: Annotated[float, number(above=0, at_most=1000)]
@@ -132,7 +148,7 @@ class Privacy(Section):
 
     clip: Annotated[float, number(above=0, at_most=1_000_000)]
     noise_multiplier: Annotated[float | None, number(at_least=0, at_most=1000)] = None
-    target: Target | None = None
+    target: TargetEpsilon | None = None
     delta: OpenShare
     budget: Budget
     metrics: Metrics

@@ -40,7 +40,6 @@ class Folders:
         text = yaml_file.read_text()
         for name, port in ports.items():
             text = text.replace(f":{known[name]}", f":{port}")
-        text = text.replace(self._known_database(text), str(self.coordinator.resolve()))
         yaml_file.write_text(text)
         for who in self.place.rglob("federation.json"):
             told = json.loads(who.read_text())
@@ -52,11 +51,6 @@ class Folders:
         settings = load_coordinator(yaml_file)
         ends = {"listen": settings.listen, "enrolment": settings.enrolment.listen}
         return {name: end.rsplit(":", 1)[1] for name, end in ends.items()}
-
-    @staticmethod
-    def _known_database(text):
-        line = next(line for line in text.splitlines() if line.startswith("database:"))
-        return line.split("sqlite:///")[1].split("/state/coordinator.db")[0]
 
 
 def found(place):
