@@ -1,7 +1,7 @@
 """Which hospitals take part in a round where the agreement asks for some of those ready.
 
-The seed of a round follows from the entry that put the agreement in force, so that nobody can
-choose one to have certain hospitals drawn; whoever has the ledger draws again and compares.
+The seed of a round follows from the entry that put the agreement in force, so that from then on
+nobody can choose one to have certain hospitals drawn; whoever has the ledger draws again.
 A hospital's rank is the hash of seed and name; the lowest take part. So another attempt draws
 the same ones as far as they are ready, and an update that was paid for can be sent again.
 

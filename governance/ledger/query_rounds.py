@@ -107,7 +107,7 @@ def one_round(c: Connection, number: int) -> Answer:
     """
     attempts = attempts_of(c, number)
     rows = [row for attempt in attempts for row in _round_rows(c, attempt)]
-    notes = [_told(c, attempt) for attempt in attempts]
+    notes = [line for a in attempts for line in (_told(c, a), *_drawn(c, a))]
     facts = {
         "round": number,
         "attempts": [
@@ -144,6 +144,15 @@ def _round_rows(c: Connection, attempt: Row[Any]) -> Iterator[tuple[object, ...]
             made.seq if made else None,
             figures.seq if figures else None,
         )
+
+
+def _drawn(c: Connection, attempt: Row[Any]) -> list[str]:
+    """Say from whom an attempt's sites were drawn, where some were."""
+    body = statement_at(c, attempt.opened_seq).body
+    if "seed" not in body:
+        return []
+    among = ", ".join(body["drawn_from"])
+    return [f"Attempt {attempt.attempt} was drawn from {among}, by the seed {body['seed']}."]
 
 
 def _told(c: Connection, attempt: Row[Any]) -> str:

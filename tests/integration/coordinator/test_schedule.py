@@ -7,11 +7,12 @@ from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 import pytest_asyncio
-from federations import SITES, Clock
+from federations import SITES, Clock, ledger_of
 from scripted_site import good_figures, small_step
 from small_agreement import GATED
 
-from protos.words import FinalModel, Quiet, TaskKind
+from governance.ledger.query_rounds import one_round
+from protos.words import Cancel, FinalModel, Quiet, TaskKind
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -52,7 +53,7 @@ async def test_no_round_opens_that_its_deadline_would_carry_past_the_window(time
     changes = {
         "schedule.window": {**NIGHTS, "to": "23:00"},
         "round.deadline": "2h",
-        "schedule.rounds": 3,
+        "schedule.rounds": 2,
         "round.stragglers": "wait",
     }
     await timed.in_force(changes=changes)
@@ -62,8 +63,8 @@ async def test_no_round_opens_that_its_deadline_would_carry_past_the_window(time
     timed.clock.set(tomorrow("21:00"))  # 21:00 and 2 h are 23:00: a last one
     for site in timed.sites.values():
         site.works()
-    await timed.until(lambda: len(timed.entries("round-closed")) == 3)
-    assert [r[2] for r in timed.rounds()] == ["closed"] * 3
+    await timed.until(lambda: len(timed.entries("round-closed")) == 2)
+    assert [r[2] for r in timed.rounds()] == ["closed"] * 2
 
 
 async def test_round_that_ends_too_late_for_another_is_the_last_of_its_night(timed):
@@ -194,13 +195,13 @@ async def test_agreement_without_a_gate_ends_when_its_target_is_reached(fed):
 
 async def test_agreement_ends_when_patience_does_whatever_metric_its_gate_has(fed):
     gate = {"quality.accept_if": {"metric": "log-loss", "not_worse_than": 0.5}}
-    stop = {"schedule.stop": {"metric": "accuracy", "patience": 2}}
-    body = await ends(fed, [0.7, 0.8, 0.75, 0.8], **gate, **stop)
+    stop = {"schedule.stop": {"metric": "accuracy", "patience": 1}}
+    body = await ends(fed, [0.8, 0.75], **gate, **stop)
     assert body["reason"] == "no-better"
-    assert len(fed.entries("round-closed")) == 4
+    assert len(fed.entries("round-closed")) == 2
     said = (await fed.status()).state
     assert said == (
-        "the agreement is complete: accuracy got no better in 2 evaluations, its last is 0.800"
+        "the agreement is complete: accuracy got no better in 1 evaluation, its last is 0.750"
     )
 
 
@@ -230,7 +231,7 @@ async def test_candidates_that_were_rejected_do_not_count_for_the_target(fed):
 async def test_agreement_that_supersedes_another_counts_its_own_figures(fed):
     stop = {"schedule.stop": {"metric": "accuracy", "patience": 1}}
     await fed.in_force(changes={**stop, "schedule.rounds": 9})
-    shares = iter([0.9, 0.8, 0.85, 0.8])
+    shares = iter([0.9, 0.8, 0.8])
     share = {}
 
     def figures(_, task):
@@ -245,7 +246,7 @@ async def test_agreement_that_supersedes_another_counts_its_own_figures(fed):
         site.works(figures=figures)
     await fed.until(lambda: fed.entries("agreement-complete"))
     closed = [e.body["agreement"] == second.digest for e in fed.entries("round-closed")]
-    assert closed == [False, True, True, True]
+    assert closed == [False, True, True]
 
 
 # --- hospitals drawn for each round ----------------------------------------------------------
@@ -272,15 +273,21 @@ async def all_ready(fed, *, changes):
 
 
 async def test_hospitals_of_a_round_are_drawn_as_the_ledger_lets_anybody_recompute(timed):
-    await all_ready(timed, changes={**TWO, "schedule.rounds": 3})
+    await all_ready(timed, changes={**TWO, "schedule.rounds": 2})
     for site in timed.sites.values():
         site.works()
+    await timed.until(lambda: timed.entries("round-closed"))
     await timed.until(lambda: timed.entries("agreement-complete"))
     opened = [e.body for e in timed.entries("round-opened")]
-    assert len(opened) == 3
+    assert len(opened) == 2
     for body in opened:
         assert body["drawn_from"] == list(SITES)
         assert body["sites"] == drawn_by_hand(timed, body)
+    with ledger_of(timed.url) as c:
+        told = one_round(c, 1).notes[1]
+    assert told == (
+        f"Attempt 1 was drawn from amc, charite, ucl, by the seed {opened[0]['seed']}."
+    )
     trained = {
         (e.body["round"], e.actor.removeprefix("site/"))
         for e in timed.entries("budget-reserved")
@@ -323,3 +330,68 @@ async def test_all_take_part_while_no_more_are_ready_than_are_drawn(timed):
     await timed.tasks(sites=("amc", "charite"))
     opened = timed.entries("round-opened")[0].body
     assert opened["sites"] == opened["drawn_from"] == ["amc", "charite"]
+
+
+# --- when people must look -------------------------------------------------------------------
+
+
+async def refuses(fed, attempt):
+    """Let so many sites refuse an attempt of the first round that it is abandoned."""
+    tasks = await fed.tasks(attempt=attempt)
+    for name in ("charite", "ucl"):
+        await fed.site(name).refuse(tasks[name])
+    assert (await fed.site("amc").next(Cancel)).task == tasks["amc"].task
+
+
+async def judged(fed, round_, attempt, share):
+    """Let an attempt run until the gate has figures of this share from all."""
+    await fed.all_in()
+    over = len([r for r in fed.rounds() if r[2] != "open"]) + 1
+    for name, task in (await fed.tasks(TaskKind.EVALUATE, attempt=attempt)).items():
+        assert task.round == round_
+        await fed.site(name).evaluate(task, good_figures(share))
+    await fed.until(lambda: len([r for r in fed.rounds() if r[2] != "open"]) == over)
+
+
+async def test_attempts_that_are_spent_pause_the_federation_beyond_a_restart(fed):
+    await fed.in_force(changes={"round.attempts": 2})
+    await refuses(fed, 1)
+    await refuses(fed, 2)
+    why = "paused: round 1 was abandoned 2 times; the last reason: too-few-sites"
+    assert (await fed.status()).state == why
+    await fed.leave()
+    await fed.restart()
+    await fed.come()
+    assert (await fed.status()).state == why
+    assert len(fed.rounds()) == 2
+
+
+async def test_resuming_gives_a_round_whose_attempts_are_spent_one_more(fed):
+    await fed.in_force(changes={"round.attempts": 1, "schedule.rounds": 1})
+    await refuses(fed, 1)
+    await fed.operator_acts("resume")
+    await refuses(fed, 2)
+    assert (await fed.status()).state.startswith("paused: round 1 was abandoned 2 times")
+    await fed.operator_acts("resume")
+    for site in fed.sites.values():
+        site.works()
+    await fed.until_ended(
+        (1, 1, "abandoned", "too-few-sites"),
+        (1, 2, "abandoned", "too-few-sites"),
+        (1, 3, "closed", ""),
+    )
+
+
+async def test_gate_refusals_count_in_a_row_and_anything_between_begins_anew(fed):
+    await fed.in_force(changes={**GATED, "schedule.rounds": 3, "round.attempts": 9})
+    await judged(fed, 1, 1, 0.9)
+    await judged(fed, 2, 1, 0.5)
+    await judged(fed, 2, 2, 0.5)
+    await judged(fed, 2, 3, 0.9)
+    await judged(fed, 3, 1, 0.5)
+    assert (await fed.status()).state.startswith("round 3, attempt 2")
+    await judged(fed, 3, 2, 0.5)
+    await judged(fed, 3, 3, 0.5)
+    said = (await fed.status()).state
+    assert said == "paused: the gate refused three candidates in a row; the last reason: gate"
+    assert len(fed.entries("candidate-rejected")) == 5

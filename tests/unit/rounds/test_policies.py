@@ -151,6 +151,17 @@ def test_three_gate_refusals_in_a_row_pause_the_federation():
     assert after_abandonment(Reason.GATE, attempt=3, attempts=9, gate_refusals=3) is Next.PAUSE
 
 
+@given(st.sampled_from(Reason), st.integers(1, 20), st.integers(1, 20), st.integers(0, 5))
+def test_a_round_is_tried_again_only_while_nothing_says_that_people_must_look(
+    reason, attempt, attempts, gate_refusals
+):
+    after = after_abandonment(
+        reason, attempt=attempt, attempts=attempts, gate_refusals=gate_refusals
+    )
+    tried = attempt < attempts and gate_refusals < 3
+    assert (after is Next.RETRY) is (tried and reason not in {Reason.STOPPED, Reason.INTEGRITY})
+
+
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.INTEGRITY])
 def test_a_stop_and_a_broken_store_are_not_retried(reason):
     assert after_abandonment(reason, attempt=1, attempts=3) is Next.PAUSE
