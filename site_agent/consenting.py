@@ -16,6 +16,7 @@ from protos.errors import Refused
 from site_agent import desk, office, turning
 from site_agent.membership import chosen
 from site_agent.office import Answer
+from site_agent.store import work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,8 +60,21 @@ def export(draft: Draft, path: Path) -> None:
 
 
 def deliver_file(m: Membership, path: Path) -> None:
-    """Take a statement that was signed elsewhere."""
-    _delivered(m, office.from_file(path))
+    """Take a statement that was signed elsewhere.
+
+    Raises:
+        Refused: nobody has signed it yet, or it is none of this site's.
+    """
+    draft = office.from_file(path)
+    if not draft.envelope:
+        raise Refused(
+            "nobody has signed this statement yet",
+            where=str(path),
+            todo="Where the officer's key lives: concilium-site sign "
+            f"{path.name} --officer-key KEY; then bring the file back and import it.",
+            rule="not-signed",
+        )
+    _delivered(m, draft)
 
 
 def sign_file(path: Path, key: Path, *, passphrase_file: Path | None, yes: bool) -> None:
@@ -85,8 +99,10 @@ def sign_and_deliver(m: Membership, draft: Draft, passphrase_file: Path | None) 
 def pause(m: Membership) -> None:
     """Pause every consent in force."""
     document = desk.in_state(m, Consent.IN_FORCE)
+    before = _at_work(m)
     m.store.now(lambda c: office.suspend(c, m, document))
     _said(m, f"Paused: {m.site} takes no task under «{document.agreement.title}».")
+    _tell_cancelled(m, before)
     terminal.tell("Go on with: concilium-site resume")
 
 
@@ -112,8 +128,20 @@ def withdraw(m: Membership, *, dry_run: bool, yes: bool) -> None:
     terminal.tell("  This hospital stays enrolled; a new proposal can be consented to.")
     if dry_run or not terminal.confirmed("Withdraw?", yes=yes):
         return
+    before = _at_work(m)
     m.store.now(lambda c: office.withdraw(c, m, document))
     _said(m, "Withdrawn. No further task is taken.")
+    _tell_cancelled(m, before)
+
+
+def _at_work(m: Membership) -> list[str]:
+    return [held.task.task for held in m.store.look(lambda c: work.active(c, m.federation))]
+
+
+def _tell_cancelled(m: Membership, before: list[str]) -> None:
+    gone = [task for task in before if task not in _at_work(m)]
+    if gone:
+        terminal.tell(f"Cancelled: {', '.join(gone)}. What was reserved for it stays spent.")
 
 
 def rotate(m: Membership, usage: str, *, old: Path | None, new: Path | None) -> None:

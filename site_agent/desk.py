@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from governance.agreement.load import parse
 from governance.settings import load_site
@@ -52,9 +55,21 @@ def opened(file: Path, federation: str | None) -> Iterator[Membership]:
             premises=premises,
             now=now,
         )
-        yield m
+        with _without_log():
+            yield m
     finally:
         store.close()
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep the agent's log out of what a verb says: a verb answers in sentences."""
+    former = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**former)
 
 
 def ring(m: Membership) -> bool:

@@ -250,7 +250,8 @@ def _chance(delta: float) -> str:
 
 def _leaving(exits: Sequence[str]) -> Iterator[str]:
     yield from exits
-    yield "To stop for a while: concilium-site pause. To withdraw: concilium-site withdraw."
+    yield "To stop for a while: concilium-site pause"
+    yield "To withdraw from the agreement: concilium-site withdraw"
 
 
 def _stops_in(agreement: Agreement, place: Place, *, cap: float, delta: float) -> int:

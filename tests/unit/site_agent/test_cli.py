@@ -203,7 +203,7 @@ def test_a_review_is_plain_and_a_consent_follows_it(program, today, secret, tmp_
     document = today.proposed()
     code, text, _ = program("review", "--site", today.file)
     assert code == 0
-    for words in ("your column TWO × 0.1", "spent ε 0.0000 so far", "concilium-site withdraw"):
+    for words in ("two from TWO × 0.1", "spent ε 0.0000 so far", "concilium-site withdraw"):
         assert words in text
     code, _, err = program("consent", *WHO, "--passphrase-file", secret, "--site", today.file)
     assert code == 0, err
@@ -252,6 +252,29 @@ def test_a_consent_can_be_carried_to_another_machine(program, today, secret, tmp
     assert document.digest in shown
     assert program("consent", "--import", file, "--site", today.file)[0] == 0
     assert state_of(today, document) is Consent.IN_FORCE
+
+
+def test_an_unsigned_statement_that_comes_back_is_said_to_be_unsigned(program, today, tmp_path):
+    today.proposed()
+    file = tmp_path / "consent.json"
+    here = ("--site", today.file)
+    who = ("--officer-name", "A. Weber", "--role", "CMO")
+    assert program("consent", *who, "--export", file, *here)[0] == 0
+    code, _, err = program("consent", "--import", file, *here)
+    assert code == 2
+    assert "nobody has signed this statement yet" in err
+    assert "concilium-site sign consent.json" in err
+
+
+@pytest.mark.parametrize("verb", [("pause",), ("withdraw", "--yes")])
+def test_what_is_cancelled_is_said_in_a_sentence_and_no_log(program, today, verb):
+    document = today.consented()
+    task = today.task(document)
+    today.take(task)
+    code, out, err = program(*verb, "--site", today.file)
+    assert (code, out) == (0, "")
+    assert f"Cancelled: {task.task}" in err
+    assert "task-ended" not in err
 
 
 def test_decline_pause_resume_withdraw(program, today, secret):
