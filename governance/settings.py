@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo
 from governance.agreement.party_terms import Window
 from governance.agreement.schema import UNSAFE_TERMS
 from governance.json_shapes import Written, exactly, pattern
-from governance.yaml_models import Section, validated
+from governance.yaml_models import Section, guess, validated
 from governance.yaml_positions import Problem, read
 from governance.yaml_values import (
     FOLDER,
@@ -297,6 +297,7 @@ def _site_problems(site: SiteSettings) -> Iterator[Problem]:
     for index, federation in enumerate(site.federations):
         if federation.cohort not in site.cohorts:
             said = f"is {federation.cohort!r}, but must be one of cohorts: {known}"
+            said += guess(federation.cohort, site.cohorts)
             path = ("federations", index, "cohort")
             yield Problem(path, f"federations[{index}].cohort {said}")
     if site.resources.isolation == "none" and ISOLATION_TERM not in site.policy.unsafe:

@@ -74,7 +74,15 @@ def validated(
 
 def explained(model: type[BaseModel], details: Sequence[ErrorDetails]) -> list[Problem]:
     """Turn a model's errors into sentences at paths."""
-    return [_explained(model, detail) for detail in details]
+    places = [detail["loc"] for detail in details]
+
+    def follows(detail: ErrorDetails) -> bool:
+        """A list is too short only because elements of it were no good."""
+        at = detail["loc"]
+        inside = (place[: len(at)] == at and len(place) > len(at) for place in places)
+        return detail["type"] == "too_short" and any(inside)
+
+    return [_explained(model, detail) for detail in details if not follows(detail)]
 
 
 def shown(value: object) -> str:

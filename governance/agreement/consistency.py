@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from governance.privacy.releases import decimal_text
+from governance.yaml_models import guess
 from governance.yaml_positions import Problem, dotted
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _features(agreement: Agreement) -> Iterator[Problem]:
     for index, group in enumerate(agreement.data.subgroups):
         if group not in groups:
             said = f"names {group!r}, but must name categories and bands of data.features"
+            said += guess(group, groups)
             yield Problem(("data", "subgroups", index), f"data.subgroups {said}")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field
 
 from governance.json_shapes import NULL, Json, Written, either, exactly, pattern
-from governance.yaml_models import Section
+from governance.yaml_models import Section, guess
 from governance.yaml_values import (
     KEY_PHRASE,
     AsSet,
@@ -44,7 +44,7 @@ def _zone(value: object) -> object:
         if isinstance(value, str):
             return ZoneInfo(value).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise must(phrase) from None
+        raise must(f"{phrase}{guess(str(value), available_timezones())}") from None
     raise must(phrase)
 
 

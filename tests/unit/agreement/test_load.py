@@ -165,6 +165,7 @@ def test_duplicate_key_is_said_beside_other_errors(changed):
         ),
         ("obligations: obligations.md", "obligations: none.md", "which cannot be read"),
         ("two_for: [replace", "two_for: [replaces", "did you mean replace?"),
+        ("subgroups: [sex", "subgroups: [sexx", "(did you mean sex?)"),
         (
             "secure: false",
             "secure: off",
@@ -174,6 +175,12 @@ def test_duplicate_key_is_said_beside_other_errors(changed):
 )
 def test_mistake_is_named(changed, old, new, said):
     assert said in _refusal(changed((old, new)))
+
+
+def test_an_element_that_is_no_good_does_not_make_its_list_too_short_as_well(changed):
+    said = _refusal(changed(("[DUO:0000006]", "[DUO:06]")))
+    assert "purpose[0] is 'DUO:06'" in said
+    assert "at least 1" not in said
 
 
 def test_missing_section_is_named_and_placed_at_the_top(changed):

@@ -95,6 +95,8 @@ def test_rehearsal_is_off_unless_a_file_says_so(changed):
             "cohort: infarct ",
             "federations[0].cohort is 'infarct', but must",
         ),
+        ("cohort: infarction ", "cohort: infraction ", "(did you mean infarction?)"),
+        ("zone: Europe/Berlin", "zone: Europe/Berln", "(did you mean Europe/Berlin?)"),
         (
             "unsafe: [no-isolation]",
             "unsafe: []",
