@@ -68,7 +68,7 @@ def _batches(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Batc
                 todo="It needs a header with the columns' names, and records below it.",
                 rule="empty-source",
             )
-        places = [_place(name, header, path) for name in columns]
+        places = _places(columns, header, path)
         pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
         picked = (pick(row) for row in rows)
         found = False
@@ -124,33 +124,39 @@ def _rows(lines: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
         yield row
 
 
-def _place(name: str, header: Sequence[str], path: Path) -> int:
-    """Return where in the header a column is."""
+def _places(columns: Sequence[str], header: Sequence[str], path: Path) -> list[int]:
+    """Return where in the header the columns are; all that are not there are named at once."""
     names = [cell.strip() for cell in header]
-    if names.count(name) == 1:
-        return names.index(name)
-    if name in names:
+    wanted = list(dict.fromkeys(columns))
+    twice = [name for name in wanted if names.count(name) > 1]
+    if twice:
         raise Refused(
-            f"the header has the column {name} {names.count(name)} times",
+            f"the header has the column {twice[0]} {names.count(twice[0])} times",
             where=str(path),
             rule="ambiguous-column",
         )
-    raise Refused(
-        f"the header has no column {name}",
-        where=str(path),
-        todo=_nearest(name, names),
-        rule="missing-column",
-    )
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise Refused(
+            f"the header has no column {', '.join(absent)}",
+            where=str(path),
+            todo=_nearest(absent, names),
+            rule="missing-column",
+        )
+    return [names.index(name) for name in columns]
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    """Name the column that was probably meant; nothing where the header may be a record."""
+def _nearest(absent: Sequence[str], names: Sequence[str]) -> str:
+    """Name the columns that were probably meant; none where the header may be a record."""
     if any(_is_number(cell) for cell in names):
         return "The first line looks like a record: a header with the columns' names is needed."
     folded = {cell.casefold(): cell for cell in names}
-    near = get_close_matches(name.casefold(), folded, n=1)
+    near = {name: get_close_matches(name.casefold(), folded, n=1) for name in absent}
+    found = {name: folded[match[0]] for name, match in near.items() if match}
     mend = "Mend `map` in site.yaml, or the file's header."
-    return f"The nearest one is {folded[near[0]]}. {mend}" if near else mend
+    if len(absent) == 1:
+        return "".join(f"The nearest one is {name}. " for name in found.values()) + mend
+    return "".join(f"Nearest to {name} is {match}. " for name, match in found.items()) + mend
 
 
 def _is_number(cell: str) -> bool:

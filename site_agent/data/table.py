@@ -75,7 +75,8 @@ def read(
             nothing but text where numbers are due. The message holds no value of a record.
     """
     fields: list[Feature | Target] = [agreement.data.target, *agreement.data.features]
-    mappings = [_mapping(cohort, field.name) for field in fields]
+    _require_mapped(cohort, [field.name for field in fields])
+    mappings = [cohort.map[field.name] for field in fields]
     comma = cohort.source.decimal == "comma"
     pairs = zip(fields, mappings, strict=True)
     parts = [_Part(f, cells.meaning(f, mapping, comma=comma)) for f, mapping in pairs]
@@ -103,15 +104,16 @@ def read(
     )
 
 
-def _mapping(cohort: CohortSettings, name: str) -> ColumnMap:
-    try:
-        return cohort.map[name]
-    except KeyError:
+def _require_mapped(cohort: CohortSettings, names: Sequence[str]) -> None:
+    absent = [name for name in names if name not in cohort.map]
+    if absent:
+        verb = "has" if len(absent) == 1 else "have"
+        example = ", ".join(f"{name}: {{column: …}}" for name in absent)
         raise Refused(
-            f"the agreement's {name} has no column in this cohort",
-            todo=f"Name its column under `map` in site.yaml: {name}: {{column: …}}.",
+            f"the agreement's {', '.join(absent)} {verb} no column in this cohort",
+            todo=f"Name its column under `map` in site.yaml: {example}.",
             rule="unmapped-feature",
-        ) from None
+        )
 
 
 def _numbered(own: Sequence[str], ids: dict[str, int]) -> NDArray[np.int64]:

@@ -84,6 +84,14 @@ def test_a_missing_column_is_refused_and_the_nearest_one_named(file: Path) -> No
     assert "nearest" not in refusal(file, "blood_pressure").todo
 
 
+def test_all_missing_columns_are_named_at_once_each_with_the_nearest(file: Path) -> None:
+    file.write_text("id,AGE_Y,Sex,x\n1,2,3,4\n")
+    with pytest.raises(Refused) as caught:
+        list(csv.read(file, encoding="utf-8", columns=["id", "AGE_YR", "sex", "qqqq"]))
+    assert caught.value.what == "the header has no column AGE_YR, sex, qqqq"
+    assert "Nearest to AGE_YR is AGE_Y. Nearest to sex is Sex. Mend" in caught.value.todo
+
+
 def test_a_record_in_the_headers_place_is_not_quoted(file: Path) -> None:
     file.write_text("P0017,secretname,44.5\nP0018,other,45.5\n")
     error = refusal(file, "secretnam")

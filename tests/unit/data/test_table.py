@@ -147,6 +147,15 @@ def test_a_feature_without_a_column_is_refused(
     assert caught.value.rule == "unmapped-feature"
 
 
+def test_all_unmapped_features_are_named_at_once(
+    cohort_of: CohortOf, agreement_of: Callable[..., Agreement]
+) -> None:
+    agreement = agreement_of(AGES.replace("age", "weight"), AGES.replace("age", "height"))
+    with pytest.raises(Refused, match="weight, height have no column") as caught:
+        table.read(cohort_of("id,age,died\nA,1,0\n"), agreement)
+    assert "weight: {column: …}, height: {column: …}" in caught.value.todo
+
+
 def test_records_of_a_patient_belong_together_and_nameless_ones_to_nobody(
     cohort_of: CohortOf, agreement_of: Callable[..., Agreement]
 ) -> None:
