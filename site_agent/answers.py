@@ -1,21 +1,18 @@
-"""What `status`, `budget`, `key` and `check` answer, from the site's own store."""
+"""What `status`, `models` and `key` answer, from the site's own store."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from governance.agreement.load import parse
 from governance.identity.trust import trust_lines
-from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
-from governance.privacy.releases import decimal_text
+from governance.models import catalogue
 from governance.settings import without_effect
 from governance.terminal import Answer
 from site_agent import doorbell, office
-from site_agent.deciding import release_of
-from site_agent.policy import cap_of
 from site_agent.standing import standing_of
 from site_agent.store import notes, terms, work
+from site_agent.store.copy import Copy, made_in
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -93,45 +90,44 @@ def _agreements(c: Connection, m: Membership) -> list[tuple[object, ...]]:
     return rows
 
 
-def budget(settings: SiteSettings, m: Membership) -> Answer:
-    """Return what each cohort has spent, and what is left under the agreement at hand."""
-    cap, delta, rounds_left = settings.policy.cap.epsilon, settings.policy.cap.delta, None
-    release = None
-    offered = m.store.look(lambda c: terms.every(c, m.federation))
-    if offered:
-        agreement = parse(offered[-1].document).agreement
-        cap, delta = cap_of(agreement, settings.policy)
-        release = release_of(agreement, 0)
-    rows: list[tuple[object, ...]] = []
-    for cohort in settings.cohorts:
-        spent = m.store.look(lambda c, name=cohort: work.spent_on(c, name))  # type: ignore[misc]
-        releases = [one.release for one in spent]
-        used = epsilon(releases, delta)
-        if release is not None and not math.isinf(cap):
-            rounds_left = rounds_within(release, already=releases, cap=cap, delta=delta)
-        rows.append(
-            (
-                cohort,
-                len(spent),
-                format_epsilon(used),
-                "inf" if math.isinf(cap) else decimal_text(cap),
-                _left(cap, used),
-                decimal_text(delta),
-                rounds_left,
-            )
-        )
-    return Answer(
-        columns=("cohort", "reservations", "epsilon", "cap", "left", "delta", "rounds_left"),
-        rows=rows,
-        title="Privacy spent, over all agreements and federations; nothing is ever refunded",
-        notes=["Figures of quality that leave exactly are outside ε, as the agreement says."],
+def models(m: Membership) -> Answer:
+    """Return which models may train here, and which final ones are held."""
+    approved = set(m.settings.policy.models)
+    rows: list[tuple[object, ...]] = [
+        (name, "built in", "may train" if name in approved else "not approved", "", "")
+        for name in catalogue.NAMES
+    ]
+    rows += [
+        (name[:12], "wheel", "approved, but wheels are not built yet", "", "")
+        for name in sorted(approved - set(catalogue.NAMES))
+    ]
+    held = sorted(
+        m.premises.models.glob("*.safetensors"), key=lambda path: path.stat().st_mtime
     )
-
-
-def _left(cap: float, used: float) -> str:
-    if math.isinf(cap):
-        return "inf"
-    return f"{math.floor(max(cap - used, 0.0) * 10_000) / 10_000:.4f}"
+    copy = Copy.open(m.premises.copy_of(m.federation))
+    try:
+        made = copy.now(lambda c: {path.stem: made_in(c, path.stem) for path in held})
+    finally:
+        copy.close()
+    titles = m.store.look(
+        lambda c: {
+            str(one.digest): parse(one.document).agreement.title
+            for one in terms.every(c, m.federation)
+        }
+    )
+    for path in held:
+        round_, agreement = made[path.stem]
+        told = f"round {round_}" if round_ else ""
+        rows.append(
+            (path.stem[:12], "held", titles.get(agreement, ""), told, path.stat().st_size)
+        )
+    notes = [f"Held models lie in {m.premises.models}, named by their digest."] if held else []
+    return Answer(
+        columns=("model", "kind", "standing", "from", "bytes"),
+        rows=rows,
+        title=f"Models at {m.site}",
+        notes=[*notes, "What may train is for site.yaml to say, under policy.models."],
+    )
 
 
 def keys(m: Membership) -> str:

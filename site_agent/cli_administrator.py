@@ -140,14 +140,28 @@ def status(
 def budget(
     site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
 ) -> None:
-    """Say what was spent of each cohort's privacy, and how many rounds are left.
+    """Say what is spent, reserved and left of each cohort's privacy, and how long it lasts.
 
     Example: concilium-site budget
+    """
+    from site_agent import desk, spending
+
+    with desk.opened(site, federation) as m:
+        terminal.say(spending.budget(m, form), form)
+
+
+@verbs.command()
+def models(
+    site: SiteFile = HERE, federation: Federation = None, form: Form = Format.TABLE
+) -> None:
+    """List which models may train here, and which final models are held.
+
+    Example: concilium-site models
     """
     from site_agent import answers, desk
 
     with desk.opened(site, federation) as m:
-        terminal.say(answers.budget(m.settings, m), form)
+        terminal.say(answers.models(m), form)
 
 
 @verbs.command()

@@ -106,3 +106,14 @@ def rounds_closed(c: Connection) -> int:
     """Return how many rounds are closed."""
     closed = select(func.count()).select_from(rounds).where(rounds.c.state == "closed")
     return int(c.execute(closed).scalar() or 0)
+
+
+def made_in(c: Connection, model: str) -> tuple[int, str]:
+    """Return the round that made a model, and its agreement; 0 where none is known."""
+    row = c.execute(
+        select(rounds.c.round, rounds.c.agreement)
+        .where(rounds.c.model_out == model)
+        .order_by(rounds.c.round)
+        .limit(1)
+    ).one_or_none()
+    return (int(row.round), str(row.agreement)) if row is not None else (0, "")
