@@ -30,6 +30,7 @@ BY_PLACE: Final = {
     "Goodbye": 0,
     "Cancel": 1,
     "Objection": 2,
+    "Fault": 1,
     "cancel": 3,
     "coordinator/campaign.py:_cancel": 2,
 }
