@@ -159,9 +159,10 @@ def _unit(column: Column, feature: Feature, mapping: ColumnMap) -> Iterator[Find
         yield Finding(
             feature.name, _mended(mending, mapping), mending.records, records, hint=True
         )
-    elif side := units.shift(values, feature):
-        where = "above" if side > 0 else "below"
-        finding = f"the median is more than 3 standard deviations {where} the reference"
+    elif shift := units.shift(values, feature):
+        several = "deviation" if abs(shift) == 1 else "deviations"
+        where = f"{several} {'above' if shift > 0 else 'below'} the reference"
+        finding = f"the median is more than {abs(shift)} standard {where}: other patients?"
         yield Finding(feature.name, finding, records - _absent(column), records, hint=True)
 
 

@@ -157,13 +157,15 @@ def _both_ways(tried: Iterable[Conversion]) -> Iterator[Conversion]:
 
 
 def shift(values: NDArray[np.float64], feature: Feature) -> int:
-    """Return whether the median of enough records lies far above (1) or below (−1)."""
+    """Return how many whole standard deviations, three at most, the median is from the mean.
+
+    Above the reference it is positive, below negative; 0 too where there are few records.
+    """
     present = values[~np.isnan(values)]
     if len(present) < _FEWEST_RECORDS or feature.reference is None:
         return 0
-    if distance(present, feature) <= _FAR_STDS:
-        return 0
-    return 1 if float(np.median(present)) > feature.reference.mean else -1
+    whole = min(int(distance(present, feature)), int(_FAR_STDS))
+    return whole if float(np.median(present)) > feature.reference.mean else -whole
 
 
 def is_constant(values: NDArray[np.float64]) -> bool:

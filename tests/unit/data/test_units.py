@@ -107,8 +107,10 @@ def test_within_the_range_only_a_power_of_ten_is_guessed() -> None:
     )
     assert scale_for(around(1.4, 0.3), loose) == 10.0
     assert mending(around(28, 1), loose) is None
-    assert shift(around(28, 1), loose) == 1
-    assert shift(around(1, 0.1), loose) == -1
+    assert shift(around(28, 0.5), loose) == 3
+    assert shift(around(22, 0.5), loose) == 2
+    assert shift(around(9, 0.5), loose) == -1
+    assert shift(around(13, 0.5), loose) == 0
 
 
 def test_a_few_records_are_too_few_to_guess_from() -> None:
