@@ -112,6 +112,7 @@ def baselines(
     read = parse(document.read_bytes())
     files = [site_files.load_site(path) for path in sites]
     _check_rehearsal(files)
+    training.use_threads(max(site.resources.threads for site in files))
     cohorts = {site.name: _cohort(site, read) for site in files}
     federated = training.read_model(model, read.agreement)
     compared = _Comparison(read, cohorts, seed).all(federated)

@@ -82,7 +82,7 @@ def train(job: TrainJob, progress: Progress) -> Trained:
         PeerFault: The model or the state is not what the agreement describes.
         Unavailable: The disk is full.
     """
-    torch.set_num_threads(job.threads)
+    use_threads(job.threads)
     document = parse(job.document.read_bytes())
     agreement = document.agreement
     cohort = ready(job.cohort, document)
@@ -189,6 +189,11 @@ def fit(
         progress(done)
     steps.close()
     return count
+
+
+def use_threads(threads: int) -> None:
+    """Take at most so many; by more than there are free cores small steps become far slower."""
+    torch.set_num_threads(threads)
 
 
 def keystream(noise_seed: int | None) -> Keystream:

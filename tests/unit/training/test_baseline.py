@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from governance import tensors
 from protos.errors import Refused
@@ -139,3 +140,12 @@ def test_drift_of_all_is_the_root_mean_square(three):
     assert found["pooled"]["drift"] == pytest.approx(
         np.sqrt(np.mean(np.square(each))), rel=1e-5
     )
+
+
+def test_comparison_takes_no_more_threads_than_the_sites_files_say(three):
+    _, files = three
+    for path in files[1]:
+        path.write_text(path.read_text() + "resources: {threads: 1}\n")
+    torch.set_num_threads(2)
+    baselines(*files, seed=1)
+    assert torch.get_num_threads() == 1
