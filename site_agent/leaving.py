@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from site_agent.membership import Membership
     from site_agent.store.egress import Left
 
-_DIGITS = 12
+_DIGITS = 8
 _REQUESTS = frozenset(
     {"download-request", "upload-status", "entries-request", "consistency-request"}
 )
@@ -35,10 +35,12 @@ def listed(
     """Return the list; a table for eyes shortens times and digests."""
     rows = m.store.look(lambda c: egress.listed(c, m.federation, since=since, round_=round_))
     short = form is Format.TABLE
+    hidden = {"messages"} if short else set()
+    columns = ("n", "at", "kind", "messages", "round", "bytes", "digest", "readers", "rule")
     total = sum(left.size for left in rows)
     count = sum(left.messages for left in rows)
     return Answer(
-        columns=("n", "at", "kind", "messages", "round", "bytes", "digest", "readers", "rule"),
+        columns=tuple(name for name in columns if name not in hidden),
         rows=[_row(left, short=short) for left in rows],
         title=f"What left {m.site} for {m.federation}",
         notes=[
@@ -65,18 +67,13 @@ def moment(text: str) -> datetime:
 
 
 def _row(left: Left, *, short: bool) -> tuple[object, ...]:
-    at = f"{left.at:%Y-%m-%d %H:%M:%S}" if short else statements.timestamp(left.at)
-    return (
-        left.place,
-        at,
-        left.kind,
-        left.messages,
-        left.round,
-        left.size,
-        left.digest[:_DIGITS] if short else left.digest,
-        left.readers,
-        left.rule,
-    )
+    times = f" ×{left.messages}" if left.messages > 1 else ""
+    told = (left.round, left.size, left.digest[:_DIGITS] if short else left.digest)
+    if short:
+        at = f"{left.at:%Y-%m-%dT%H:%M:%S}"
+        return (left.place, at, left.kind + times, *told, left.readers, left.rule)
+    at = statements.timestamp(left.at)
+    return (left.place, at, left.kind, left.messages, *told, left.readers, left.rule)
 
 
 def dumped(m: Membership, place: int) -> str:
