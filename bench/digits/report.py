@@ -119,8 +119,10 @@ runs whole rehearsals: real processes, real TLS, a ledger that is verified at th
 regression (`model: linear` with a target of `kind: category`), 50 local steps of batch 16 at
 rate 0.5, equal weights, no privacy, {ROUNDS} rounds. With Dirichlet 0.1 most hospitals see few
 labels; IID deals at random. A fifth of each hospital's images is held out, and the accuracy is
-that of all of them together. `--seeds 1` is a short run; what has run is kept in
-`build/strategies` and not run again.
+that of all of them together; of a model in the course of training it is what the hospitals'
+figures in the ledger come to. FedProx's drift is told by the rehearsal's comparison, which does
+each hospital's first task again, in the same batches for every μ. `--seeds 1` is a short run;
+what has run is kept in `build/strategies` and not run again.
 
 ![Accuracy by round, and drift by μ](strategies.svg)
 """
