@@ -22,7 +22,7 @@ class ConciliumError(Exception):
         where: A file with line and column, a peer or a round; empty when it is clear.
         todo: What the reader can do about it; empty when nothing.
         rule: The stable kebab-case name of the rule that said no; it is what crosses to a peer
-            and what the ledger keeps, since `what` stays local. `governance/errors/` explains it.
+            and what the ledger keeps, since `what` stays local; `governance/errors/` has all.
     """
 
     def __init__(self, what: str, *, where: str = "", todo: str = "", rule: str = "") -> None:
