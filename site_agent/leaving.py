@@ -106,7 +106,7 @@ def _content(m: Membership, left: Left) -> Iterator[str]:
     if left.kind == "update":
         yield from _update(m, left)
     elif left.kind == "heartbeat":
-        yield "The task at work, its steps done, and what of the coordinator's was taken."
+        yield "The task at work, its steps done, the next quiet hours, and what was taken."
     elif left.kind == "enrol-request":
         yield "The public keys of this hospital, signed by each, and the invitation's secret,"
         yield "which works once and is not kept here. `concilium-site key` prints the keys."

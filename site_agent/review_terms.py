@@ -79,7 +79,10 @@ def leaves(agreement: Agreement) -> Iterator[str]:
         "With them the officer's name and role, and reasons: read by the coordinator, "
         f"{readers}auditors; they can be erased."
     )
-    yield "While the agent runs: that it is alive, and its steps done. Read by the coordinator."
+    yield (
+        "While the agent runs: its version, that it is alive, its steps done, its quiet hours. "
+        "Read by the coordinator."
+    )
     yield (
         "Nothing else: no record, no patient's name, no statistic of your data. Each message "
         "is listed by `concilium-site sent`."
