@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from governance import json_schemas
 from governance.identity import names
 from governance.identity.enrolment import check_endpoint
 from governance.settings import load_site
@@ -156,7 +157,7 @@ def made(said: Said, place: Path, ask: Callable[[str], str] | None) -> Outline:
 
 
 def write(file: Path, outline: Outline) -> None:
-    """Write a site.yaml with comments, to be completed in an editor.
+    """Write a site.yaml with comments, and its schema, to be completed in an editor.
 
     Raises:
         Refused: there is one already, or it would not be a valid one.
@@ -166,12 +167,13 @@ def write(file: Path, outline: Outline) -> None:
             "this file exists and is never overwritten", where=str(file), rule="exists"
         )
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(_text(outline), encoding="utf-8")
+    file.write_text(json_schemas.modeline("site") + _text(outline), encoding="utf-8")
     try:
         load_site(file)
     except Refused:
         file.unlink()
         raise
+    json_schemas.write(file.parent, "site")
 
 
 def _text(outline: Outline) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from federations import SITES
+from federations import SITES, ledger_of
 from scripted_site import PATIENCE_S, small_step
 
+from coordinator.store import record
 from protos.errors import Refused
-from protos.words import AgreementState, Cancel, Proposal
+from protos.words import AgreementState, Cancel, CheckpointSent, Proposal, TaskKind
 from protos.words_rounds import RoundsRequest
 
 
@@ -202,3 +203,37 @@ async def test_what_comes_in_is_shown_while_it_does(fed):
     await fed.until(lambda: fed.running().training["amc"].state == "in")
     amc = next(one for one in (await fed.status()).sites if one.name == "amc")
     assert (amc.bytes_in, amc.bytes_all) == (0, 0)
+
+
+async def test_a_site_whose_copy_of_the_log_differs_is_an_alarm(fed):
+    await fed.in_force()
+    tasks = await fed.tasks()
+    await fed.site("ucl").refuse(tasks["ucl"], "integrity-alarm")
+    (alarm,) = (one for one in (await fed.status()).alarms if "ucl" in one)
+    assert alarm.startswith("ucl's copy of the log and this one differ")
+
+
+async def test_a_round_that_most_hospitals_have_not_cosigned_is_an_alarm_two_rounds_later(fed):
+    await fed.in_force(changes={"schedule.rounds": 4})
+    for round_ in (1, 2, 3):
+        assert not unwitnessed(await fed.status())
+        await contribute(fed, await fed.tasks(round=round_), *SITES)
+        for name, task in (await fed.tasks(TaskKind.EVALUATE, round=round_)).items():
+            await fed.site(name).evaluate(task)
+        await fed.until(lambda closed=round_: len(fed.entries("round-closed")) == closed)
+    (alarm,) = unwitnessed(await fed.status())
+    assert "0 of its 3 hospitals" in alarm
+    for name in ("amc", "charite"):
+        sent = [one for one in fed.site(name).inbox if isinstance(one, CheckpointSent)]
+        await fed.site(name).cosign(sent[-1])
+        await fed.until(lambda site=name: cosigned(fed, site))
+    assert not unwitnessed(await fed.status())
+
+
+def unwitnessed(status):
+    return [alarm for alarm in status.alarms if alarm.startswith("round 1 is not final")]
+
+
+def cosigned(fed, site):
+    with ledger_of(fed.url) as c:
+        return record.cosigned_size(c, site) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from governance.agreement.schema import UNSAFE_TERMS
 from governance.settings import load_site
+from governance.yaml_positions import read
 from protos.errors import Refused
 from site_agent import outline
 from site_agent.data import sample
@@ -210,3 +213,11 @@ def test_it_asks_on_a_terminal(messy):
     settings = load_site(messy / "site.yaml")
     assert settings.federations[0].folder == messy / "enrolled" / "hearts"
     assert settings.policy.cap.epsilon == 8
+
+
+def test_an_editor_finds_the_schema_beside_the_file_and_the_file_right_by_it(tmp_path):
+    file, _ = written(tmp_path)
+    first, *_ = file.read_text().splitlines()
+    schema = json.loads((tmp_path / first.partition("$schema=")[2]).read_text())
+    value = json.loads(json.dumps(read(file).value))
+    assert list(Draft202012Validator(schema).iter_errors(value)) == []
