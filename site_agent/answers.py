@@ -49,7 +49,9 @@ def _sentences(said: dict[str, object]) -> list[str]:
     if not said.get("connected"):
         return [f"The agent runs and dials: {said.get('last_fault') or 'not connected yet'}"]
     if said.get("task"):
-        return [f"Connected; at work on {said['task']}, {said['steps_done']} steps done."]
+        work = f"Connected; at work on {said['task']}, {said['steps_done']} steps done."
+        paused = said.get("paused_until")
+        return [work, *([f"It pauses for the quiet hours until {paused}."] if paused else [])]
     return ["Connected; nothing to do."]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from governance.agreement.party_terms import Window
 from governance.hours import DAYS, quiet_ahead, runs_into
+from site_agent.answers import _sentences as sentences
 from site_agent.pausing import Course, Now, course_of
 
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -37,6 +38,14 @@ def at(clock):
 )
 def test_training_does_as_the_table_says(now, deadline, course, until):
     assert course_of(hours(), at(now), at(deadline)) == Now(course, at(until))
+
+
+def test_status_says_until_when_a_training_pauses():
+    said = {"connected": True, "task": "hearts/1/1/train", "steps_done": 7}
+    work = "Connected; at work on hearts/1/1/train, 7 steps done."
+    assert sentences(said | {"paused_until": ""}) == [work]
+    told = sentences(said | {"paused_until": "2026-11-23T19:00:00.000000Z"})
+    assert told == [work, "It pauses for the quiet hours until 2026-11-23T19:00:00.000000Z."]
 
 
 def test_without_quiet_hours_a_training_works():
