@@ -57,20 +57,23 @@ class Study:
             fedavg, scaffold = (self.rounds(name) for name in STRATEGIES)
             said = f"SCAFFOLD reaches {TARGET} in {scaffold:.1f} rounds, FedAvg in {fedavg:.1f}"
             said += f": {scaffold / fedavg:.2f} times as many, at most {FASTER} wanted"
+            said += f" ({_splits(self.unlike)})"
             found.append((said, scaffold <= FASTER * fedavg))
             more = self.ends("scaffold") - self.ends("fedavg")
             said = f"after {ROUNDS} rounds SCAFFOLD is {more:+.4f} higher, "
-            said += f"at least {BETTER} wanted"
+            said += f"at least {BETTER} wanted ({_splits(self.unlike)})"
             found.append((said, more >= BETTER))
         if self.alike:
             more = self.ends("scaffold", alike=True) - self.ends("fedavg", alike=True)
             said = f"on like hospitals they differ by {more:+.4f}, at most {BETTER} wanted"
+            said += f" ({_splits(self.alike)})"
             found.append((said, abs(more) <= BETTER))
         if self.prox:
             lengths = [self.drift(mu) for mu in MUS]
             falls = all(a > b for a, b in pairwise(lengths))
             said = f"FedProx's drift with μ = {', '.join(f'{mu:g}' for mu in MUS)} is "
             said += f"{', '.join(f'{length:.3f}' for length in lengths)}, falling wanted"
+            said += f" ({_splits(self.prox)})"
             found.append((said, falls))
         return found
 
@@ -100,6 +103,11 @@ def _pairs(work: Path, split: str, seeds: Sequence[int]) -> dict[int, dict[str, 
         for seed in seeds
     }
     return {s: {n: r for n, r in by.items() if r} for s, by in runs.items() if all(by.values())}
+
+
+def _splits(runs: Mapping[int, object]) -> str:
+    """Say of how many splits a mean is."""
+    return "one split alone" if len(runs) == 1 else f"mean of {len(runs)} splits"
 
 
 def rounds_to(run: Said) -> int:
