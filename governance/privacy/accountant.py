@@ -78,9 +78,7 @@ def rounds_within(
     rounds = _last_that(lambda n: fits(n, _COARSE), most)
     while rounds > 0 and not fits(rounds, _FINE):
         rounds -= 1
-    while rounds < most and fits(rounds + 1, _FINE):
-        rounds += 1
-    return rounds
+    return _last_that(lambda n: fits(n, _FINE), most, known=rounds)
 
 
 def noise_for(
@@ -190,12 +188,12 @@ def _noise_for(target: float, q: float, steps: int, delta: float) -> float:
     return high / 1000
 
 
-def _last_that(fits: Callable[[int], bool], most: int) -> int:
-    """Return the largest n ≤ `most` for which `fits`, a monotone test, holds; 0 if none."""
-    low, high = 0, 1
-    while high <= most and fits(high):
-        low, high = high, high * 2
-    high = min(high, most + 1)
+def _last_that(fits: Callable[[int], bool], most: int, *, known: int = 0) -> int:
+    """Return the largest n ≤ `most` for which `fits`, a monotone test, holds; `known` holds."""
+    low, step = known, 1
+    while low + step <= most and fits(low + step):
+        low, step = low + step, step * 2
+    high = min(low + step, most + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
