@@ -6,11 +6,13 @@ comments of HTML prepares the ground, unseen by readers:
     <!-- do: COMMAND -->                            runs to its end
     <!-- start NAME until PATTERN: COMMAND -->      goes on running
     <!-- end NAME -->
+    <!-- in FOLDER -->                              the commands from here on run there
     <!-- loosely -->                                the next output: the first word of each line
 
 In an output, a line `…` stands for any lines. Numbers, digests and times are compared by their
 presence alone, as they differ from run to run. The ports 18443 and 18444 are free ones instead,
-and an act that waits is approved by the digest that was printed for it.
+and an act that waits is approved by the digest that was printed for it. What a person would
+type at a prompt comes from options that the page does not show.
 """
 
 from __future__ import annotations
@@ -29,8 +31,17 @@ from coordinator.rehearsal.stage import free_port
 
 HERE = Path(__file__).parent
 PROGRAMS = Path(sys.executable).parent
+_SECRET = "--passphrase-file {home}/pass"
+_TYPED = (
+    (r"enrol (?!--response)", _SECRET),
+    (r"consent (?!.*--(export|import))", f"--yes {_SECRET}"),
+    (r"consent .*--export", "--yes"),
+    (r"sign", f"--yes {_SECRET}"),
+    (r"(decline|resume)", _SECRET),
+)
+"""What a person would type at a prompt."""
 _COMMENT = re.compile(
-    r"^<!-- (do|start|end|loosely)(?: (\S+))?(?: until (.+?))?(?:: (.+?))? -->$"
+    r"^<!-- (do|start|end|loosely|in)(?: (\S+))?(?: until (.+?))?(?:: (.+?))? -->$"
 )
 _HOSPITAL = "eastfield|harbour-university|hillcrest|lakeside|north-general"
 _VARIES = re.compile(
@@ -104,6 +115,7 @@ class Shell:
             "COLUMNS": "100",
         }
         self.running: dict[str, Running] = {}
+        self._here = home
         self.printed = printed or {}
         self._known = {port: str(free_port()) for port in ("18443", "18444")}
         self.environment["PORT"] = self._known["18443"]
@@ -112,12 +124,15 @@ class Shell:
         """Do a step; return what its command printed, the first time that it ran."""
         if step.act == "loosely":
             return ""
+        if step.act == "in":
+            self._here = self.home / step.name
+            return ""
         if step.act == "end":
             self.running.pop(step.name).end()
             return ""
         if step.act == "start":
-            how = {"cwd": self.home, "env": self.environment}
-            argv = ("/bin/bash", "-c", self._here(step.command))
+            how = {"cwd": self._here, "env": self.environment}
+            argv = ("/bin/bash", "-c", self._made(step.command))
             started = self.running[step.name] = Running(*argv, **how)
             started.until(step.pattern)
             return ""
@@ -133,15 +148,18 @@ class Shell:
             self._known["APPROVED"] = waits[1]
         return printed
 
-    def _here(self, command: str) -> str:
+    def _made(self, command: str) -> str:
         approved = self._known.get("APPROVED", "")
+        for verb, typed in _TYPED:
+            if re.match(rf"concilium-site {verb}", command):
+                command += " " + typed.format(home=self.home)
         command = re.sub(r"(?<=approve )[0-9a-f]{12}", approved or r"\g<0>", command)
         return re.sub("18443|18444", lambda port: self._known[port[0]], command)
 
     def _ran(self, step: Step) -> str:
         done = subprocess.run(
-            ["/bin/bash", "-c", self._here(step.command)],
-            cwd=self.home,
+            ["/bin/bash", "-c", self._made(step.command)],
+            cwd=self._here,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -151,7 +169,7 @@ class Shell:
             timeout=PATIENCE_S,
         )
         assert done.returncode == 0 or step.act == "show", f"line {step.line}: {done.stdout}"
-        return done.stdout
+        return done.stdout.replace(str(self.home), "…")
 
     def end(self) -> None:
         """End whatever still runs."""
