@@ -12,7 +12,6 @@ import errno
 import json
 import os
 import re
-import signal
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
     import typer
 
 EXIT_INTERRUPTED = 130
+_READER_GONE: Final = 141
+"""What a shell gives a program that SIGPIPE ended. The signal itself stays ignored: a peer that
+closes a socket must not end an agent."""
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -154,18 +156,16 @@ def run(app: typer.Typer) -> None:
 
     # typer carries a click of its own and names few of its errors
     usage = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         outcome = app(standalone_mode=False)
+        sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         outcome = EXIT_INTERRUPTED  # typer itself ends with this code, without a word
     except ConciliumError as problem:
         complain(str(problem), code=problem.rule)
         sys.exit(exit_code(problem))
     except OSError as problem:
-        full = problem.errno in _DISK_FULL
-        complain(_of_the_system(problem), code="disk-full" if full else "system")
-        sys.exit(EXIT_USER)
+        sys.exit(_ended_by(problem))
     except Exception as problem:
         if not isinstance(problem, usage):
             raise
@@ -179,6 +179,15 @@ def run(app: typer.Typer) -> None:
         said = "interrupted; nothing is lost, the same command goes on from here"
         complain(said, code="interrupted")
     sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _ended_by(problem: OSError) -> int:
+    if isinstance(problem, BrokenPipeError):  # whoever read the answer has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _READER_GONE
+    full = problem.errno in _DISK_FULL
+    complain(_of_the_system(problem), code="disk-full" if full else "system")
+    return EXIT_USER
 
 
 def _of_the_system(problem: OSError) -> str:
