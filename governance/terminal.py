@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import typer
 
 EXIT_INTERRUPTED = 130
-_READER_GONE: Final = 141
+_READER_GONE = 141
 """What a shell gives a program that SIGPIPE ended. The signal itself stays ignored: a peer that
 closes a socket must not end an agent."""
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
