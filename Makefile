@@ -42,10 +42,13 @@ lint: $(READY) ## format, rules, types, layers
 	$(BIN)/lint-imports --no-logo
 
 test: $(READY) ## the tests, under five minutes
-	$(PYTEST) -m 'not slow' $(TESTS)
+	$(PYTEST) -m 'not slow and not pages' $(TESTS)
 
 test-all: test ## and the slow ones
 	$(PYTEST) -m slow $(TESTS)
+
+pages: $(READY) $(PATIENTS) ## every command of docs/ runs and prints what the page shows
+	$(BIN)/python -m pytest -m pages $(TESTS)
 
 demo: $(READY) $(PATIENTS) ## five hospitals train one model on this machine: about a minute
 	$(BIN)/concilium-coordinator rehearse $(DEMO)/agreement.yaml
@@ -62,4 +65,4 @@ errors: $(READY) ## docs/errors.md from the catalogue in governance/errors/
 
 check: lint proto-check test ## all that must pass before a commit
 
-.PHONY: help install proto proto-check fix lint test test-all demo bench errors check
+.PHONY: help install proto proto-check fix lint test test-all pages demo bench errors check

@@ -46,9 +46,9 @@ def test_the_summary_has_every_documented_field(whole):
     assert summary["model_digest"] == summary["rounds"][-1]["model_digest"]
     site = summary["sites"]["north-general"]
     wanted = {"patients", "auc_global", "accuracy_global", "auc_alone", "accuracy_alone"}
-    assert wanted | {"drift", "epsilon", "delta"} <= site.keys()
+    assert wanted | {"epsilon", "delta"} <= site.keys()
     pooled = {"auc_global", "accuracy_global", "auc_alone_mean", "accuracy_alone_mean"}
-    assert pooled | {"auc_central", "accuracy_naive", "drift"} <= summary["pooled"].keys()
+    assert pooled | {"auc_central", "accuracy_naive"} <= summary["pooled"].keys()
     for row in summary["rounds"]:
         assert row["quality"].keys() <= {"auc", "accuracy", "log-loss", "brier"}
     assert sum(said["patients"] for said in summary["sites"].values()) == 569

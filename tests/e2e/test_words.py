@@ -46,7 +46,7 @@ def place(home):
         yield shutil.copytree(home.home, Path(folder).resolve() / "c")
 
 
-@pytest.mark.slow
+@pytest.mark.pages
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_each_command_prints_what_the_document_shows(home, place, document):
