@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from programs import COORDINATOR, LEDGER, SITE, Running, call, refused
+from programs import COORDINATOR, LEDGER, SITE, call, refused
 from standing import DEMO, SITES, edited, of_three
 
 
@@ -77,23 +77,3 @@ def test_an_agent_on_a_full_disk_ends_in_a_sentence_and_begins_again(fed):
     run = (SITE, "run", "--site", fed.site_file(name))
     refused(call(*full(1, *run)), "disk", "full")
     fed.run(name)
-
-
-@pytest.mark.slow
-def test_an_agent_whose_disk_fills_while_it_works_goes_on_when_there_is_room(fed):
-    fed.serve()
-    fed.run(*SITES[1:])
-    name = SITES[0]
-    run = (SITE, "run", "--site", fed.site_file(name))
-    size = max(path.stat().st_size for path in (fed.place / "sites" / name).rglob("*.db"))
-    fed.running[name] = Running(*full(size // 1024 + 8, *run))
-    fed.running[name].until("session-open")
-    for site in SITES:
-        fed.consent(site)
-    fed.running[name].until("disk|store-unavailable")
-    fed.running.pop(name).end()
-    fed.consent(name)
-    fed.run(name)
-    fed.until(lambda: fed.closed() == 2)
-    assert fed.verified()
-    assert "Traceback" not in fed.running[name].said

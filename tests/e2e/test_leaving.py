@@ -1,4 +1,4 @@
-"""Pause, resume and withdraw while rounds run: at once, and what follows is in the record."""
+"""Withdrawing while rounds run: at once, and what follows is in the record."""
 
 from __future__ import annotations
 
@@ -64,17 +64,4 @@ def test_a_hospital_withdraws_mid_round_and_the_others_go_on(training):
     assert contributed(fed, name, since=out) == 0
     assert said(fed, "budget-reserved", name) < out
     assert contributed(fed, SITES[1], since=out) > 0
-    assert fed.verified()
-
-
-def test_a_paused_hospital_is_sent_nothing_until_it_resumes(training):
-    fed, name = training, SITES[0]
-    assert fed.site(name, "pause").code == 0
-    fed.until(lambda: said(fed, "consent-suspended", name) is not None, why="for the pause")
-    paused, closed = said(fed, "consent-suspended", name), fed.closed()
-    fed.until(lambda: fed.closed() >= min(closed + 4, ROUNDS), why="for rounds without it")
-    assert contributed(fed, name, since=paused) == 0
-    assert fed.site(name, "resume", *fed.secret).code == 0
-    fed.until(lambda: contributed(fed, name, since=paused) > 0, why="for it to train again")
-    assert said(fed, "consent-resumed", name) > paused
     assert fed.verified()
