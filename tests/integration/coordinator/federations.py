@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -238,9 +239,9 @@ class Members:
             return roundbook.running(c)
 
     def spooled(self):
-        """Return the sites of which anything is in the spool."""
+        """Return the sites of which anything is in the spool, which may vanish as it is read."""
         spool = self.folders.coordinator / "state" / "spool"
-        return sorted({path.parent.name for path in spool.glob("*/*/*")})
+        return sorted({Path(folder).name for folder, _, files in os.walk(spool) if files})
 
     def verified(self, signatures=Signatures.ALL):
         """Hold that an auditor finds no fault in the log as it lies there."""

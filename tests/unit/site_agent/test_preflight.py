@@ -21,8 +21,6 @@ from site_agent.preflight.dialling import Place, Route, route
 from site_agent.preflight.finding import Finding, Verdict, answer, fine, stopped, stops
 from site_agent.preflight.line import Expected
 
-NOW = datetime.now(UTC)
-
 
 @contextmanager
 def served(keys, *, host="127.0.0.1"):
@@ -78,7 +76,9 @@ def root(template_of_today):
 
 
 def looked(port, *, proxy="none", root=None, federation="", host="localhost"):
-    found = line.inspected(f"{host}:{port}", proxy, Expected(root, federation), now=NOW)
+    found = line.inspected(
+        f"{host}:{port}", proxy, Expected(root, federation), now=datetime.now(UTC)
+    )
     return {one.check: one for one in found}
 
 
@@ -345,7 +345,13 @@ def test_who_must_act_is_said_once_for_each_person():
 
 
 def test_an_authority_of_another_federation_shows_another_root(tmp_path, keys, root):
-    create(tmp_path / "c", federation="lungs", host="localhost", passphrase=b"x", now=NOW)
+    create(
+        tmp_path / "c",
+        federation="lungs",
+        host="localhost",
+        passphrase=b"x",
+        now=datetime.now(UTC),
+    )
     with served(tmp_path / "c" / "keys") as port:
         found = looked(port, root=root)["certificate"]
     assert found.verdict is Verdict.STOPS
