@@ -239,7 +239,7 @@ class Members:
             return roundbook.running(c)
 
     def spooled(self):
-        """Return the sites of which anything is in the spool, which may vanish as it is read."""
+        """Return the sites of which anything is in the spool, which empties as it is read."""
         spool = self.folders.coordinator / "state" / "spool"
         return sorted({Path(folder).name for folder, _, files in os.walk(spool) if files})
 
