@@ -22,7 +22,8 @@ from governance.identity.enrolment import Invitation
 from governance.ledger import store as ledger
 from governance.ledger.kinds import check_form
 from protos.errors import PeerFault, Refused
-from protos.words import AgreementState, Digest, OperatorActed, Proposal, SiteName
+from protos.words import AgreementState, Digest, Proposal, SiteName
+from protos.words_operator import OperatorActed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from coordinator.campaign import Chores
     from coordinator.foundation import Foundation
     from governance.statements import Statement
-    from protos.words import OperatorAct
+    from protos.words_operator import OperatorAct
 
 _INVITED: Final = frozenset({"site", "operator", "auditor"})
 _OWN_KIND: Final[Mapping[str, str]] = {

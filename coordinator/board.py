@@ -19,7 +19,7 @@ from governance.agreement.load import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from protos.words import SiteStatus, StatusReport
+    from protos.words_operator import SiteStatus, StatusReport
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _BAR: Final = 30

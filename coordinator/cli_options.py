@@ -13,7 +13,7 @@ from governance.terminal import Format
 
 if TYPE_CHECKING:
     from coordinator.console import Console
-    from protos.words import OperatorActed
+    from protos.words_operator import OperatorActed
 
 Folder = Annotated[Path, typer.Option("--folder", help="The coordinator's folder.")]
 IdentityFolder = Annotated[

@@ -41,16 +41,19 @@ if TYPE_CHECKING:
         EnrolRequest,
         FromSite,
         Hello,
-        OperatorAct,
-        OperatorActed,
         Receipt,
         SiteName,
-        StatusReport,
         ToSiteBody,
         UploadHeader,
         UploadRef,
     )
-    from protos.words_rounds import RoundsReport, RoundsRequest
+    from protos.words_operator import (
+        OperatorAct,
+        OperatorActed,
+        RoundsReport,
+        RoundsRequest,
+        StatusReport,
+    )
 
 T = TypeVar("T")
 _log = structlog.get_logger("conductor")

@@ -27,15 +27,16 @@ from protos.concilium.v1 import (  # noqa: E402
     operator_pb2_grpc,
 )
 from protos.errors import PeerFault, Refused, Unavailable  # noqa: E402
-from protos.words import Digest, OperatorAct  # noqa: E402
+from protos.words import Digest  # noqa: E402
+from protos.words_operator import OperatorAct  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from protos.words import Disclosure, Enrolled, EnrolRequest, OperatorActed, StatusReport
-    from protos.words_rounds import RoundsReport, RoundsRequest
+    from protos.words import Disclosure, Enrolled, EnrolRequest
+    from protos.words_operator import OperatorActed, RoundsReport, RoundsRequest, StatusReport
 
 T = TypeVar("T")
 _DEADLINE_S: Final = 60.0

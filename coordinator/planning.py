@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coordinator.console import Console
-    from protos.words import OperatorActed
+    from protos.words_operator import OperatorActed
 
 
 def in_force(folder: Path, identity: Path | None) -> Document | None:

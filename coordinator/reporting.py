@@ -9,7 +9,7 @@ from coordinator import alarms, ending, site_reports, waiting
 from coordinator.store import kept, record, roundbook
 from governance import statements
 from governance.ledger import store as ledger
-from protos.words import PendingAct, RosterKey, StatusReport
+from protos.words_operator import PendingAct, RosterKey, StatusReport
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -12,7 +12,7 @@ from governance.statements import timestamp
 from protos.codec import asking
 from protos.errors import Refused
 from protos.words import Digest, SiteName
-from protos.words_rounds import AttemptStatus, RoundsReport, SitePart
+from protos.words_operator import AttemptStatus, RoundsReport, SitePart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from coordinator.foundation import Foundation
     from coordinator.store.roundbook import Asked, Running
-    from protos.words_rounds import RoundsRequest
+    from protos.words_operator import RoundsRequest
 
 _PARTS: Final = 5000
 """Of all attempts of one answer, so that it is never too large to be sent."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from coordinator import waiting
 from coordinator.store import record, roundbook
-from protos.words import SiteName, SiteStatus
+from protos.words import SiteName
+from protos.words_operator import SiteStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,14 +10,13 @@ from coordinator.board import Board
 from governance import terminal
 from governance.terminal import Answer
 from protos.errors import Unavailable
-from protos.words_rounds import RoundsRequest
+from protos.words_operator import RoundsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from coordinator.console import Console
-    from protos.words import StatusReport
-    from protos.words_rounds import AttemptStatus, SitePart
+    from protos.words_operator import AttemptStatus, SitePart, StatusReport
 
 LOOK_EVERY_S: Final = 1.0
 _PAGE: Final = 100

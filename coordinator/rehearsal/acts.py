@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from coordinator.rehearsal.cast import Cast
     from coordinator.rehearsal.progress import Progress
     from coordinator.rehearsal.stage import Stage
-    from protos.words import StatusReport
+    from protos.words_operator import StatusReport
 
 COORDINATOR: Final = program("concilium-coordinator")
 SITE: Final = program("concilium-site")

@@ -8,7 +8,7 @@ from coordinator.board import Board
 
 if TYPE_CHECKING:
     from governance.agreement.load import Document
-    from protos.words import StatusReport
+    from protos.words_operator import StatusReport
 
 
 class Progress:

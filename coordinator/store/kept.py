@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from protos.words import OperatorAct
+    from protos.words_operator import OperatorAct
 
 
 def keep_document(connection: Connection, digest: Digest, raw: bytes) -> None:

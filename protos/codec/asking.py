@@ -7,18 +7,19 @@ from typing import Final
 from protos.codec import fields
 from protos.codec.blobs import disclosures_in, disclosures_out
 from protos.concilium.v1 import audit_pb2, operator_pb2
-from protos.words import (
-    ConsistencyRequest,
-    EntriesRequest,
-    EntryRecord,
+from protos.words import ConsistencyRequest, EntriesRequest, EntryRecord
+from protos.words_operator import (
+    AttemptStatus,
     OperatorAct,
     OperatorActed,
     PendingAct,
     RosterKey,
+    RoundsReport,
+    RoundsRequest,
+    SitePart,
     SiteStatus,
     StatusReport,
 )
-from protos.words_rounds import AttemptStatus, RoundsReport, RoundsRequest, SitePart
 
 ATTEMPTS: Final = 200
 _SITES: Final = 1000

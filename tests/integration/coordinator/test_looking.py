@@ -11,7 +11,7 @@ from scripted_site import PATIENCE_S, small_step
 from coordinator.store import record
 from protos.errors import Refused
 from protos.words import AgreementState, Cancel, CheckpointSent, Proposal, TaskKind
-from protos.words_rounds import RoundsRequest
+from protos.words_operator import RoundsRequest
 
 
 def refusal(rule):

@@ -21,7 +21,8 @@ from governance.identity.keys import SigningKey
 from governance.ledger import remote
 from governance.statements import Chain
 from protos.errors import PeerFault, Refused
-from protos.words import AgreementState, Digest, OperatorAct, Proposal, TaskKind
+from protos.words import AgreementState, Digest, Proposal, TaskKind
+from protos.words_operator import OperatorAct
 
 TWO_FOR = {"operators.two_for": ["propose", "revoke", "invite"]}
 BOTH = ("van-dijk", "rossi")

@@ -9,7 +9,8 @@ import pytest
 from governance import statements
 from governance.statements import Chain
 from protos.errors import Refused
-from protos.words import Digest, OperatorAct, Proposal
+from protos.words import Digest, Proposal
+from protos.words_operator import OperatorAct
 
 BOTH = ("van-dijk", "rossi")
 TWO_FOR = {"operators.two_for": ["propose", "revoke", "invite"]}

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from coordinator.board import Board
-from protos.words import Digest, PendingAct, SiteName, SiteStatus, StatusReport
+from protos.words import Digest, SiteName
+from protos.words_operator import PendingAct, SiteStatus, StatusReport
 
 D = Digest("a" * 64)
 AMC = SiteStatus(

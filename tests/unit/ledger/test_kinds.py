@@ -10,14 +10,14 @@ import pytest
 from governance.ledger import kinds
 from governance.ledger.fields import Field
 from governance.ledger.kinds import KINDS, Carrier, Kind, Usage, check_form
-from protos import words
+from protos import words, words_operator
 from protos.errors import Refused
 
 CARRIERS = {
     Carrier.SESSION: words.StatementSent,
     Carrier.UPLOAD: words.UploadHeader,
     Carrier.ENROLMENT: words.EnrolRequest,
-    Carrier.OPERATOR: words.OperatorAct,
+    Carrier.OPERATOR: words_operator.OperatorAct,
     Carrier.OWN: None,
 }
 NAMED = {

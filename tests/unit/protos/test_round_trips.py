@@ -11,7 +11,7 @@ from typing import Any, Final, NewType, Union, get_args, get_origin, get_type_hi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protos import codec, words, words_rounds
+from protos import codec, words, words_operator
 
 KNOWN: Final = {"datetime": datetime, **vars(words)}
 DIGESTS: Final = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
@@ -125,7 +125,7 @@ def test_what_the_coordinator_keeps_to_send_again_reads_as_it_was(word):
     assert codec.to_site_parse(codec.to_site_bytes(word)) == word
 
 
-@given(word=worded(words.OperatorAct))
+@given(word=worded(words_operator.OperatorAct))
 def test_an_act_that_waits_for_a_second_operator_reads_as_it_was(word):
     assert codec.act_parse(codec.act_bytes(word)) == word
 
@@ -144,7 +144,7 @@ def test_every_word_goes_through_some_door(doors):
 
     for door in doors:
         reach(door.word)
-    known = [*vars(words).values(), *vars(words_rounds).values()]
+    known = [*vars(words).values(), *vars(words_operator).values()]
     assert reached == {word for word in known if is_dataclass(word)}
 
 
