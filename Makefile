@@ -42,10 +42,13 @@ lint: $(READY) ## format, rules, types, layers
 	$(BIN)/lint-imports --no-logo
 
 test: $(READY) ## the tests, under five minutes
-	$(PYTEST) -m 'not slow and not pages' $(TESTS)
+	$(PYTEST) -m 'not slow and not long and not pages' $(TESTS)
 
 test-all: test ## and the slow ones
-	$(PYTEST) -m slow $(TESTS)
+	$(PYTEST) -m 'slow and not long and not pages' $(TESTS)
+
+long: $(READY) ## federations that run for minutes: agents killed, strategies, the same seed twice
+	$(BIN)/python -m pytest -m long $(TESTS)
 
 pages: $(READY) $(PATIENTS) ## every command of docs/ runs and prints what the page shows
 	$(BIN)/python -m pytest -m pages $(TESTS)
@@ -65,4 +68,4 @@ errors: $(READY) ## docs/errors.md from the catalogue in governance/errors/
 
 check: lint proto-check test ## all that must pass before a commit
 
-.PHONY: help install proto proto-check fix lint test test-all pages demo bench errors check
+.PHONY: help install proto proto-check fix lint test test-all long pages demo bench errors check

@@ -136,20 +136,26 @@ def compose(  # noqa: PLR0913 - the fields of the format
     disclosed = {told.label: commitment(told) for told in disclosures}
     if len(disclosed) != len(disclosures):
         raise ValueError("two disclosures have one label")
-    fields = {
-        "actor": actor,
-        "at": timestamp(at),
-        "body": dict(body),
-        "counter": chain.counter + 1,
-        "disclosed": disclosed,
-        "federation": log.federation,
-        "key": key,
-        "kind": kind,
-        "log": log.origin,
-        "previous": chain.previous,
-        "root": log.root,
-        "schema": SCHEMA,
-    }
+    return _encoded(
+        {
+            "actor": actor,
+            "at": timestamp(at),
+            "body": dict(body),
+            "counter": chain.counter + 1,
+            "disclosed": disclosed,
+            "federation": log.federation,
+            "key": key,
+            "kind": kind,
+            "log": log.origin,
+            "previous": chain.previous,
+            "root": log.root,
+            "schema": SCHEMA,
+        }
+    )
+
+
+def _encoded(fields: Mapping[str, Any]) -> bytes:
+    kind = fields["kind"]
     try:
         payload = canonical.encode(fields)
     except UnicodeEncodeError:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -112,48 +113,33 @@ def made(said: Said, place: Path, ask: Callable[[str], str] | None) -> Outline:
             todo="Say --name: the name that the operator invites; or run init on a terminal.",
             rule="name-needed",
         )
-    name = _answer(ask, said.name, "This hospital's name (a-z, 0-9, -)", "hospital", _name)
-    coordinator = _answer(
-        ask, said.coordinator, "The coordinator's host:port", "localhost:8443", _endpoint
+    put = partial(_answer, ask)
+    name = put(said.name, "This hospital's name (a-z, 0-9, -)", "hospital", _name)
+    coordinator = put(
+        said.coordinator, "The coordinator's host:port", "localhost:8443", _endpoint
     )
-    folder = said.folder
-    if folder is None:
-        asked = _answer(ask, None, "The federation's name", "federation", _name)
-        folder = f"enrolled/{asked}"
+    federation = said.folder or put(None, "The federation's name", "federation", _name)
+    folder = said.folder or f"enrolled/{federation}"
     agreement = _agreement(said, ask)
-    csv = _answer(ask, said.csv, "The patients' CSV file", "patients.csv", str)
+    csv = put(said.csv, "The patients' CSV file", "patients.csv", str)
     seen = _seen(place / csv, needed=said.csv is not None)
     guess = (seen.patient_column() if seen is not None else "") or "ID"
-    patient_id = _answer(ask, said.patient_id, "Its column of patients", guess, str)
-    cohort = _answer(ask, said.cohort, "A name for these patients", "patients", _name)
-    proxy = _answer(ask, said.proxy, "Proxy: none, env or http://host:port", "none", str)
-    cap = _answer(
-        ask,
-        None if said.cap is None else str(said.cap),
-        "The most ε ever spent on a patient",
-        "8.0",
-        lambda text: str(float(text)),
-    )
-    lines: Sequence[str] = _COHORT_MAP
-    if seen is not None:
-        lines = (
-            mapping.proposed(agreement, seen, patient_id=patient_id)
-            if agreement is not None
-            else mapping.of_columns(seen, patient_id=patient_id)
-        )
-    return Outline(
-        name,
-        coordinator,
-        folder,
-        cohort,
-        csv,
-        patient_id,
-        proxy,
-        float(cap),
-        seen.encoding if seen is not None else "utf-8",
-        seen.decimal if seen is not None else "point",
-        lines,
-    )
+    patient_id = put(said.patient_id, "Its column of patients", guess, str)
+    cohort = put(said.cohort, "A name for these patients", "patients", _name)
+    proxy = put(said.proxy, "Proxy: none, env or http://host:port", "none", str)
+    cap = None if said.cap is None else str(said.cap)
+    cap = put(cap, "The most ε ever spent on a patient", "8.0", lambda text: str(float(text)))
+    outline = Outline(name, coordinator, folder, cohort, csv, patient_id, proxy, float(cap))
+    return outline if seen is None else _with(outline, seen, agreement)
+
+
+def _with(outline: Outline, seen: Sample, agreement: Agreement | None) -> Outline:
+    """Return the outline with what the file's head shows."""
+    if agreement is None:
+        lines = mapping.of_columns(seen, patient_id=outline.patient_id)
+    else:
+        lines = mapping.proposed(agreement, seen, patient_id=outline.patient_id)
+    return replace(outline, encoding=seen.encoding, decimal=seen.decimal, lines=lines)
 
 
 def write(file: Path, outline: Outline) -> None:

@@ -13,6 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import standing
 
 
+def pytest_itemcollected(item):
+    """Count what runs whole programs among the slow tests."""
+    item.add_marker("slow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def patients():
     """The demonstration's hospitals with their patients, as `make demo` makes them."""

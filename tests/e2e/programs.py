@@ -17,7 +17,7 @@ from typing import Final, Self
 COORDINATOR: Final = Path(sys.executable).with_name("concilium-coordinator")
 SITE: Final = Path(sys.executable).with_name("concilium-site")
 LEDGER: Final = Path(sys.executable).with_name("concilium-ledger")
-PATIENCE_S: Final = 180.0
+PATIENCE_S: Final = 600.0
 """How long anything may take on a machine that has other things to do."""
 _CHILD: Final = """\
 import ctypes, os, signal, sys

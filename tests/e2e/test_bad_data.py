@@ -108,7 +108,6 @@ def test_data_that_breaks_the_contract_is_a_finding_in_counts_alone(hospital):
     assert hospital.check().code == 0
 
 
-@pytest.mark.slow
 def test_a_million_records_are_checked_in_little_memory(hospital, tmp_path):
     agreement = agreement_with(tmp_path / "three-features.yaml", {})
 

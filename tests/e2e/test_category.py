@@ -8,7 +8,7 @@ import pytest
 import standing
 from programs import COORDINATOR, call
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TRIAGE = {"name": "triage", "kind": "category", "values": ["red", "yellow", "green", "none"]}
 

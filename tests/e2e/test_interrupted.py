@@ -58,6 +58,7 @@ def test_an_agent_is_interrupted_while_its_worker_starts_and_goes_on_later(fed):
     assert fed.site(name, "status").code == 0
 
 
+@pytest.mark.long
 def test_a_rehearsal_is_interrupted_and_the_same_command_begins_anew(tmp_path):
     agreement = agreement_with(tmp_path / "agreement.yaml", {"schedule.rounds": 3})
     out = tmp_path / "out"

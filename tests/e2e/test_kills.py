@@ -10,7 +10,7 @@ import standing
 from programs import children_of
 from standing import SITES
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 ROUNDS = 12
 
 

@@ -6,7 +6,7 @@ import pytest
 import standing
 from standing import SITES
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 ROUNDS = 30
 SPARE = "harbour-university"
 

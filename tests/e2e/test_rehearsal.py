@@ -10,8 +10,6 @@ import pytest
 import standing
 from programs import COORDINATOR, LEDGER, call, done
 
-pytestmark = pytest.mark.slow
-
 
 def rehearsed(place, changes, *words):
     """Rehearse the demonstration with changes; return its folder, summary, and what it said."""
@@ -103,6 +101,7 @@ def test_the_whole_demonstration_learns_and_leaves_what_its_users_need(whole):
     }
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_model_twice(tmp_path):
     digests = []
     for name in ("first", "second"):
@@ -112,6 +111,7 @@ def test_the_same_seed_gives_the_same_model_twice(tmp_path):
     assert digests[0] == digests[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [

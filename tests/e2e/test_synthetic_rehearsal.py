@@ -23,7 +23,7 @@ def rehearsed(tmp_path_factory):
     return place / "out", summary, said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_figure_says_that_it_is_of_synthetic_patients(rehearsed):
     _, summary, said = rehearsed
     assert summary["synthetic"] is True
@@ -32,7 +32,7 @@ def test_every_figure_says_that_it_is_of_synthetic_patients(rehearsed):
     assert said.out.startswith("On synthetic patients held out at each hospital")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_ends_with_the_sentence_and_its_exit_code_says_the_same(rehearsed):
     _, summary, said = rehearsed
     ends = " ".join(said.out.split())
@@ -42,7 +42,7 @@ def test_it_ends_with_the_sentence_and_its_exit_code_says_the_same(rehearsed):
         assert 0 <= summary["pooled"][f"auc_{model}"] <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_is_bypassed(rehearsed):
     _, summary, _ = rehearsed
     assert sorted(summary["sites"]) == ["hospital-1", "hospital-2", "hospital-3"]
@@ -51,7 +51,7 @@ def test_nothing_is_bypassed(rehearsed):
     assert all(site["epsilon"] > 0 for site in summary["sites"].values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_invented_files_are_left_to_look_at_and_pass_check(rehearsed):
     out, _, _ = rehearsed
     for name in ("hospital-1", "hospital-2", "hospital-3"):

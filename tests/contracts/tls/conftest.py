@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from governance.identity.tls import pin_tls13
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
-pin_tls13()
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from contextlib import asynccontextmanager  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from datetime import UTC, datetime, timedelta  # noqa: E402
-from types import SimpleNamespace  # noqa: E402
-
-import grpc  # noqa: E402
-import pytest  # noqa: E402
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives import hashes  # noqa: E402
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # noqa: E402
-
-from governance.identity import authority  # noqa: E402
-from governance.identity.certificate import make_csr, make_tls_key, to_pem  # noqa: E402
-from governance.identity.keys import private_pem  # noqa: E402
+from governance.identity import authority
+from governance.identity.certificate import make_csr, make_tls_key, to_pem
+from governance.identity.keys import private_pem
 
 PASSPHRASE = b"correct horse"
 

@@ -9,15 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from governance.identity.tls import pin_tls13
+from governance.ledger.walk import Signatures
 
-pin_tls13()  # before grpc is imported, as the programs do
 sys.path.insert(0, str(Path(__file__).parent))
 
-import federations  # noqa: E402 - the folder is on the path from here on
-import folders as folders_module  # noqa: E402
-
-from governance.ledger.walk import Signatures  # noqa: E402
+import federations
+import folders as folders_module
 
 
 def pytest_collection_modifyitems(items):

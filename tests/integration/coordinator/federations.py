@@ -428,14 +428,19 @@ def officer_of(name):
     return SigningKey.from_seed(hashlib.sha256(f"officer of {name}".encode()).digest())
 
 
+_OPEN = {}
+
+
 @contextlib.contextmanager
 def ledger_of(url):
-    engine = ledger.open_engine(url)
-    try:
-        with ledger.reading(engine) as c:
-            yield c
-    finally:
-        engine.dispose()
+    """Read a ledger; the last one asked stays open, since who waits asks at each write."""
+    if url not in _OPEN:
+        for engine in _OPEN.values():
+            engine.dispose()
+        _OPEN.clear()
+        _OPEN[url] = ledger.open_engine(url)
+    with ledger.reading(_OPEN[url]) as c:
+        yield c
 
 
 async def populate(folders):

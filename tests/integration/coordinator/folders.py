@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from datetime import UTC, datetime
 
 from small_agreement import FEDERATION
 
 from coordinator import founding
+from coordinator.rehearsal.stage import free_port
 from governance.identity.folder import Identity
 from governance.settings import load_coordinator
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class Folders:

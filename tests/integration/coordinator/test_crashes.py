@@ -14,11 +14,8 @@ from small_agreement import GATED
 from governance import tensors
 from protos.words import FinalModel, TaskKind
 
+pytestmark = pytest.mark.slow
 TERMS = {**GATED, "schedule.rounds": 1}
-OFTEN = ("receipt-not-sent", "sum-made-and-not-known", "round-closed-and-updates-not-deleted")
-EACH = [
-    pytest.param(point, marks=() if point in OFTEN else pytest.mark.slow) for point in POINTS
-]
 
 
 async def all_at_work(fed):
@@ -48,7 +45,7 @@ def whole_and_once(fed):
     assert len({e.body["model"] for e in fed.entries("evaluation-made")}) == 1
 
 
-@pytest.mark.parametrize("point", EACH)
+@pytest.mark.parametrize("point", POINTS)
 async def test_coordinator_killed_at_a_point_goes_on_as_if_nothing_had_been(apart, point):
     await apart.start(dies_at=point)
     document = await all_at_work(apart)

@@ -19,6 +19,7 @@ from governance.terminal import EXIT_INTERRUPTED
 from protos.errors import EXIT_DONE, EXIT_USER, Unavailable
 from protos.words import FinalModel, TaskKind
 
+pytestmark = pytest.mark.slow
 SOFTWARE = {"program": "x", "version": "1", "os": "y"}
 WIDE = {"model": {"name": "mlp", "hidden": [512, 512], "norm": "none", "seed": 1}}
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
+import pytest
 import pytest_asyncio
 from federations import SITES, Clock, ledger_of
 from scripted_site import good_figures, small_step
@@ -14,6 +15,7 @@ from small_agreement import GATED
 from governance.ledger.query_rounds import one_round
 from protos.words import Cancel, FinalModel, Quiet, TaskKind
 
+pytestmark = pytest.mark.slow
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 NIGHTS = {"days": DAYS, "from": "20:00", "to": "06:00", "zone": "Europe/Berlin"}

@@ -7,15 +7,11 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from governance.identity.tls import pin_tls13
+import grpc
 
-pin_tls13()
-
-import grpc  # noqa: E402 - after the cipher list is set
-
-from protos import codec  # noqa: E402
-from protos.concilium.v1 import audit_pb2_grpc, federation_pb2_grpc  # noqa: E402
-from protos.words import (  # noqa: E402
+from protos import codec
+from protos.concilium.v1 import audit_pb2_grpc, federation_pb2_grpc
+from protos.words import (
     EntryRecord,
     Hello,
     Receipt,

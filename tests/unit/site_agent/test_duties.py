@@ -35,7 +35,7 @@ from site_agent.store.copy import Copy
 from site_agent.witness import Witness
 from site_agent.workshop import Workshop
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 FIGURES = Figures("binary", withheld="under-minimum")
 
 

@@ -24,7 +24,7 @@ from site_agent.session import Presence, Session
 from site_agent.store import Store, egress, letters
 from site_agent.store.egress import running_digest
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 ALL = {
     method.name
     for service in (

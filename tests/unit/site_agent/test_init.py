@@ -23,7 +23,7 @@ from site_agent.data import sample
 from site_agent.outline import Said
 
 DEMO = Path(__file__).parents[3] / "configs" / "breast-cancer"
-PATIENCE_S = 60
+PATIENCE_S = 120
 PROGRAM = Path(sys.executable).with_name("concilium-site")
 MESSY = "Fallnr;Alter;Geschlecht;Chol;Notiz;Tod30\n" + "".join(
     f"{1000 + n};{20 + n % 60};{'MW'[n % 2]};{4 + n % 3},{n % 10};frei {n};{'JN'[n % 3 == 0]}\n"

@@ -6,21 +6,16 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 import pytest
 import pytest_asyncio
+from hospital import FEDERATION
 
-from governance.identity.tls import pin_tls13
-
-pin_tls13()
-
-import grpc  # noqa: E402 - after the cipher list is set
-from hospital import FEDERATION  # noqa: E402
-
-from governance.identity import folder  # noqa: E402
-from protos import codec  # noqa: E402
-from protos.concilium.v1 import audit_pb2_grpc, federation_pb2_grpc  # noqa: E402
-from protos.errors import Corrupt, PeerFault, Refused, Unavailable  # noqa: E402
-from protos.words import (  # noqa: E402
+from governance.identity import folder
+from protos import codec
+from protos.concilium.v1 import audit_pb2_grpc, federation_pb2_grpc
+from protos.errors import Corrupt, PeerFault, Refused, Unavailable
+from protos.words import (
     CertificateIssued,
     EntryRecord,
     FromSite,
@@ -31,8 +26,8 @@ from protos.words import (  # noqa: E402
     UploadOffset,
     UploadRef,
 )
-from site_agent.egress import Egress  # noqa: E402
-from site_agent.link import Address, Link, Papers  # noqa: E402
+from site_agent.egress import Egress
+from site_agent.link import Address, Link, Papers
 
 DATA = bytes(3 * 1024 * 1024 + 5)
 REF = UploadRef(1, 1, "a" * 64, len(DATA))

@@ -26,7 +26,7 @@ from site_agent.bell import Bell
 from site_agent.session import Presence, Session
 from site_agent.store import letters
 
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 class Line:

@@ -19,9 +19,8 @@ from site_agent.evaluation import evaluate
 from site_agent.training import train
 from site_agent.worker import Worker, worker_digest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
-
-
 LONG = {"steps": 1_000_000, "sampling_rate": 0.25}
 asked = pytest.mark.asyncio(loop_scope="module")
 
