@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import numpy as np
+import pytest
 from federations import PATIENTS, SITES, mean_by_hand
 from scripted_site import good_figures, small_step
 from small_agreement import GATED, PRIVATE
@@ -100,6 +101,7 @@ async def test_straggler_is_waited_for_a_while_and_then_out_as_late(fed):
     assert fed.entries("round-closed")[0].body["sites_out"] == {"ucl": "late"}
 
 
+@pytest.mark.slow
 async def test_deadline_closes_with_those_who_are_in(fed):
     await fed.in_force(changes={"round.deadline": "2s", "schedule.rounds": 1})
     amc, charite, ucl = fed.sites.values()
@@ -112,6 +114,7 @@ async def test_deadline_closes_with_those_who_are_in(fed):
     assert fed.entries("round-closed")[0].body["sites_out"] == {"ucl": "late"}
 
 
+@pytest.mark.slow
 async def test_deadline_with_too_few_abandons_and_each_attempt_pauses_at_the_last(fed):
     await fed.in_force(changes={"round.deadline": "2s", "round.attempts": 2})
     amc = fed.site("amc")
@@ -181,6 +184,7 @@ async def test_gate_that_refuses_has_the_round_trained_anew_from_the_same_model(
     assert second.body["model_out"] != rejected["model"]
 
 
+@pytest.mark.slow
 async def test_three_refusals_of_the_gate_in_a_row_pause_the_federation_until_resumed(fed):
     await fed.in_force(changes={**GATED, "schedule.rounds": 2, "round.attempts": 9})
     await judged(fed, 1, 1, 0.9)
@@ -193,6 +197,7 @@ async def test_three_refusals_of_the_gate_in_a_row_pause_the_federation_until_re
     assert fed.rounds()[-1] == (2, 4, "closed", "")
 
 
+@pytest.mark.slow
 async def test_gate_judges_by_those_who_said_figures_when_time_is_up(fed):
     changes = {**GATED, "schedule.rounds": 1, "round.deadline": "3s"}
     await fed.in_force(changes=changes)
@@ -315,6 +320,7 @@ async def test_sites_that_send_the_same_bytes_do_not_stop_the_federation(fed):
     await fed.until(lambda: fed.spooled() == [])
 
 
+@pytest.mark.slow
 async def test_agreement_that_follows_a_complete_one_has_rounds_of_its_own(fed):
     await fed.in_force(changes={"schedule.rounds": 1})
     for site in fed.sites.values():

@@ -64,6 +64,7 @@ def test_the_same_seed_writes_the_same_patients(tmp_path):
     assert len(first) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew", [0, 0.3, 1, 3])
 def test_every_hospital_meets_the_contract_however_skewed(tmp_path, skew):
     for name, (found, _) in checked(invent(tmp_path, skew=skew, seed=2)).items():
@@ -92,6 +93,7 @@ NARROW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

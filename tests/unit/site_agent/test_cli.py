@@ -472,6 +472,7 @@ class Process:
         return code, time.monotonic() - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_the_agent_stops_within_two_seconds_and_starts_again(today, how):
     for _ in range(2):
@@ -482,6 +483,7 @@ async def test_the_agent_stops_within_two_seconds_and_starts_again(today, how):
     assert not (today.premises.state / "agent.sock").exists()
 
 
+@pytest.mark.slow
 async def test_a_second_agent_is_refused_and_verbs_reach_the_first(today, program):
     agent = await Process.start(today.file)
     await agent.logs("session-lost")

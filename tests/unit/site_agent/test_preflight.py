@@ -241,6 +241,7 @@ def inspected(hospital, document=None, **wanted):
     return {one.check: one for one in found}
 
 
+@pytest.mark.slow
 def test_a_cohort_is_trained_on_and_nothing_is_kept_or_spent(today):
     found = inspected(today, today.document())
     assert found["data"].verdict is Verdict.FINE
@@ -261,6 +262,7 @@ def test_data_that_break_the_contract_stop_and_no_step_is_measured(today):
     assert found["training"].verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.slow
 def test_the_hospitals_own_file_is_asked(today):
     found = inspected(today, today.document(purpose=["DUO:0000042"]))
     assert (found["site.yaml"].verdict, found["site.yaml"].who) == (
@@ -275,6 +277,7 @@ def test_it_works_without_an_agreement_and_says_what_is_missing(today):
     assert "training" not in found
 
 
+@pytest.mark.slow
 def test_it_works_before_enrolment(today):
     (today.folder / "enrolled" / FEDERATION / "federation.json").unlink()
     found = inspected(today, today.document())
