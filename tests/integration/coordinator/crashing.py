@@ -32,7 +32,7 @@ POINTS = {
         BEFORE,
         1,
     ),
-    "agreement-being-completed": ("coordinator.onward", "_complete", AFTER, 1),
+    "agreement-being-completed": ("coordinator.ending", "complete", AFTER, 1),
 }
 OTHER_POINTS = {
     "interrupted-before-the-store-opens": (
