@@ -21,7 +21,21 @@ from coordinator.cli_options import (
 from governance import terminal
 from governance.terminal import Format
 
+_VERBS = (
+    *("init", "schema", "plan", "rehearse", "serve", "invite", "enrol", "propose", "approve"),
+    *(
+        "withdraw-proposal",
+        "status",
+        "watch",
+        "rounds",
+        "round",
+        "pause",
+        "resume",
+        "stop-round",
+    ),
+)
 app = typer.Typer(
+    cls=terminal.in_order(*_VERBS),
     name="concilium-coordinator",
     help="Run a federation: write its agreement, ask the hospitals, watch the rounds.",
     no_args_is_help=True,

@@ -16,6 +16,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from protos.errors import EXIT_USER, ConciliumError, Refused, exit_code
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import typer
+    from typer.core import TyperGroup
 
 EXIT_INTERRUPTED = 130
 _READER_GONE = 141
@@ -148,6 +151,20 @@ def _asked(purpose: str, *, confirm: bool) -> bytes:
     if confirm and getpass("Once more: ") != first:
         raise Refused("the two passphrases differ", rule="passphrases-differ")
     return first.encode()
+
+
+def in_order(*verbs: str) -> type[TyperGroup]:
+    """Return a group whose help lists these verbs first, as they are used one by one."""
+    from typer.core import TyperGroup
+
+    rank = {verb: index for index, verb in enumerate(verbs)}
+
+    class InOrder(TyperGroup):
+        @override
+        def list_commands(self, ctx: object) -> list[str]:
+            return sorted(self.commands, key=lambda verb: rank.get(verb, len(rank)))
+
+    return InOrder
 
 
 def run(app: typer.Typer) -> None:

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from site_agent.membership import Membership
     from site_agent.office import Draft
 
+_VERBS = (
+    *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),
+    *("object", "run", "status", "budget", "sent", "models", "pause", "resume", "withdraw"),
+)
 app = typer.Typer(
     name="concilium-site",
+    cls=terminal.in_order(*_VERBS),
     help="Take part in a federation: patients' records never leave this hospital.",
     no_args_is_help=True,
     add_completion=False,
