@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import hospital
+import workbench
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +52,11 @@ def make(template, tmp_path):
 @pytest.fixture
 def charite(make):
     return make()
+
+
+@pytest_asyncio.fixture
+async def bench(charite, tmp_path):
+    made = workbench.Bench(charite, tmp_path / "log.db")
+    yield made
+    await made.stop()
+    made.log.close()
