@@ -197,6 +197,64 @@ def show(
         typer.echo(answer.facts["proof"])  # never wrapped: it is a file of c2sp.org/tlog-proof
 
 
+@app.command()
+def search(
+    word: Annotated[str, typer.Argument(help="A name, a digest's first digits, a reason.")],
+    url: Url = None,
+    export: Export = None,
+    kind: Annotated[str | None, typer.Option(help="Statements of this kind alone.")] = None,
+    since: Annotated[str | None, typer.Option(help="Received at or after this time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Find the statements that say a word, in their fields or in what is disclosed of them.
+
+    Example: concilium-ledger search withdrawn --export export --since 2026-11-01
+    """
+    from governance.ledger import asking, searching
+
+    first, last = (None if time is None else asking.moment(time) for time in (since, until))
+    with _ledger(url, export) as c:
+        answer = searching.search(c, word, kind=kind, since=first, until=last)
+        asking.say(answer, form)
+
+
+@app.command("checkpoint")
+def checkpoint_(
+    url: Url = None,
+    export: Export = None,
+    last: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 20,
+    size: Annotated[int | None, typer.Option(min=1, help="The one of so many entries.")] = None,
+    note: Annotated[
+        bool, typer.Option("--note", help="The signed note itself: a file to keep.")
+    ] = False,
+    form: Form = Format.TABLE,
+) -> None:
+    """List the heads that the log signed and who cosigned them, or print one to be kept.
+
+    Example: concilium-ledger checkpoint --note --export export > kept.checkpoint
+    """
+    from governance.ledger import asking, query_heads
+
+    with _ledger(url, export) as c:
+        if note or size is not None:
+            typer.echo(query_heads.note_of(c, size), nl=False)
+            return
+        asking.say(query_heads.heads(c, last=last), form)
+
+
+@app.command()
+def witness(url: Url = None, export: Export = None, form: Form = Format.TABLE) -> None:
+    """Say of each hospital which checkpoints it cosigned, and which ones it left out.
+
+    Example: concilium-ledger witness --export export
+    """
+    from governance.ledger import asking, query_heads
+
+    with _ledger(url, export) as c:
+        asking.say(query_heads.witnessing(c), form)
+
+
 @app.command("export")
 def export_(
     folder: Annotated[Path, typer.Argument(help="The folder to make, or to write anew.")],

@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ from governance.ledger.entry import columns, leaf_data
 from governance.ledger.verify import verify
 from governance.privacy.accountant import epsilon, format_epsilon
 from governance.privacy.releases import Release
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 SITES = ("amc", "kul", "ucl", "usz")
 STEPS = 5
@@ -257,13 +260,18 @@ class Intruder:
         rows = [(at, envelope) for _, at, envelope in self.entries()]
         self.rewrite(rows + [(rows[-1][0], envelope) for envelope in envelopes])
 
-    def verdict(self, **options):
+    @contextmanager
+    def reading(self):
         engine = source.open_database(str(self.path))
         try:
             with engine.connect() as connection:
-                return verify(source.Database(connection), **options)
+                yield connection
         finally:
             engine.dispose()
+
+    def verdict(self, **options):
+        with self.reading() as connection:
+            return verify(source.Database(connection), **options)
 
 
 @pytest.fixture(scope="session")
@@ -296,6 +304,13 @@ def ledger(template, tmp_path):
     """A copy of the history, in the hands of an intruder."""
     path = shutil.copy(template[0], tmp_path / "ledger.db")
     return Intruder(path, template[1].fed.log)
+
+
+@pytest.fixture
+def asked(ledger):
+    """The history, opened as an auditor opens a database."""
+    with ledger.reading() as connection:
+        yield connection
 
 
 @pytest.fixture

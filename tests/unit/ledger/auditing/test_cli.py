@@ -24,6 +24,9 @@ QUESTIONS = (
     ["round", "2"],
     ["spending"],
     ["certificates"],
+    ["checkpoint"],
+    ["witness"],
+    ["search", "amc"],
     ["show", "20"],
 )
 

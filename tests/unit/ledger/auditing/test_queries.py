@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from governance.ledger import merkle, note, queries, query_rounds, showing, source
+from governance.ledger import merkle, note, queries, query_rounds, showing
 from governance.ledger.checkpoint import parse_body
 from protos.errors import Refused
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-
-
-@contextmanager
-def database(ledger):
-    engine = source.open_database(str(ledger.path))
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-@pytest.fixture
-def asked(ledger):
-    with database(ledger) as connection:
-        yield connection
 
 
 def rows(answer, *columns):
@@ -57,7 +40,7 @@ def test_a_consent_says_who_signed_for_what_and_until_when(asked):
 
 def test_an_erased_officer_is_empty(ledger):
     ledger.run(("DELETE FROM disclosures",))
-    with database(ledger) as connection:
+    with ledger.reading() as connection:
         answer = queries.consents_at(connection, now=NOW, site="kul")
     assert rows(answer, "officer", "role") == [(None, None)]
 
@@ -172,7 +155,7 @@ def test_an_understated_epsilon_stands_beside_the_true_one(ledger, keys, speak):
         "INSERT INTO reservations SELECT * FROM one",
     )
     ledger.run(*((command,) for command in copied))
-    with database(ledger) as connection:
+    with ledger.reading() as connection:
         answer = queries.spent(connection, site="ucl")
     ((epsilon, stated),) = rows(answer, "epsilon", "epsilon_stated")
     assert float(epsilon) > 3
@@ -228,7 +211,7 @@ def test_an_entry_is_shown_with_what_it_disclosed(asked, ledger):
 
 def test_what_was_erased_is_shown_by_its_digest_alone(ledger):
     ledger.run(("DELETE FROM disclosures",))
-    with database(ledger) as connection:
+    with ledger.reading() as connection:
         told = dict(showing.show(connection, ledger.seq_of("consent-given")).rows)
     assert told["disclosed officer"].startswith("not disclosed (SHA-256 ")
 
