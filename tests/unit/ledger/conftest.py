@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +15,13 @@ from governance.identity import certificate, issuing
 from governance.identity.keys import AuthorityKey, SigningKey
 from governance.ledger import store
 from governance.statements import Log
+from protos.errors import PeerFault, Refused
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from admission import content, digest
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-
-
-def digest(text):
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def disclosure(label, value):
@@ -329,3 +332,17 @@ def federation(new):
 def agreed(federation):
     """A federation whose first agreement is in force with the consent of both sites."""
     return federation.agree()
+
+
+@pytest.fixture
+def refuses(federation):
+    """Assert that something is refused by a rule and leaves every table as it was."""
+
+    def check(rule, act, *args, **more):
+        before = content(federation.connection)
+        with pytest.raises((Refused, PeerFault)) as refused:
+            act(*args, **more)
+        assert refused.value.rule == rule
+        assert content(federation.connection) == before
+
+    return check
