@@ -9,6 +9,7 @@ from governance import statements
 from governance.identity.keys import SigningKey
 from governance.ledger import store
 from protos.errors import Refused
+
 # --- 5. and 6. the keys -------------------------------------------------------------------
 
 

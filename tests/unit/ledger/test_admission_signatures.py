@@ -10,6 +10,7 @@ from admission import OFFICER, SOFTWARE
 
 from governance import statements
 from governance.ledger import store
+
 # --- 8. every signature -------------------------------------------------------------------
 
 
