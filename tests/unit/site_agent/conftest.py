@@ -60,3 +60,26 @@ async def bench(charite, tmp_path):
     yield made
     await made.stop()
     made.log.close()
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Return a caller of the program: exit code, what it said on each output."""
+    from governance import terminal
+    from site_agent.cli import app
+
+    def call(*argv):
+        monkeypatch.setattr(sys, "argv", ["concilium-site", *map(str, argv)])
+        with pytest.raises(SystemExit) as ended:
+            terminal.run(app)
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "passphrase"
+    path.write_bytes(hospital.SECRET + b"\n")
+    return path

@@ -330,3 +330,11 @@ class Hospital:
 def copied(template, place):
     shutil.copytree(template, place, dirs_exist_ok=True)
     return place
+
+
+def with_second_federation(today):
+    settings = json.loads(json.dumps(SETTINGS))
+    settings["federations"].append(
+        {"coordinator": "localhost:2", "folder": "enrolled/lungs", "cohort": "patients"}
+    )
+    today.file.write_text(yaml.safe_dump(settings))

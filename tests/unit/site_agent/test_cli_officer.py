@@ -1,0 +1,156 @@
+"""The officer's verbs: to review and consent, to decline, pause and withdraw, and new keys."""
+
+from __future__ import annotations
+
+import pytest
+from hospital import FEDERATION, SITE, officer_of
+
+from governance.consent import Consent
+from site_agent.standing import standing_of
+
+WHO = ("--officer-name", "A. Weber", "--role", "CMO", "--yes")
+
+
+def state_of(hospital, document):
+    hospital.restart()
+    return hospital.store.look(lambda c: standing_of(c, FEDERATION, document.digest)).state
+
+
+def test_a_review_is_plain_and_a_consent_follows_it(program, today, secret, tmp_path):
+    document = today.proposed()
+    code, text, _ = program("review", "--site", today.file)
+    assert code == 0
+    for words in ("two from TWO × 0.1", "spent ε 0.0000 so far", "concilium-site withdraw"):
+        assert words in " ".join(text.split())
+    code, _, err = program("consent", *WHO, "--passphrase-file", secret, "--site", today.file)
+    assert code == 0, err
+    assert "not running" in err
+    assert state_of(today, document) is Consent.IN_FORCE
+    (said,) = today.said("consent-given")
+    assert said.statement.body["declared_patients"] == 60
+
+
+def test_nothing_to_consent_to_is_said(program, today, secret):
+    code, _, err = program("consent", *WHO, "--passphrase-file", secret, "--site", today.file)
+    assert code == 2
+    assert "no agreement was proposed" in err
+
+
+def test_a_wrong_passphrase_signs_nothing(program, today, tmp_path):
+    document = today.proposed()
+    wrong = tmp_path / "wrong"
+    wrong.write_text("guess")
+    code, _, err = program("consent", *WHO, "--passphrase-file", wrong, "--site", today.file)
+    assert code == 2
+    assert "passphrase is wrong" in err
+    assert state_of(today, document) is Consent.PROPOSED
+
+
+def test_without_a_terminal_nothing_is_asked(program, today, secret):
+    today.proposed()
+    code, _, err = program(
+        "consent", *WHO[:4], "--passphrase-file", secret, "--site", today.file
+    )
+    assert code == 2
+    assert "--yes" in err
+
+
+def test_a_consent_can_be_carried_to_another_machine(program, today, secret, tmp_path):
+    document = today.proposed()
+    file, key = tmp_path / "consent.json", tmp_path / "officer.pem"
+    assert program("consent", *WHO, "--export", file, "--site", today.file)[0] == 0
+    (today.folder / "keys" / "officer.pem").rename(key)
+    code, _, err = program("consent", *WHO, "--passphrase-file", secret, "--site", today.file)
+    assert code == 2
+    assert "--export" in err
+    argv = ["sign", file, "--officer-key", key, "--passphrase-file", secret, "--yes"]
+    code, _, shown = program(*argv)
+    assert code == 0
+    assert document.digest in shown
+    assert program("consent", "--import", file, "--site", today.file)[0] == 0
+    assert state_of(today, document) is Consent.IN_FORCE
+
+
+def test_an_unsigned_statement_that_comes_back_is_said_to_be_unsigned(program, today, tmp_path):
+    today.proposed()
+    file = tmp_path / "consent.json"
+    here = ("--site", today.file)
+    who = ("--officer-name", "A. Weber", "--role", "CMO")
+    assert program("consent", *who, "--export", file, *here)[0] == 0
+    code, _, err = program("consent", "--import", file, *here)
+    assert code == 2
+    assert "nobody has signed this statement yet" in err
+    assert "concilium-site sign consent.json" in err
+
+
+@pytest.mark.parametrize("verb", [("pause",), ("withdraw", "--yes")])
+def test_what_is_cancelled_is_said_in_a_sentence_and_no_log(program, today, verb):
+    document = today.consented()
+    task = today.task(document)
+    today.take(task)
+    code, out, err = program(*verb, "--site", today.file)
+    assert (code, out) == (0, "")
+    assert f"Cancelled: {task.task}" in err
+    assert "task-ended" not in err
+
+
+def test_decline_pause_resume_withdraw(program, today, secret):
+    here = ("--site", today.file)
+    first = today.proposed()
+    argv = ["decline", "--reason", "too little noise", "--passphrase-file", secret]
+    assert program(*argv, *here)[0] == 0
+    assert state_of(today, first) is Consent.DECLINED
+    second = today.proposed(title="A better study")
+    assert program("consent", *WHO, "--passphrase-file", secret, *here)[0] == 0
+    assert program("pause", *here)[0] == 0
+    assert state_of(today, second) is Consent.PAUSED
+    code, _, err = program("pause", *here)
+    assert code == 2
+    assert "in-force" in err
+    assert program("resume", "--passphrase-file", secret, *here)[0] == 0
+    code, _, err = program("withdraw", "--dry-run", *here)
+    assert code == 0
+    assert "stays enrolled" in err
+    assert state_of(today, second) is Consent.IN_FORCE
+    assert program("withdraw", "--yes", *here)[0] == 0
+    assert state_of(today, second) is Consent.WITHDRAWN
+
+
+def test_an_objection_says_what_it_means_and_what_it_does_not(program, today, secret):
+    here = ("--site", today.file)
+    code, _, err = program("object", "--reason", "our nights", *here)
+    assert code == 2
+    assert "no consent of this site is in-force" in err
+    document = today.consented()
+    code, _, err = program("object", "--reason", "our nights", *here)
+    assert code == 0
+    assert "takes no task" in err
+    assert "Changes by notice are not built yet" in err
+    assert state_of(today, document) is Consent.OBJECTED
+    assert program("resume", "--passphrase-file", secret, *here)[0] == 0
+    assert state_of(today, document) is Consent.IN_FORCE
+
+
+def test_a_new_agent_key_is_vouched_for(program, today, secret):
+    before = today.m.voice.key.key_id
+    argv = ["rotate-key", "agent", "--passphrase-file", secret, "--site", today.file]
+    assert program(*argv)[0] == 0
+    today.restart()
+    after = today.m.voice.key.key_id
+    assert before != after
+    (said,) = today.said("key-rotated")
+    assert set(said.statement.signatures) == {before, after, officer_of(SITE).key_id}
+    assert after in program("key", "--site", today.file)[1]
+
+
+def test_a_new_officer_key_signs_from_then_on(program, today, secret, tmp_path):
+    new = tmp_path / "new"
+    new.write_text("another secret")
+    argv = ["rotate-key", "officer", "--passphrase-file", secret]
+    assert program(*argv, "--new-passphrase-file", new, "--site", today.file)[0] == 0
+    assert officer_of(SITE).key_id not in program("key", "--site", today.file)[1]
+    document = today.proposed()
+    argv = ["consent", *WHO, "--passphrase-file", new, "--site", today.file]
+    code, _, err = program(*argv)
+    assert code == 0, err
+    assert state_of(today, document) is Consent.IN_FORCE
