@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from governance import dsse
-from governance.identity import authority, folder
+from governance.identity import folder
 from governance.identity.certificate import make_csr, make_tls_key, peer_of, read_chain
 from governance.identity.enrolment import Token
 from governance.identity.folder import Identity
@@ -26,17 +26,6 @@ AGENT = SigningKey.from_seed(b"a" * 32)
 NEXT = SigningKey.from_seed(b"n" * 32)
 STRANGER = SigningKey.from_seed(b"s" * 32)
 LOG = Log.of("heart", Digest("ab" * 32))
-
-
-@pytest.fixture
-def fed(tmp_path):
-    return authority.create(
-        tmp_path / "coordinator",
-        federation="heart",
-        host="localhost",
-        passphrase=b"correct horse",
-        now=NOW,
-    )
 
 
 @pytest.fixture
