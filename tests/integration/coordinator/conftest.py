@@ -13,6 +13,7 @@ from governance.ledger.walk import Signatures
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import coordinator_process
 import federations
 import folders as folders_module
 
@@ -50,7 +51,7 @@ async def fed(folders):
 @pytest_asyncio.fixture
 async def apart(folders):
     """A coordinator as a process; the test starts it."""
-    there = federations.Apart(folders)
+    there = coordinator_process.Apart(folders)
     yield there
     await there.end()
     there.verified()

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import signal
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,19 +31,6 @@ from protos.words import Proposal, TaskKind
 
 SITES = ("amc", "charite", "ucl")
 PATIENTS = {"amc": 100, "charite": 200, "ucl": 300}
-_EVENT = re.compile(r'"event": "([^"]*)"')
-_CHILD = """\
-import os, resource, signal, sys
-if size := int(sys.argv[1]):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Sets its disk's size and hears Ctrl-C, which a shell's background job ignores.
-
-Not a `preexec_fn`: gRPC, once loaded in the tests' own process, bears no fork.
-"""
-PROGRAM = Path(sys.executable).with_name("concilium-coordinator")
 
 
 class WatchedStore(Store):
@@ -336,73 +320,6 @@ class Here(Members):
 
         await self.until(lambda: len(over()) >= len(expected))
         assert over() == list(expected)
-
-
-class Apart(Members):
-    """A coordinator as a process of its own, started by its ordinary command line."""
-
-    def __init__(self, folders):
-        super().__init__(folders)
-        self.process = None
-        self.said = []
-        self._ear = None
-        self._heard = {}
-
-    def heard(self, event):
-        """Return what ends once the program has told of an event."""
-        heard = self._heard.setdefault(event, asyncio.Event())
-        return asyncio.wait_for(heard.wait(), PATIENCE_S)
-
-    async def start(self, *, dies_at=None, largest=0):
-        """Start it by its command line, or so that it dies at a point of `crashing`.
-
-        `largest` bytes is as long as a file may grow on its disk; 0 is no limit.
-        """
-        command = [str(PROGRAM), "serve", "--folder"]
-        if dies_at is not None:
-            command = [sys.executable, str(Path(__file__).with_name("crashing.py")), dies_at]
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", _CHILD, str(largest)),
-            *command,
-            str(self.folders.coordinator),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        self._heard.clear()
-        serving = self.heard("serving")
-        self._ear = asyncio.create_task(self._listen(self.process))
-        await serving
-        return self
-
-    async def _listen(self, process):
-        async for line in process.stderr:
-            self.said.append(line.decode())
-            told = _EVENT.search(self.said[-1])
-            if told is not None:
-                self._heard.setdefault(told[1], asyncio.Event()).set()
-        await process.wait()
-        for heard in self._heard.values():
-            heard.set()
-
-    async def over(self):
-        """Wait until the process ends, and return its exit code."""
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.shield(self._ear)  # a wait in vain does not end what is waited for
-            return await self.process.wait()
-
-    async def kill(self):
-        self.process.kill()
-        return await self.over()
-
-    async def terminate(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        return await self.over()
-
-    async def end(self):
-        await self.leave()
-        if self.process is not None and self.process.returncode is None:
-            await self.kill()
 
 
 def mean_by_hand(model, updates, weights):

@@ -9,7 +9,8 @@ import pty
 import signal
 import time
 
-from federations import PROGRAM, SITES
+from coordinator_process import PROGRAM
+from federations import SITES
 from scripted_site import PATIENCE_S, small_step
 
 OPERATOR = "van-dijk"
