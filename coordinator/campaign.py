@@ -169,7 +169,9 @@ def part(base: Foundation, connection: Connection, now: datetime) -> Chores | No
     running = roundbook.running(connection)
     if running is None:
         return None
-    members = record.declared_patients(connection, running.agreement, now)
+    document = record.read_document(connection, running.agreement)
+    over = document is not None and document.agreement.valid.until <= now
+    members = {} if over else record.declared_patients(connection, running.agreement, now)
     for site in sorted({*running.training, *running.evaluating} - members.keys()):
         event = _leave(connection, running, site)
         if event is not None:

@@ -11,7 +11,7 @@ from coordinator import heads
 from coordinator.store import kept, outbox, record
 from governance.agreement.schedule import Ending, ending_of
 from governance.figures import pooled
-from protos.words import AgreementState, FinalModel
+from protos.words import AgreementState, FinalModel, SiteName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from governance.agreement.party_terms import Stop
     from governance.figures import Figures
-    from protos.words import SiteName
 
 _log = structlog.get_logger("conductor")
 _FIGURES: Final = "stop"
@@ -74,9 +73,8 @@ def complete(
         "reason": ending.value,
     }
     base.chronicle.say(connection, "agreement-complete", body, now=base.now())
-    kept.set_note(connection, _ENDED, _words(ending, document, figures(connection, document)))
-    for name in (_FIGURES, "history"):
-        kept.set_note(connection, name, "")
+    why = _words(ending, document, figures(connection, document))
+    _close(connection, f"is complete: {why}" if why else "is complete")
     for site in sorted(members):
         outbox.send(connection, site, AgreementState(document.digest, "complete"))
         if model is not None:
@@ -85,10 +83,33 @@ def complete(
     _log.info("agreement-complete", agreement=document.digest[:12], reason=ending.value)
 
 
+def expire(base: Foundation, connection: Connection, document: Document) -> None:
+    """End an agreement whose time is over: record it and tell every hospital of its roster."""
+    body = {
+        "agreement": document.digest,
+        "material": document.material,
+        "rests_on": record.seqs_of_consents(connection, document.digest),
+        "sites": [],
+    }
+    base.chronicle.say(connection, "agreement-expired", body, now=base.now())
+    end = document.agreement.valid.until
+    _close(connection, f"has expired: its time ended on {end:%Y-%m-%d %H:%M} UTC")
+    for site in document.agreement.sites.roster:
+        outbox.send(connection, SiteName(site), AgreementState(document.digest, "expired"))
+    heads.publish(base, connection)
+    _log.info("agreement-expired", agreement=document.digest[:12])
+
+
+def _close(connection: Connection, said: str) -> None:
+    """Keep how an agreement ended, and forget what belonged to it alone."""
+    kept.set_note(connection, _ENDED, said)
+    for name in (_FIGURES, "history"):
+        kept.set_note(connection, name, "")
+
+
 def words(connection: Connection) -> str:
     """Return how the last agreement came to its end, for an operator's eyes."""
-    why = kept.note(connection, _ENDED)
-    return f"the agreement is complete: {why}" if why else "the agreement is complete"
+    return f"the agreement {kept.note(connection, _ENDED) or 'is complete'}"
 
 
 def _words(ending: Ending, document: Document, history: list[float]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator import aggregate, campaign, ending, gate, heads, waiting
+from coordinator import aggregate, campaign, ending, gate, heads, lapsing, waiting
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
 from coordinator.store import kept, outbox, record, roundbook
 from coordinator.summing import What
@@ -55,12 +55,19 @@ async def step(base: Foundation) -> bool:
 
 
 async def _part(base: Foundation) -> bool:
-    """Take a site out of the round whose consent ended; say whether there was one."""
-    chores = await base.store.write(lambda c: campaign.part(base, c, base.now()))
-    if chores is None:
-        return False
-    await do(base, chores)
-    return True
+    """Take a site whose consent ended out of the round, and record what time has ended.
+
+    Says whether there was anything.
+    """
+
+    def change(connection: Connection) -> tuple[Chores | None, bool]:
+        chores = campaign.part(base, connection, base.now())
+        return chores, chores is None and lapsing.lapse(base, connection)
+
+    chores, lapsed = await base.store.write(change)
+    if chores is not None:
+        await do(base, chores)
+    return lapsed or chores is not None
 
 
 async def do(base: Foundation, chores: Chores) -> None:
@@ -98,17 +105,8 @@ async def wait_s(base: Foundation) -> float:
 
     def question(connection: Connection) -> datetime | None:
         now = base.now()
-        running, document = _at_work(connection)
-        if running is None:
-            force = record.agreement_in_force(connection)
-            if force is None:
-                return kept.open_invitations_end(connection, now)
-            found = waiting.readiness(base, connection, force, now)
-            return waiting.look_again_at(force.agreement, found, now)
-        assert document is not None
-        lapse = record.next_lapse(connection, running.agreement, now)
-        due_at = _due_by_time(connection, running, document, now)
-        return min((m for m in (lapse, due_at) if m is not None), default=None)
+        due_at = (_due_by_time(base, connection, now), lapsing.next_end(connection))
+        return min((moment for moment in due_at if moment is not None), default=None)
 
     moment = await base.store.read(question)
     if moment is None:
@@ -116,9 +114,15 @@ async def wait_s(base: Foundation) -> float:
     return max(0.0, (moment - base.now()).total_seconds())
 
 
-def _due_by_time(
-    connection: Connection, running: Running, document: Document, now: datetime
-) -> datetime | None:
+def _due_by_time(base: Foundation, connection: Connection, now: datetime) -> datetime | None:
+    running, document = _at_work(connection)
+    if running is None:
+        force = record.agreement_in_force(connection)
+        if force is None:
+            return kept.open_invitations_end(connection, now)
+        found = waiting.readiness(base, connection, force, now)
+        return waiting.look_again_at(force.agreement, found, now)
+    assert document is not None
     if running.state == State.AGGREGATING.value:
         return None
     if running.state == State.EVALUATING.value:
@@ -141,10 +145,11 @@ def _settle(base: Foundation, connection: Connection) -> bool:
     proposed = record.agreement_proposed(connection)
     if proposed is None:
         return False
-    members = record.declared_patients(connection, proposed.digest, base.now())
-    if len(members) < proposed.agreement.sites.ready_at_least:
-        return False
     now, former = base.now(), record.agreement_in_force(connection)
+    members = record.declared_patients(connection, proposed.digest, now)
+    over = proposed.agreement.valid.until <= now
+    if over or len(members) < proposed.agreement.sites.ready_at_least:
+        return False
     if former is not None:  # first, since two are never in force
         _say(base, connection, "agreement-superseded", former, [])
     _say(base, connection, "agreement-in-force", proposed, sorted(members))

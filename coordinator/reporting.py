@@ -79,7 +79,7 @@ def _state(
         return waiting.reason(force.agreement, found, now)
     if proposed is not None:
         return "waits for the sites' consent"
-    if record.agreement_digests(connection, "complete"):
+    if record.agreement_digests(connection, *record.ENDED):
         return ending.words(connection)
     return "no agreement is proposed"
 

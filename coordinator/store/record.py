@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from governance.agreement.load import Document
 
+ENDED: Final = ("complete", "expired")
+"""The states of an agreement that came to its end and that none superseded."""
 _parse: Final = lru_cache(maxsize=32)(parse)
 
 
@@ -95,12 +97,12 @@ def revoked(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(select(revocations.c.name)).scalars())
 
 
-def agreement_digests(connection: Connection, state: str) -> list[str]:
-    """Return the agreements in a state, oldest first."""
+def agreement_digests(connection: Connection, *states: str) -> list[str]:
+    """Return the agreements in one of these states, oldest first."""
     return list(
         connection.execute(
             select(agreements.c.digest)
-            .where(agreements.c.state == state)
+            .where(agreements.c.state.in_(states))
             .order_by(agreements.c.proposed_seq)
         ).scalars()
     )
@@ -123,7 +125,7 @@ def agreement_that_binds(connection: Connection) -> Document | None:
     force = agreement_in_force(connection)
     if force is not None:
         return force
-    digests = agreement_digests(connection, "complete")
+    digests = agreement_digests(connection, *ENDED)
     return read_document(connection, digests[-1]) if digests else None
 
 
@@ -152,12 +154,6 @@ def declared_patients(
         for row in ledger.consents_in_force(connection, agreement, now)
         if row.agreement == agreement
     }
-
-
-def next_lapse(connection: Connection, agreement: str, now: datetime) -> datetime | None:
-    """Return when the first consent that is in force now ends by time, None without any."""
-    ends = (parse_time(c.until) for c in ledger.consents_in_force(connection, agreement, now))
-    return min(ends, default=None)
 
 
 def declared_ever(connection: Connection, agreement: str) -> dict[SiteName, int]:
@@ -235,7 +231,7 @@ def rounds_committed(connection: Connection) -> int:
 
 def rounds_of_schedule(connection: Connection) -> int:
     """Return how many rounds are closed of the agreement in force and those it superseded."""
-    ended = select(func.max(agreements.c.changed_seq)).where(agreements.c.state == "complete")
+    ended = select(func.max(agreements.c.changed_seq)).where(agreements.c.state.in_(ENDED))
     count = connection.execute(
         select(func.count())
         .select_from(rounds)

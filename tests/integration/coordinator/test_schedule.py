@@ -272,6 +272,7 @@ async def all_ready(fed, *, changes):
     """Let all consent before the first round may open: two of them would be enough."""
     await fed.in_force(changes={**changes, "schedule.window": NIGHTS})
     await fed.at(tomorrow("20:00"))
+    await fed.until(lambda: fed.entries("round-opened"))
 
 
 async def test_hospitals_of_a_round_are_drawn_as_the_ledger_lets_anybody_recompute(timed):
