@@ -5,23 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from operators import both_in_force, refusal
 
 from governance import statements
 from governance.statements import Chain
-from protos.errors import Refused
 from protos.words import Digest, Proposal
 from protos.words_operator import OperatorAct
-
-BOTH = ("van-dijk", "rossi")
-TWO_FOR = {"operators.two_for": ["propose", "revoke", "invite"]}
-
-
-def refusal(rule):
-    return pytest.raises(Refused, check=lambda problem: problem.rule == rule)
-
-
-async def both_in_force(fed):
-    return await fed.in_force(operators=BOTH, changes=TWO_FOR)
 
 
 def sent(fed, kind, body, *, told=(), document=b""):
