@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import coordinator_process
 import federations
 import folders as folders_module
+from scripted_site import small_step
 
 
 def pytest_collection_modifyitems(items):
@@ -55,3 +56,25 @@ async def apart(folders):
     yield there
     await there.end()
     there.verified()
+
+
+@pytest_asyncio.fixture
+async def amc(fed):
+    """A site that uploads, in a federation whose agreement is in force for one round."""
+    await fed.in_force(changes={"schedule.rounds": 1})
+    return fed.site("amc")
+
+
+@pytest_asyncio.fixture
+async def task(amc):
+    """The first task of that site, accepted and reserved for."""
+    task = await amc.task()
+    await amc.accept(task)
+    return task
+
+
+@pytest.fixture
+def update(amc, task):
+    """What amc would send: bytes, what they are, and the statement about them."""
+    path, blob = amc.update(small_step(amc, task))
+    return path.read_bytes(), blob, amc.contribution(task, blob)
