@@ -1,0 +1,139 @@
+"""Who is revoked is out at once: at every door, in an open session, upload and round."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import grpc
+import pytest
+from callers import DENIED, papers, status_of
+from federations import SITES
+from scripted_site import PATIENCE_S, Ended, channel_to, refused, small_step
+
+from coordinator import onward, service
+from coordinator.conductor import Conductor
+from protos.concilium.v1 import federation_pb2, federation_pb2_grpc
+from protos.words import TaskKind
+
+
+async def test_revoked_certificate_is_refused(fed):
+    await fed.revoke("amc")
+    async with refused("revoked", DENIED), channel_to(fed.folders.identity("amc")) as channel:
+        stub = federation_pb2_grpc.FederationStub(channel)
+        await stub.UploadStatus(federation_pb2.UploadRef(), timeout=PATIENCE_S)
+
+
+async def test_revoked_certificate_is_refused_after_a_restart_too(fed):
+    await fed.revoke("amc")
+    await fed.restart()
+    assert await status_of(papers(fed)) is DENIED
+
+
+def every_rpc(base):
+    """Return the path of every RPC that the coordinator registers, health included."""
+    _, guard = service.make_server(Conductor(base))
+    return guard.guarded
+
+
+async def test_every_rpc_refuses_a_revoked_certificate(fed, monkeypatch):
+    monkeypatch.setattr(service, "_bind", lambda *_: None)
+    paths = every_rpc(fed.base)
+    services = {path.split("/")[1] for path in paths}
+    assert services == {
+        "concilium.v1.Federation",
+        "concilium.v1.Operator",
+        "concilium.v1.Audit",
+        "concilium.v1.Enrolment",
+        "grpc.health.v1.Health",
+    }
+    assert len(paths) >= 11
+    await fed.revoke("amc")
+    async with channel_to(fed.folders.identity("amc")) as channel:
+        for path in paths:
+            # One message each way is enough: the guard stands before the shape of the call.
+            call = channel.stream_stream(path)()
+            async with refused("revoked", DENIED):
+                await call.write(b"")
+                await call.done_writing()
+                await call.read()
+
+
+async def test_revocation_ends_an_open_session_within_a_second(fed):
+    await fed.in_force()
+    (amc, *_) = (fed.site(name) for name in SITES)
+    begun = time.monotonic()
+    revoked = fed.aside(fed.revoke("amc"))
+    over = await amc.ended()
+    assert time.monotonic() - begun < 1
+    await revoked
+    assert over.rule in {"PERMISSION_DENIED", "revoked"}
+    with pytest.raises(Ended) as ended:
+        await amc.connect()
+    assert ended.value.rule == "PERMISSION_DENIED"
+
+
+async def test_revocation_does_not_wait_for_a_sum_that_is_being_made(fed, monkeypatch):
+    begun, go_on, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+    truly = onward.aggregate.aggregate
+
+    def slowly(*given, **more):
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(PATIENCE_S)
+        return truly(*given, **more)
+
+    monkeypatch.setattr(onward.aggregate, "aggregate", slowly)
+    await fed.in_force()
+    await fed.all_in()
+    await begun.wait()
+    started = time.monotonic()
+    revoked = fed.aside(fed.revoke("amc"))
+    await fed.site("amc").ended()
+    assert time.monotonic() - started < 1
+    await revoked
+    go_on.set()
+    await fed.tasks(TaskKind.EVALUATE, sites=("charite", "ucl"))
+
+
+async def test_revocation_ends_an_open_upload_too(fed):
+    await fed.in_force()
+    amc = fed.site("amc")
+    task = await amc.task()
+    await amc.accept(task)
+    path, blob = amc.update(small_step(amc, task))
+    half = asyncio.Event()
+    upload = fed.aside(
+        amc.upload(
+            task,
+            blob,
+            path.read_bytes(),
+            amc.contribution(task, blob),
+            pauses=(half, asyncio.Event()),
+        )
+    )
+    await half.wait()
+    await fed.revoke("amc")
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await upload
+    assert error.value.code() in {DENIED, grpc.StatusCode.UNAVAILABLE}
+    await fed.until(lambda: fed.spooled() == [])
+
+
+async def test_revoked_site_leaves_the_round_and_the_round_goes_on(fed):
+    await fed.in_force(changes={"schedule.rounds": 1})
+    amc = fed.site("amc")
+    task = await amc.task()
+    await amc.contribute(task, small_step(amc, task))
+    await fed.revoke("amc")
+    for name in ("charite", "ucl"):
+        fed.site(name).works()
+    await fed.until_ended((1, 1, "closed", ""))
+    assert fed.entries("round-closed")[0].body["sites_out"] == {"amc": "consent"}
+    await fed.until(lambda: fed.spooled() == [])
+
+
+async def test_revoked_operator_cannot_act(fed):
+    await fed.revoke("rossi")
+    with pytest.raises(Exception, match="revoked"):
+        await fed.status(by="rossi")
