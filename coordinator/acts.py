@@ -215,7 +215,7 @@ def _invite(
         raise Refused(
             f"{name} is enrolled already",
             rule="already-enrolled",
-            todo="Choose another name; lost keys are replaced with --replace.",
+            todo="Choose another name: replacing a member's lost keys is not built yet.",
         )
     kept.invite(
         connection,

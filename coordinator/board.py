@@ -101,7 +101,7 @@ class Board:
 def _lines(report: StatusReport) -> Iterator[str]:
     """Yield what there is to say, a line each; a line that was said before is not news."""
     if report.rounds_planned:
-        yield f"{report.rounds_committed} of {report.rounds_planned} rounds are closed"
+        yield f"{report.rounds_committed} of {report.rounds_planned} rounds closed"
     yield report.state
     for site in report.sites:
         here = "" if site.connected else ", not connected"

@@ -270,7 +270,7 @@ def rehearse(
     ] = False,
     site_count: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="With --synthetic: this many instead of the roster."),
+        typer.Option(min=2, max=100, help="With --synthetic: this many instead of the roster."),
     ] = None,
     skew: Annotated[
         float | None,

@@ -210,6 +210,12 @@ def open_console(folder: Path, identity: Path | None) -> Console:
     """
     if identity is None:
         found = sorted((folder / "operators").glob("*/federation.json"))
+        if not (folder / "coordinator.yaml").exists():
+            raise Refused(
+                f"there is no federation in {folder.absolute()}",
+                todo="Name its folder with --folder, or who acts with --identity DIR.",
+                rule="who-acts",
+            )
         if len(found) != 1:
             what = "no operator" if not found else "more than one operator"
             raise Refused(
@@ -247,6 +253,6 @@ def _readable(problem: grpc.RpcError, where: str) -> Exception:
         return Unavailable(what, todo=todo, rule=rule)  # it answers, and says so itself
     return Unavailable(
         f"the coordinator at {where} cannot be reached ({code.name.lower()})",
-        todo="Start it with: concilium-coordinator serve",
+        todo="Start it with `concilium-coordinator serve`, in its folder or with --folder.",
         rule="unreachable",
     )

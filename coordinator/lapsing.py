@@ -8,20 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
 from coordinator import ending, heads
 from coordinator.store import record, roundbook
-from governance.consent import ENDED
-from governance.ledger.schema import agreements, consents
-from governance.statements import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
-    from typing import Any
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
 
@@ -29,9 +22,9 @@ if TYPE_CHECKING:
 def lapse(base: Foundation, connection: Connection) -> bool:
     """Record what time has ended by now; say whether there was anything."""
     now = base.now()
-    over = [row for row in _with_an_end(connection) if parse_time(row.until) <= now]
-    for row in over:
-        body = {"agreement": row.agreement, "site": row.site}
+    over = [one for one in record.ends_of_consents(connection) if one.until <= now]
+    for one in over:
+        body = {"agreement": one.agreement, "site": one.site}
         base.chronicle.say(connection, "consent-lapsed", body, now=now)
     force = record.agreement_in_force(connection)
     expires = force is not None and force.agreement.valid.until <= now
@@ -47,24 +40,8 @@ def lapse(base: Foundation, connection: Connection) -> bool:
 
 def next_end(connection: Connection) -> datetime | None:
     """Return when time alone next ends something; None for nothing."""
-    moments = [parse_time(row.until) for row in _with_an_end(connection)]
+    moments = [one.until for one in record.ends_of_consents(connection)]
     force = record.agreement_in_force(connection)
     if force is not None:
         moments.append(force.agreement.valid.until)
     return min(moments, default=None)
-
-
-def _with_an_end(connection: Connection) -> Sequence[Row[Any]]:
-    """Return the consents that go on, to terms that are proposed or in force."""
-    material = select(agreements.c.material).where(
-        agreements.c.state.in_(("proposed", "in-force"))
-    )
-    return connection.execute(
-        select(consents)
-        .where(
-            consents.c.until != "",
-            consents.c.material.in_(material),
-            consents.c.state.not_in([state.value for state in ENDED]),
-        )
-        .order_by(consents.c.site, consents.c.given_seq)
-    ).all()

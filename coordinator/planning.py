@@ -39,7 +39,8 @@ def show(
 ) -> bool:
     """Print what an agreement means; say whether it differs from the one it is held against."""
     former = load(against) if against is not None else in_force
-    meaning = plan(load(agreement), in_force=former)
+    held_against = "the agreement in force" if against is None else str(against)
+    meaning = plan(load(agreement), in_force=former, against=held_against)
     if form is Format.TABLE:
         terminal.say(Answer((), (), title=meaning.text()), form)
         return bool(meaning.changes)

@@ -68,6 +68,9 @@ def _state(
     running: Running | None,
 ) -> str:
     paused = kept.note(connection, "paused")
+    ended = bool(record.agreement_digests(connection, *record.ENDED))
+    if ended and running is None and force is None and proposed is None:
+        return ending.words(connection)
     if paused:
         return f"paused: {paused}"
     if running is not None:
@@ -79,8 +82,6 @@ def _state(
         return waiting.reason(force.agreement, found, now)
     if proposed is not None:
         return "waits for the sites' consent"
-    if record.agreement_digests(connection, *record.ENDED):
-        return ending.words(connection)
     return "no agreement is proposed"
 
 

@@ -305,7 +305,8 @@ def _site_problems(site: SiteSettings) -> Iterator[Problem]:
         yield Problem(("resources", "isolation"), f"resources.isolation {said}")
     for name, cohort in site.cohorts.items():
         for feature, mapped in cohort.map.items():
-            if mapped.codes is not None and (mapped.scale != 1 or mapped.offset != 0):
-                said = "has codes and a unit, but must have one of the two"
+            valued = any(value != "missing" for value in (mapped.codes or {}).values())
+            if valued and (mapped.scale != 1 or mapped.offset != 0):
+                said = "has a unit, beside which codes may stand for missing alone"
                 steps = ("cohorts", name, "map", feature)
                 yield Problem(steps, f"{'.'.join(steps)} {said}")

@@ -193,7 +193,7 @@ def run(app: typer.Typer) -> None:
             complain(said, code="usage")
         sys.exit(EXIT_USER)
     if outcome == EXIT_INTERRUPTED:
-        said = "interrupted; nothing is lost, the same command goes on from here"
+        said = "interrupted; nothing is lost, give the same command again"
         complain(said, code="interrupted")
     sys.exit(outcome if isinstance(outcome, int) else 0)
 

@@ -155,7 +155,9 @@ def parse(text: str, *, file: str) -> Located:
         place = problem.problem_mark or problem.context_mark
         where = f"{file}:{place.line + 1}:{place.column + 1}" if place else file
         said = " ".join(part for part in (problem.context, problem.problem) if part)
-        raise Refused(f"this is not YAML: {said}", where=where, rule="malformed-file") from None
+        raise Refused(
+            f"this is not YAML: {said}", where=where, todo=_likely(said), rule="malformed-file"
+        ) from None
     except yaml.YAMLError as problem:
         raise Refused(
             f"this is not YAML: {' '.join(str(problem).split())}",
@@ -163,6 +165,18 @@ def parse(text: str, *, file: str) -> Located:
             rule="malformed-file",
         ) from None
     return located
+
+
+def _likely(said: str) -> str:
+    """Return what such a complaint of the parser mostly comes from."""
+    if "'\\t'" in said:
+        return "Indent with spaces, never with a tab."
+    if "<block end>" in said or "mapping values" in said:
+        return (
+            "Look at the spaces before this line and the one above: fields that belong "
+            "together begin in one column, and `:` stands once in a line."
+        )
+    return ""
 
 
 def resolve(text: str) -> str | int | float | bool | None:

@@ -9,7 +9,7 @@ from governance.identity.trust import trust_lines
 from governance.models import catalogue
 from governance.settings import without_effect
 from governance.terminal import Answer
-from site_agent import doorbell, office
+from site_agent import doorbell, freshness, office
 from site_agent.standing import standing_of
 from site_agent.store import notes, terms, work
 from site_agent.store.copy import Copy, made_in
@@ -32,7 +32,13 @@ def status(m: Membership) -> Answer:
         columns=("agreement", "title", "state", "consent", "until"),
         rows=rows,
         title=f"{m.site} in {m.federation}",
-        notes=[*_sentences(said), *stored[0], *_without_effect(m.settings)],
+        notes=[
+            *_sentences(said),
+            *freshness.warnings(live, m.settings),
+            *_asked(rows),
+            *stored[0],
+            *_without_effect(m.settings),
+        ],
         facts={**facts, **stored[1]},
     )
 
@@ -53,6 +59,13 @@ def _sentences(said: dict[str, object]) -> list[str]:
         paused = said.get("paused_until")
         return [work, *([f"It pauses for the quiet hours until {paused}."] if paused else [])]
     return ["Connected; nothing to do."]
+
+
+def _asked(rows: list[tuple[object, ...]]) -> list[str]:
+    """Say what to do about an agreement that waits for this hospital's answer."""
+    waits = any(row[2] == row[3] == "proposed" for row in rows)
+    said = "An agreement waits for your answer; read it with: concilium-site review"
+    return [said] if waits else []
 
 
 def _without_effect(settings: SiteSettings) -> list[str]:

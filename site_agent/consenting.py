@@ -13,7 +13,7 @@ from governance.identity.folder import Identity
 from governance.identity.keys import SigningKey
 from governance.privacy.releases import declared
 from protos.errors import Refused
-from site_agent import desk, office, turning
+from site_agent import desk, doorbell, freshness, office, turning
 from site_agent.membership import chosen
 from site_agent.office import Answer
 from site_agent.store import work
@@ -43,9 +43,14 @@ class Given:
 
 def drafted(m: Membership, document: Document, reviewed: Reviewed, given: Given) -> Draft:
     """Compose the consent."""
-    patients = given.declared_patients
-    if patients is None:
-        patients = declared(desk.patients_of(m.settings, m.cohort, document))
+    has = declared(desk.patients_of(m.settings, m.cohort, document))
+    patients = has if given.declared_patients is None else given.declared_patients
+    if patients > has:
+        raise Refused(
+            f"{patients} patients are declared, but the cohort {m.cohort} has {has} in tens",
+            todo="Leave --declared-patients out, or declare fewer: updates are weighted by it.",
+            rule="declared-patients",
+        )
     until = given.until
     end = document.agreement.valid.until if until is None else _end_of_day(until)
     answer = Answer(given.officer, given.role, end, patients, given.basis)
@@ -183,8 +188,11 @@ def _delivered(m: Membership, draft: Draft) -> None:
 
 def _said(m: Membership, sentence: str) -> None:
     terminal.tell(sentence)
-    if not desk.ring(m):
+    live = doorbell.ring(m.premises.state)
+    if live is None:
         terminal.tell("The agent is not running; it will be delivered when it is.")
+    for warning in freshness.warnings(live, m.settings):
+        terminal.tell(f"Note: {warning}")
 
 
 def _end_of_day(until: datetime) -> datetime:

@@ -72,11 +72,6 @@ def _without_log() -> Iterator[None]:
         structlog.configure(**former)
 
 
-def ring(m: Membership) -> bool:
-    """Tell the running agent that the store has something new; False when none runs."""
-    return doorbell.ring(m.premises.state) is not None
-
-
 def proposal(m: Membership, digest: str = "") -> Document:
     """Return the agreement that a verb is about, the newest that waits for an answer.
 
@@ -88,7 +83,7 @@ def proposal(m: Membership, digest: str = "") -> Document:
             found = m.store.look(lambda c: office.agreement_at_hand(c, m, digest))
             return parse(found.document)
         except Refused:
-            if waited >= _PATIENCE_S or not ring(m):
+            if waited >= _PATIENCE_S or doorbell.ring(m.premises.state) is None:
                 raise
             _tick.wait(_LOOK_EVERY_S)
             waited += _LOOK_EVERY_S

@@ -62,6 +62,12 @@ def place_for(settings: SiteSettings, token: Token) -> FederationSettings:
     named = [one for one in free if one.folder.name == token.federation]
     if len(named or free) == 1:
         return (named or free)[0]
+    if any(one.folder.name == token.federation for one in settings.federations):
+        raise Refused(
+            f"{settings.name} is enrolled in the federation {token.federation} already",
+            todo="A token is used once; see how it stands with: concilium-site status",
+            rule="already-enrolled",
+        )
     cohort = next(iter(settings.cohorts), "COHORT")
     raise Refused(
         f"site.yaml has no entry that waits for the federation {token.federation}",

@@ -118,9 +118,10 @@ def made(said: Said, place: Path, ask: Callable[[str], str] | None) -> Outline:
     coordinator = put(
         said.coordinator, "The coordinator's host:port", "localhost:8443", _endpoint
     )
-    federation = said.folder or put(None, "The federation's name", "federation", _name)
-    folder = said.folder or f"enrolled/{federation}"
     agreement = _agreement(said, ask)
+    known = agreement.federation if agreement is not None else None
+    federation = said.folder or put(known, "The federation's name", "federation", _name)
+    folder = said.folder or f"enrolled/{federation}"
     csv = put(said.csv, "The patients' CSV file", "patients.csv", str)
     seen = _seen(place / csv, needed=said.csv is not None)
     guess = (seen.patient_column() if seen is not None else "") or "ID"

@@ -16,7 +16,7 @@ import structlog
 
 from governance.settings import without_effect
 from protos.errors import Refused
-from site_agent import doorbell
+from site_agent import doorbell, freshness
 from site_agent.membership import open_membership
 from site_agent.premises import Premises, sole_agent
 from site_agent.store import Store
@@ -87,7 +87,9 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
             member.bell.ring()
 
     def status() -> Mapping[str, Any]:
-        return {"pid": os.getpid(), "federations": [member.status() for member in members]}
+        told = [member.status() for member in members]
+        mine = freshness.digest_of(settings)
+        return {"pid": os.getpid(), "settings": mine, "federations": told}
 
     for name in without_effect(settings):
         _log.warning("not-built-without-effect", setting=name)

@@ -15,6 +15,7 @@ from coordinator.rehearsal.acts import COORDINATOR, SITE
 from coordinator.rehearsal.stage import program, run, together
 from coordinator.store import chronology
 from governance import terminal
+from governance.agreement.gate_error import auc_error
 from governance.figures import HIGHER_IS_BETTER
 from governance.terminal import Answer, Format
 
@@ -121,7 +122,8 @@ def show(roles: Cast, result: Result, *, seconds: float, ended: datetime) -> Non
         Answer(
             columns,
             rows,
-            title=f"On {_patients(roles)} held out at each hospital",
+            title=f"On {_patients(roles)} held out at each hospital, "
+            f"{pooled['held_out']['patients']} of {pooled['patients']} in all",
             notes=[*_notes(roles, result), *_next(roles, result), "", sentence(roles, result)],
         ),
         Format.TABLE,
@@ -175,9 +177,20 @@ def gain_sentence(result: Result) -> str:
     return (
         f"Federation {verb}: on everybody's held-out patients {_SHORT[metric]} is "
         f"{_figure(federated)} with the federated model, against {_figure(alone)} for the "
-        f"average hospital training alone under the same privacy, and {len(better)} of "
-        f"{len(sites)} hospitals have a better model than their own ({_listed(better)})."
+        f"average hospital training alone under the same privacy, and on the same patients "
+        f"{len(better)} of {len(sites)} hospitals have a better model than their own "
+        f"({_listed(better)}).{_by_chance(pooled, metric)}"
     )
+
+
+def _by_chance(pooled: Mapping[str, Any], metric: str) -> str:
+    """Say how far an AUC over so few patients strays by itself."""
+    positives, federated = pooled["held_out"].get("positives"), pooled["federated"][metric]
+    if metric != "auc" or positives is None or federated is None:
+        return ""
+    patients = pooled["held_out"]["patients"]
+    error = auc_error(federated, positives, patients - positives)
+    return f" One standard error of {_SHORT[metric]} over {patients} patients is {error:.3f}."
 
 
 def _better(value: float | None, *, than: float | None, by: str) -> bool:

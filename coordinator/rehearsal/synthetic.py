@@ -125,7 +125,8 @@ def write(
     if wanted.site_count is not None and (wider := _wider_gate(load(copy).agreement)):
         said["quality"]["accept_if"]["not_worse_than"] = wider
         _write_yaml(copy, said, head)
-        set_aside.append(f"the gate (not_worse_than: {wider:g}, since chance moves few more)")
+        why = "since chance moves the figures of few patients more"
+        set_aside.append(f"the gate (not_worse_than: {wider:g}, {why})")
     fitted = load(copy).agreement
     drawn = DEFAULT_SEED if seed is None else seed
     for hospital in invented.hospitals(fitted, names, skew=wanted.skew, seed=drawn):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
 
 from coordinator.store import kept
+from governance import consent
 from governance.agreement.load import parse
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
@@ -164,6 +166,35 @@ def declared_ever(connection: Connection, agreement: str) -> dict[SiteName, int]
         )
     )
     return {SiteName(row.site): int(row.declared_patients) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfConsent:
+    """When a site's consent to an agreement ends by time alone."""
+
+    site: SiteName
+    agreement: Digest
+    until: datetime
+
+
+def ends_of_consents(connection: Connection) -> list[EndOfConsent]:
+    """Return the ends of the consents that go on, to terms that are proposed or in force."""
+    material = select(agreements.c.material).where(
+        agreements.c.state.in_(("proposed", "in-force"))
+    )
+    rows = connection.execute(
+        select(consents.c.site, consents.c.agreement, consents.c.until)
+        .where(
+            consents.c.until != "",
+            consents.c.material.in_(material),
+            consents.c.state.not_in([state.value for state in consent.ENDED]),
+        )
+        .order_by(consents.c.site, consents.c.given_seq)
+    )
+    return [
+        EndOfConsent(SiteName(row.site), Digest(row.agreement), parse_time(row.until))
+        for row in rows
+    ]
 
 
 def consent_states(connection: Connection, agreement: str) -> Mapping[str, str]:

@@ -37,7 +37,11 @@ def _problem(path: str, said: str) -> Problem:
 
 def _times(agreement: Agreement) -> Iterator[Problem]:
     if agreement.valid.until <= agreement.valid.from_:
-        yield _problem("valid.until", "is not after valid.from, but must be")
+        valid = agreement.valid
+        yield _problem(
+            "valid.until",
+            f"is {valid.until:%Y-%m-%d}, but must be after valid.from, {valid.from_:%Y-%m-%d}",
+        )
     window = agreement.schedule.window
     if window is not None and window.from_ == window.to:
         yield _problem(

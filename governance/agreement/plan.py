@@ -34,6 +34,9 @@ _ASKS: Final = {
 }
 
 
+_IN_FORCE: Final = "the agreement in force"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """An agreement in plain words.
@@ -49,6 +52,7 @@ class Plan:
         digest: Of the document.
         material: Its material digest.
         is_draft: Whether keys are still missing.
+        against: What it was compared with, in words; empty for nothing.
     """
 
     parts: tuple[Part, ...]
@@ -61,7 +65,7 @@ class Plan:
     digest: Digest
     material: Digest
     is_draft: bool
-    compared: bool
+    against: str
 
     @property
     def sections(self) -> dict[str, tuple[str, ...]]:
@@ -74,7 +78,8 @@ class Plan:
 
     def changes_text(self) -> str:
         """Return the differences to the agreement in force, with the class of each."""
-        return "\n".join(line for said in change_lines(self.changes) for line in _wrapped(said))
+        said = change_lines(self.changes, against=self.against)
+        return "\n".join(line for block in said for line in _wrapped(block))
 
     def _blocks(self) -> Iterator[str]:
         for term in sorted(self.unsafe):
@@ -89,17 +94,20 @@ class Plan:
             yield ""
         yield f"Agreement {self.digest}"
         yield f"Material  {self.material}"
-        if self.compared:
+        if self.against:
             yield ""
-            yield from change_lines(self.changes)
+            yield from change_lines(self.changes, against=self.against)
 
 
-def plan(document: Document, *, in_force: Document | None = None) -> Plan:
+def plan(
+    document: Document, *, in_force: Document | None = None, against: str = _IN_FORCE
+) -> Plan:
     """Return what an agreement means, and what it changes.
 
     Args:
         document: The agreement, perhaps a draft whose roster has names alone.
         in_force: The one to compare with.
+        against: What that one is called.
 
     Raises:
         Refused: with everything that is not built yet, cannot work together, or cannot be
@@ -128,15 +136,15 @@ def plan(document: Document, *, in_force: Document | None = None) -> Plan:
         digest=document.digest,
         material=document.material,
         is_draft=agreement.is_draft,
-        compared=in_force is not None,
+        against=against if in_force is not None else "",
     )
 
 
-def change_lines(changes: tuple[Change, ...]) -> list[str]:
+def change_lines(changes: tuple[Change, ...], *, against: str = _IN_FORCE) -> list[str]:
     """Return the differences in words, the strongest class first."""
     if not changes:
-        return ["Nothing changes against the agreement in force."]
-    lines = [f"{count(len(changes), 'change')} against the agreement in force:"]
+        return [f"Nothing changes against {against}."]
+    lines = [f"{count(len(changes), 'change')} against {against}:"]
     for klass in Klass:
         of_class = [change for change in changes if change.klass is klass]
         if of_class:

@@ -76,7 +76,7 @@ def _edits(
     missing = [name for name in empty if not keys.get(name)]
     if missing:
         raise Refused(
-            f"{dotted(path)}: {', '.join(missing)} is not enrolled yet, so there is no key",
+            f"{dotted(path)}: not enrolled yet, so there is no key of: {', '.join(missing)}",
             where=located.place(path),
             todo="`concilium-coordinator invite` gives a token to enrol with.",
             rule="not-enrolled",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from governance import canonical, statements
 from governance.ledger import checkpoint, note, source
+from governance.ledger.replay import Fault
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def export(held: Source, folder: Path, *, since: int = 0) -> Exported:
     size = _write_entries(held, folder, since)
     disclosures = _write_disclosures(held, folder, since)
     _write_json(folder / source.KEYS, held.tables().get("keys", ()))
-    _write_text(folder / source.ROOT, str(genesis.body.get("origin_root", "")))
-    _write_text(folder / source.VKEY, _vkey(genesis) + "\n")
+    for name, text in anchors(genesis).items():
+        _write_text(folder / name, text)
     checkpoints = _write_checkpoints(held, folder)
     _write_text(folder / source.README, _readme(genesis, since, size, checkpoints))
     return Exported(since, size, disclosures, checkpoints)
@@ -138,8 +139,23 @@ def _joined(held: HeldCheckpoint) -> str:
     return checkpoint.with_cosignatures(held.note, [line for _, line in held.lines])
 
 
-def _vkey(genesis: Statement) -> str:
-    return checkpoint.log_key(genesis.log.origin, genesis.key).text
+def anchors(genesis: Statement) -> Mapping[str, str]:
+    """Return the files that the first entry alone decides: the root, and the log's key."""
+    vkey = checkpoint.log_key(genesis.log.origin, genesis.key).text
+    return {source.ROOT: str(genesis.body.get("origin_root", "")), source.VKEY: vkey + "\n"}
+
+
+def fault(held: Source) -> Fault | None:
+    """Return what is wrong with the files of an export that a reader without us relies on."""
+    first = next(held.entries(), None)
+    if not isinstance(held, source.Export) or first is None or first.seq != 0:
+        return None
+    for name, text in anchors(statements.read(first.envelope)).items():
+        path = held.folder / name
+        if not path.is_file() or path.read_text("utf-8", "replace") != text:
+            said = f"{name} is not what the first entry says: it was altered, or is not there"
+            return Fault(0, "altered-file", said)
+    return None
 
 
 def _readme(genesis: Statement, since: int, size: int, checkpoints: int) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from governance.ledger import rebuild, trust
+from governance.ledger import export, rebuild, trust
 from governance.ledger.heads import Heads
 from governance.ledger.replay import Fault
 from governance.ledger.signatures import Signatures
@@ -103,6 +103,7 @@ def verify(
     fault = _walked(source, walk)
     if signatures is Signatures.ALL:
         fault = _first(fault, _rebuilt(source, fault))
+    fault = fault or export.fault(source)
     if fault is None and trusted is not None:
         fault = trust.fault(source, walk, trusted)
     return Verdict(

@@ -13,9 +13,7 @@ from standing import DEMO, SITES, agreement_with
 PLAN = (COORDINATOR, "plan", DEMO / "agreement.yaml")
 CHECK = (SITE, "check", DEMO / "agreement.yaml")
 HERE = ("--site", DEMO / "sites" / "north-general" / "site.yaml")
-INTERRUPTED = (
-    "error: interrupted; nothing is lost, the same command goes on from here [interrupted]\n"
-)
+INTERRUPTED = "error: interrupted; nothing is lost, give the same command again [interrupted]\n"
 
 
 def loading(*argv):

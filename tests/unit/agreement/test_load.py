@@ -84,7 +84,11 @@ def test_duplicate_key_is_said_beside_other_errors(changed):
         ),
         ("zone: Europe/Berlin", "zone: Berlin", "must be a time zone such as Europe/Berlin"),
         ('from: "20:00"', "from: 20:60", "schedule.window.from is '20:60', but must be a time"),
-        ("until: 2028-12-31", "until: 2026-12-31", "valid.until is not after valid.from"),
+        (
+            "until: 2028-12-31",
+            "until: 2026-12-31",
+            "2026-12-31, but must be after valid.from",
+        ),
         ("until: 2028-12-31", "until: 2028-02-30", "must be a date such as 2027-01-31"),
         ("notice: 14d", "notice: 14", "notice is 14, but must be a duration"),
         ("memory: 8GiB", "memory: 8GB", "must be a size such as 512MiB or 8GiB"),

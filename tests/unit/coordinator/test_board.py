@@ -71,7 +71,7 @@ def shown():
 
 def test_without_a_terminal_each_news_is_a_line(shown):
     assert shown(REPORT).splitlines() == [
-        "2 of 8 rounds are closed",
+        "2 of 8 rounds closed",
         "round 3, attempt 1: collecting",
         "  amc: in-force, trains; waits for its task to end",
         "  ucl: objected, not connected, idle; waits for its officer: «[red]no[/]»",

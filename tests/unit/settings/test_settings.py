@@ -126,7 +126,7 @@ def test_rehearsal_is_off_unless_a_file_says_so(changed):
         (
             "codes: {1: m, 2: f}",
             "scale: 2, codes: {1: m}",
-            "has codes and a unit, but must have",
+            "has a unit, beside which codes may stand for missing",
         ),
         ("site: 1", "site: 2", "site is 2, but must be 1"),
         ("state: state/", "state: 7", "state is 7, but must be the path of a file or"),

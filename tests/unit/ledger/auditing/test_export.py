@@ -266,3 +266,16 @@ def test_an_export_is_read_in_another_process(exported):
         check=True,
     )
     assert json.loads(done.stdout)["verified"] is True
+
+
+@pytest.mark.parametrize("name", ["root.pem", "ledger.vkey"])
+@pytest.mark.parametrize("how", ["altered", "gone"])
+def test_a_file_that_others_rely_on_is_what_the_first_entry_says(exported, name, how):
+    path = exported / name
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text()[:-9] + "AAAAAAAA\n")
+    verdict = verify(source.Export(exported))
+    assert (verdict.verified, verdict.fault.rule) == (False, "altered-file")
+    assert name in verdict.fault.sentence
