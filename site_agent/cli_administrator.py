@@ -104,7 +104,8 @@ def enrol(
             return
         identity = joining.enrol(settings, token, secret)
     terminal.tell(f"Enrolled as {identity.actor} of {identity.federation}.")
-    terminal.tell(f"Its root is {identity.root}: compare it with the operator, by telephone.")
+    terminal.tell(f"Its root: {identity.root}")
+    terminal.tell("Compare it with the operator, by telephone.")
     warning = joining.dialled_otherwise(settings, identity)
     if warning:
         terminal.tell(f"Note: {warning}")
