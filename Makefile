@@ -41,7 +41,7 @@ lint: $(READY) ## format, rules, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: $(READY) ## the tests, under five minutes
+test: $(READY) $(PATIENTS) ## the tests, under five minutes
 	$(PYTEST) -m 'not slow and not long and not pages' $(TESTS)
 
 test-all: test ## and the slow ones

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from coordinator import acts, campaign, intake, newcomers, onward, round_reports, uploads
+from coordinator import (
+    acts,
+    campaign,
+    intake,
+    newcomers,
+    onward,
+    round_reports,
+    uploads,
+    waiting,
+)
 from coordinator.reporting import report
 from coordinator.rounds import Event
 from coordinator.store import kept, outbox, roundbook
@@ -165,6 +174,8 @@ class Conductor:
             answer = self._renewed(connection, site, body)
         if answer is not None:
             outbox.send(connection, site, answer)
+        if event is Event.SITE_OUT:
+            waiting.note_unwilling(self.base, connection, site)
         return event
 
     def _renewed(

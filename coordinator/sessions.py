@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Session:
-    """One site's live stream. `written` is the highest seq written to this stream."""
+    """One site's live stream. `written` is the highest seq written to this stream.
+
+    `unwilling` is the agreement under which it refused a task for a lasting reason, and by
+    which rule: it is asked again when it comes back, as it does once somebody has acted there.
+    """
 
     site: SiteName
     peer: Peer
@@ -33,6 +37,7 @@ class Session:
     task: TaskId | str = ""
     steps_done: int = 0
     quiet: Quiet | None = None
+    unwilling: tuple[str, str] | None = None
 
     def push(self, message: ToSite) -> None:
         """Queue a message that is not replayed."""

@@ -42,16 +42,32 @@ def statuses(
     running = roundbook.running(connection)
     told = _consents(connection, force, proposed)
     barred = record.revoked(connection)
+    agreement = force.digest if force is not None else ""
     return tuple(
-        status(base, SiteName(name), running, *(("revoked", "") if name in barred else said))
+        status(
+            base,
+            SiteName(name),
+            running,
+            *(("revoked", "") if name in barred else said),
+            agreement=agreement,
+        )
         for name, said in sorted(told.items())
     )
 
 
 def status(
-    base: Foundation, site: SiteName, running: Running | None, consent: str, reason: str = ""
+    base: Foundation,
+    site: SiteName,
+    running: Running | None,
+    consent: str,
+    reason: str = "",
+    *,
+    agreement: str = "",
 ) -> SiteStatus:
-    """Return one site's status; `reason` is what its officer said against the agreement."""
+    """Return one site's status; `reason` is what its officer said against the agreement.
+
+    `agreement` is the one in force, of which the site may refuse all tasks.
+    """
     session = base.sessions.of(site)
     asked = None
     if running is not None:
@@ -64,6 +80,9 @@ def status(
     quiet = waiting.quiet_of(base, site)
     if quiet is not None and quiet.holds(base.now()) and waits in {"", _TASK}:
         waits = f"the end of its {waiting.quiet_words(quiet)}"
+    refuses = waiting.unwilling_by(base, site, agreement)
+    if refuses:
+        waits = f"its administrator: it refuses tasks ({refuses})"
     return SiteStatus(
         name=site,
         connected=session is not None,

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from coordinator.store import record
+from coordinator.store import record, roundbook
 from governance.agreement.schedule import may_open, next_opening
 from governance.hours import Span, runs_into
+
+LASTING: Final = frozenset(
+    {
+        *("secure-aggregation-required", "secure-aggregation-not-built", "isolation-not-built"),
+        *("model-not-approved", "minimum-sites", "purpose-not-allowed", "unsafe-terms"),
+        *("other-cohort", "not-in-roster", "data-contract", "budget-exhausted"),
+    }
+)
+"""A site's refusals that last until its administrator acts."""
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,26 +39,52 @@ class Readiness:
     Attributes:
         ready: Sites with their declared patients.
         quiet: The quiet hours that the round would run into, of sites ready but for them.
+        unwilling: Sites that refuse this agreement's tasks, each with its rule.
     """
 
     ready: Mapping[SiteName, int]
     quiet: Mapping[SiteName, Span]
+    unwilling: Mapping[SiteName, str]
 
 
 def readiness(
     base: Foundation, connection: Connection, document: Document, now: datetime
 ) -> Readiness:
-    """Return which sites are ready: they consent now, are connected, not revoked, not quiet."""
+    """Return which sites are ready: they consent now, are connected, willing and not quiet.
+
+    A round that counts on a site which is bound to refuse costs the others their privacy.
+    """
     barred = record.revoked(connection)
     members = record.declared_patients(connection, document.digest, now)
     here = sorted(members.keys() & base.sessions.connected - barred)
     deadline = now + timedelta(seconds=document.agreement.round.deadline)
-    quiet = {}
+    quiet, unwilling = {}, {}
     for site in here:
+        rule = unwilling_by(base, site, document.digest)
+        if rule:
+            unwilling[site] = rule
+            continue
         span = quiet_of(base, site)
         if span is not None and runs_into(span, now, deadline):
             quiet[site] = span
-    return Readiness({site: members[site] for site in here if site not in quiet}, quiet)
+    ready = {site: members[site] for site in here if site not in {*quiet, *unwilling}}
+    return Readiness(ready, quiet, unwilling)
+
+
+def note_unwilling(base: Foundation, connection: Connection, site: SiteName) -> None:
+    """Remember that a site refused its task by a rule that no other attempt changes."""
+    running, session = roundbook.running(connection), base.sessions.of(site)
+    asked = running.training.get(site) if running is not None else None
+    if running is None or session is None or asked is None or asked.reason not in LASTING:
+        return
+    session.unwilling = (running.agreement, asked.reason)
+
+
+def unwilling_by(base: Foundation, site: SiteName, agreement: str) -> str:
+    """Return the rule by which a connected site refuses an agreement's tasks, or nothing."""
+    session = base.sessions.of(site)
+    told = session.unwilling if session is not None else None
+    return told[1] if told is not None and told[0] == agreement else ""
 
 
 def quiet_of(base: Foundation, site: SiteName) -> Span | None:
@@ -98,7 +133,8 @@ def reason(agreement: Agreement, found: Readiness, now: datetime) -> str:
         return f"waits for its hours: rounds may open again on {_when(opening, zone)}"
     missing = f"{len(found.ready)} of {agreement.sites.ready_at_least}"
     hours = "".join(f"; {site} has {quiet_words(span)}" for site, span in found.quiet.items())
-    return f"waits until enough sites are ready: {missing}{hours}"
+    refusing = "".join(f"; {site} refuses ({rule})" for site, rule in found.unwilling.items())
+    return f"waits until enough sites are ready: {missing}{hours}{refusing}"
 
 
 def quiet_words(span: Span) -> str:

@@ -25,7 +25,7 @@ from protos.words import (
     Welcome,
 )
 
-PATIENCE_S = 120
+PATIENCE_S = 60
 OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 50),
