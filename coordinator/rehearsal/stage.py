@@ -7,6 +7,7 @@ supervisor would; each dies with the rehearsal.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import socket
@@ -22,6 +23,11 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_FIRST_PORT, _PORT_COUNT = 20_000, 12_000
+_PORTS: Final = (
+    _FIRST_PORT + number % _PORT_COUNT
+    for number in itertools.count(secrets.randbelow(_PORT_COUNT))
+)
 _GRACE_S: Final = 5.0
 _RESTARTS: Final = 20
 _CHILD: Final = """\
@@ -45,13 +51,13 @@ def free_port() -> int:
     """Return a port of the loopback interface that nobody listens on.
 
     It lies below those that systems give to connections (RFC 6335 from 49152, Linux from
-    32768), so that none takes it before a server does.
+    32768), so that none takes it before a server does; no port is returned twice.
     """
-    while True:
-        port = 20_000 + secrets.randbelow(12_000)
+    for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("the ports have no end")
 
 
 def run(command: Sequence[str], *, exits: Sequence[int] = (0,)) -> str:
