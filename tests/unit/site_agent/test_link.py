@@ -163,7 +163,7 @@ async def test_each_status_becomes_one_of_our_errors(line, code, details, kind, 
         lambda: line.upload_status(REF),
         line.checkpoint,
         lambda: anext(line.download("a" * 64, 0)),
-        lambda: _heard(line),
+        lambda: _refused(line),
     ):
         with pytest.raises(kind) as told:
             await call()
@@ -173,6 +173,12 @@ async def test_each_status_becomes_one_of_our_errors(line, code, details, kind, 
 async def _heard(line):
     async with line.session() as stream:
         await stream.send(FromSite(Heartbeat()))
+        return await _next(stream)
+
+
+async def _refused(line):
+    """Open a session that ends at once: who writes too may hear of the broken line first."""
+    async with line.session() as stream:
         return await _next(stream)
 
 
