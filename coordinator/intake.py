@@ -15,7 +15,8 @@ from coordinator.rounds import Event
 from coordinator.store import record, roundbook
 from governance import figures, statements
 from governance.ledger import store as ledger
-from governance.ledger.kinds import Carrier, check_form
+from governance.ledger.kind import Carrier
+from governance.ledger.kinds import check_form
 from protos.errors import PeerFault, Refused
 from protos.words import Digest, StatementReceipt, TaskAnswer, TaskId, TaskKind
 

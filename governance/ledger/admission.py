@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Select, bindparam, or_, select
 from governance import statements
 from governance.identity import names
 from governance.ledger import founding, project_members
-from governance.ledger.kinds import Usage, check_form
+from governance.ledger.kind import Usage
+from governance.ledger.kinds import check_form
 from governance.ledger.schema import entries, keys, revocations
 from protos.errors import Refused
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from governance.ledger.entry import Entry
     from governance.ledger.founding import Founding
-    from governance.ledger.kinds import Kind
+    from governance.ledger.kind import Kind
     from governance.statements import Chain, Statement
     from protos.words import KeyId
 

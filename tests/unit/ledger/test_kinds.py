@@ -7,9 +7,10 @@ import inspect
 
 import pytest
 
-from governance.ledger import kinds
+from governance.ledger import fields
 from governance.ledger.fields import Field
-from governance.ledger.kinds import KINDS, Carrier, Kind, Usage, check_form
+from governance.ledger.kind import Carrier, Kind, Usage
+from governance.ledger.kinds import KINDS, check_form
 from protos import words, words_operator
 from protos.errors import Refused
 
@@ -173,6 +174,6 @@ def test_only_known_labels_are_committed_to_and_the_signers_name_must_be(agreed)
     ],
 )
 def test_what_fields_hold(field, good, bad):
-    checked = getattr(kinds, field)
+    checked = getattr(fields, field)
     assert all(checked.fits(value) for value in good)
     assert not any(checked.fits(value) for value in bad)

@@ -1,0 +1,136 @@
+"""Kinds of entries about training: data, budgets, rounds, contributions, figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from governance.ledger import project_rounds as trained
+from governance.ledger.fields import (
+    COUNT,
+    DECIMAL,
+    DIGEST,
+    LABEL,
+    NAME,
+    NUMBER,
+    RULE,
+    TENS,
+    TIME,
+    list_of,
+    map_of,
+    one_of,
+    optional,
+)
+from governance.ledger.kind import AGENT, ATTEMPT, LEDGER, SITES, Carrier, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WHO: Final = {"sites_in": SITES, "sites_out": map_of(NAME, RULE)}
+_STATE: Final = optional(DIGEST)
+_FIGURES: Final = frozenset({"figures"})
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "data-declared": Kind(
+        AGENT,
+        Carrier.SESSION,
+        {
+            "agreement": DIGEST,
+            "cohort": LABEL,
+            "declared_patients": TENS,
+            "schema": DIGEST,
+            "expected_batch": DECIMAL,
+        },
+        trained.of_known_agreement,
+    ),
+    "budget-reserved": Kind(
+        AGENT,
+        Carrier.SESSION,
+        {
+            **ATTEMPT,
+            "task": LABEL,
+            "cohort": LABEL,
+            "sampling_rate": DECIMAL,
+            "noise_multiplier": DECIMAL,
+            "clip": DECIMAL,
+            "expected_batch": DECIMAL,
+            "steps": NUMBER,
+            "delta": DECIMAL,
+            "loader": one_of("poisson"),
+            "unit": one_of("patient"),
+            "epsilon_total": DECIMAL,
+        },
+        trained.budget_reserved,
+    ),
+    "round-opened": Kind(
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "model": DIGEST, "state": _STATE, "sites": SITES, "deadline": TIME},
+        trained.round_opened,
+        optional_fields={"drawn_from": SITES, "seed": DIGEST},
+    ),
+    "contribution-made": Kind(
+        AGENT,
+        Carrier.UPLOAD,
+        {
+            **ATTEMPT,
+            "base": DIGEST,
+            "update": DIGEST,
+            "size": COUNT,
+            "steps": NUMBER,
+            "loader": RULE,
+            "unit": RULE,
+            "epsilon": DECIMAL,
+            "worker": DIGEST,
+            "declared_patients": TENS,
+        },
+        trained.contribution_made,
+    ),
+    "contribution-refused": Kind(
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "site": NAME, "update": DIGEST, "refusal": RULE},
+        trained.contribution_refused,
+    ),
+    "task-refused": Kind(
+        AGENT,
+        Carrier.SESSION,
+        {**ATTEMPT, "task": LABEL, "refusal": RULE},
+        trained.of_known_attempt,
+    ),
+    "evaluation-made": Kind(
+        AGENT,
+        Carrier.SESSION,
+        {**ATTEMPT, "model": DIGEST, "mechanism": one_of("exact")},
+        trained.evaluation_made,
+        disclosed=_FIGURES,
+    ),
+    "candidate-rejected": Kind(
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "model": DIGEST, "refusal": RULE},
+        trained.of_open_attempt,
+        disclosed=_FIGURES,
+    ),
+    "round-closed": Kind(
+        LEDGER,
+        Carrier.OWN,
+        {
+            **ATTEMPT,
+            "model_in": DIGEST,
+            "model_out": DIGEST,
+            "state_in": _STATE,
+            "state_out": _STATE,
+            **_WHO,
+        },
+        trained.round_closed,
+    ),
+    "round-abandoned": Kind(
+        LEDGER, Carrier.OWN, {**ATTEMPT, "reason": RULE, **_WHO}, trained.round_abandoned
+    ),
+    "updates-deleted": Kind(
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "updates": list_of(DIGEST)},
+        trained.of_ended_attempt,
+    ),
+}
