@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from federations import PATIENTS, mean_by_hand
 from scripted_site import Ended, good_figures, refused, small_step, until_in
+from uploading import halfway
 
 from coordinator import onward
 from governance import tensors
@@ -76,24 +77,17 @@ async def test_withdrawal_while_training_cancels_the_task_and_the_round_goes_on(
 async def test_withdrawal_refuses_the_upload_that_is_in_flight_and_keeps_nothing_of_it(fed):
     document = await fed.in_force()
     amc, charite, ucl = fed.sites.values()
-    task = await amc.task()
-    await amc.accept(task)
-    path, blob = amc.update(small_step(amc, task))
-    statement = amc.contribution(task, blob)
-    half, more = asyncio.Event(), asyncio.Event()
-    upload = fed.aside(
-        amc.upload(task, blob, path.read_bytes(), statement, pauses=(half, more))
-    )
-    await half.wait()
+    half = await halfway(fed, amc)
+    data, blob, statement = half.update
     await fed.until(lambda: fed.spooled() == ["amc"])
     await amc.withdraw(document)
     await fed.until(lambda: fed.spooled() == [])
-    more.set()
+    half.more.set()
     async with refused("upload-ended", grpc.StatusCode.UNAVAILABLE):
-        await upload
-    assert (await amc.upload_offset(task, blob)).offset == 0
+        await half.upload
+    assert (await amc.upload_offset(half.task, blob)).offset == 0
     async with refused("consent-not-in-force"):
-        await amc.upload(task, blob, path.read_bytes(), statement)
+        await amc.upload(half.task, blob, data, statement)
     charite.works()
     ucl.works()
     await fed.until_ended((1, 1, "closed", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 
 import grpc
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from scripted_site import refused, small_step
 from small_agreement import PRIVATE
-from uploading import INVALID, finish_round
+from uploading import INVALID, finish_round, halfway
 
 from governance.statements import Chain
 from protos.words import BlobRef, Cancel, TaskKind
@@ -104,20 +103,12 @@ async def test_update_after_the_round_closed_is_too_late(fed, amc, task, update)
 async def test_upload_that_is_under_way_when_the_round_closes_is_refused(fed):
     await fed.in_force(changes={"round.stragglers": {"close_early_after": "1s"}})
     amc = fed.site("amc")
-    task = await amc.task()
-    await amc.accept(task)
-    path, blob = amc.update(small_step(amc, task))
-    statement = amc.contribution(task, blob)
-    half, more = asyncio.Event(), asyncio.Event()
-    upload = fed.aside(
-        amc.upload(task, blob, path.read_bytes(), statement, pauses=(half, more))
-    )
-    await half.wait()
+    half = await halfway(fed, amc)
     await fed.all_in("charite", "ucl")
-    assert await amc.next(Cancel) == Cancel(task.task, "late")
-    more.set()
+    assert await amc.next(Cancel) == Cancel(half.task.task, "late")
+    half.more.set()
     async with refused("round-over"):
-        await upload
+        await half.upload
     await fed.tasks(TaskKind.EVALUATE, sites=("charite", "ucl"))
 
 

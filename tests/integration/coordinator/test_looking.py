@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from federations import SITES, ledger_of
 from scripted_site import PATIENCE_S, small_step
+from uploading import halfway
 
 from coordinator.store import record
 from protos.errors import Refused
@@ -187,19 +188,13 @@ async def test_an_objection_is_shown_with_its_reason_and_the_site_gets_no_task(f
 async def test_what_comes_in_is_shown_while_it_does(fed):
     await fed.in_force()
     site = fed.site("amc")
-    task = await site.task()
-    await site.accept(task)
-    path, blob = site.update(small_step(site, task))
-    pauses = (asyncio.Event(), asyncio.Event())
-    statement = site.contribution(task, blob)
-    fed.aside(site.upload(task, blob, path.read_bytes(), statement, pauses=pauses))
-    await pauses[0].wait()
+    half = await halfway(fed, site)
     shown = (0, 0)
     async with asyncio.timeout(PATIENCE_S):
-        while shown != (blob.size // 2, blob.size):
+        while shown != (len(half.update[0]) // 2, len(half.update[0])):
             amc = next(one for one in (await fed.status()).sites if one.name == "amc")
             shown = (amc.bytes_in, amc.bytes_all)
-    pauses[1].set()
+    half.more.set()
     await fed.until(lambda: fed.running().training["amc"].state == "in")
     amc = next(one for one in (await fed.status()).sites if one.name == "amc")
     assert (amc.bytes_in, amc.bytes_all) == (0, 0)

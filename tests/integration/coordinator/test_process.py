@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 from scripted_site import Ended, refused, small_step
+from uploading import halfway
 
 from coordinator import onward
 from governance.terminal import EXIT_INTERRUPTED
@@ -93,15 +93,7 @@ async def test_end_while_an_upload_is_under_way_comes_within_two_seconds(apart):
     await apart.start()
     await apart.in_force()
     amc = apart.site("amc")
-    task = await amc.task()
-    await amc.accept(task)
-    path, blob = amc.update(small_step(amc, task))
-    half = asyncio.Event()
-    statement = amc.contribution(task, blob)
-    upload = apart.aside(
-        amc.upload(task, blob, path.read_bytes(), statement, pauses=(half, asyncio.Event()))
-    )
-    await half.wait()
+    upload = (await halfway(apart, amc)).upload
     begun = time.monotonic()
     assert await apart.terminate() == EXIT_DONE
     assert time.monotonic() - begun < seconds(2)

@@ -11,6 +11,7 @@ import pytest
 from callers import DENIED, papers, status_of
 from federations import SITES
 from scripted_site import PATIENCE_S, Ended, channel_to, refused, small_step
+from uploading import halfway
 
 from coordinator import onward, service
 from coordinator.conductor import Conductor
@@ -96,20 +97,7 @@ async def test_revocation_does_not_wait_for_a_sum_that_is_being_made(fed, monkey
 async def test_revocation_ends_an_open_upload_too(fed):
     await fed.in_force()
     amc = fed.site("amc")
-    task = await amc.task()
-    await amc.accept(task)
-    path, blob = amc.update(small_step(amc, task))
-    half = asyncio.Event()
-    upload = fed.aside(
-        amc.upload(
-            task,
-            blob,
-            path.read_bytes(),
-            amc.contribution(task, blob),
-            pauses=(half, asyncio.Event()),
-        )
-    )
-    await half.wait()
+    upload = (await halfway(fed, amc)).upload
     await fed.revoke("amc")
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await upload
