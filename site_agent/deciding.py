@@ -20,8 +20,9 @@ from governance.privacy.releases import (
 )
 from protos.errors import Refused
 from protos.words import TaskKind
+from site_agent.acceptance import check_terms
 from site_agent.agent import Event, Made, Outcome, may_resend
-from site_agent.policy import Asked, Moment, cap_of, check_moment, check_terms
+from site_agent.policy import Asked, Moment, cap_of, check_moment
 from site_agent.progress import Told, happen
 from site_agent.standing import standing_of
 from site_agent.store import egress, terms, work

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from governance.identity.folder import Identity
 from protos.errors import Refused
-from site_agent.policy import Law
+from site_agent.acceptance import Law
 from site_agent.voice import HeldKey, Voice
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Membership:
     @property
     def law(self) -> Law:
         """The hospital's own file, as the policy reads it."""
-        return Law(self.site, self.settings.policy, self.settings.resources.isolation)
+        return Law.of(self.settings)
 
 
 def open_membership(

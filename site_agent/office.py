@@ -21,6 +21,7 @@ from governance.statements import timestamp
 from protos.errors import PeerFault, Refused
 from protos.words import Disclosure, KeyId
 from site_agent import progress, voice
+from site_agent.acceptance import reasons
 from site_agent.standing import EVENTS, standing_of
 from site_agent.store import journal, terms
 from site_agent.voice import Saying
@@ -119,10 +120,10 @@ def consent_draft(
         Refused: this hospital's own file refuses the agreement, the answer is out of range, or
             the consent's state does not allow it.
     """
-    if reviewed.objection:
+    if reviewed.objections:
+        said = reasons(reviewed.objections)
         raise Refused(
-            f"this hospital's own file refuses the agreement: {reviewed.objection}",
-            rule="own-policy",
+            f"this hospital's own file refuses the agreement{said}", rule="own-policy"
         )
     _check_answer(document, answer, m.now())
     body: dict[str, Any] = {

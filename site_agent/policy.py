@@ -1,9 +1,9 @@
 """The hospital's law: what must hold before a task is taken, each rule with what it stops.
 
 The rules are numbered and fail closed; the first that is broken is the answer, and its name is
-all that the coordinator learns. `check_terms` reads what an agreement says, before a consent as
-before a task; `check_moment` what holds now. The budget is the last rule (`reservation`), since
-it must be reserved in the transaction that checks it.
+all that the coordinator learns. Rules 1 to 7, of what an agreement says, are in
+`site_agent.acceptance`; here is what holds now. The budget is the last rule (`reservation`),
+since it must be reserved in the transaction that checks it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from governance.agreement.schema import unsafe_terms
 from governance.consent import Consent
 from governance.hours import quiet_ahead, runs_into
 from governance.identity.clock import SKEW_LIMIT
-from governance.settings import ISOLATION_TERM
 from governance.statements import timestamp
 from protos.errors import Refused
 from protos.words import TaskKind
@@ -31,18 +30,10 @@ if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
     from governance.settings import SitePolicy
     from protos.words import Task
+    from site_agent.acceptance import Law
 
 QUIET: Final = "quiet-hours"
 _NO_PRIVACY: Final = frozenset({"no-noise", "no-privacy"})
-
-
-@dataclass(frozen=True, slots=True)
-class Law:
-    """What this hospital's own file says: its name, its policy, the worker's confinement."""
-
-    site: str
-    policy: SitePolicy
-    isolation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +87,6 @@ class Moment:
     bytes_next: int
 
 
-def check_terms(document: Document, law: Law) -> None:
-    """Check an agreement against the hospital's law; raise Refused naming the first rule."""
-    for check in _TERMS:
-        check(document.agreement, law)
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A task with all that is needed to decide it."""
@@ -116,98 +101,6 @@ def check_moment(asked: Asked) -> None:
     """Check a task against what holds now; raise Refused naming the first rule."""
     for check in _MOMENT:
         check(asked)
-
-
-# 1. The hospital stands in the roster. Stops an agreement among others from using its data.
-def _in_roster(agreement: Agreement, law: Law) -> None:
-    if not agreement.sites.roster.get(law.site):
-        raise Refused(
-            f"{law.site} does not stand in the agreement's roster with an officer's key",
-            rule="not-in-roster",
-        )
-
-
-# 2. What weakens a guarantee is listed here by name. Stops a coordinator switching privacy off.
-def _unsafe(agreement: Agreement, law: Law) -> None:
-    unlisted = sorted(unsafe_terms(agreement) - set(law.policy.unsafe))
-    if unlisted:
-        raise Refused(
-            f"the agreement has terms that weaken a guarantee: {', '.join(unlisted)}",
-            todo="Only this hospital can accept them, under policy.unsafe in site.yaml.",
-            rule="unsafe-terms",
-        )
-
-
-# 3. Masks where the hospital demands them. Stops the coordinator reading this site's update.
-def _secure_aggregation(agreement: Agreement, law: Law) -> None:
-    if law.policy.require_secure_aggregation and not agreement.aggregation.secure:
-        raise Refused(
-            "the agreement lets the coordinator see this site's update, but site.yaml says "
-            "require_secure_aggregation: true",
-            rule="secure-aggregation-required",
-        )
-    if agreement.aggregation.secure:
-        raise Refused(
-            "secure aggregation is not built yet, and is never silently left out",
-            rule="secure-aggregation-not-built",
-        )
-
-
-# 4. Every purpose is one that the hospital allows. Stops another study from using the consent.
-def _purposes(agreement: Agreement, law: Law) -> None:
-    foreign = sorted(set(agreement.purpose) - set(law.policy.purposes))
-    if foreign:
-        raise Refused(
-            f"the agreement's purpose {foreign[0]} is not among policy.purposes of site.yaml",
-            rule="purpose-not-allowed",
-        )
-
-
-# 5. The model is approved here. Stops code or a shape that nobody here has looked at.
-def _model(agreement: Agreement, law: Law) -> None:
-    if f"builtin:{agreement.model.name}" not in law.policy.models:
-        raise Refused(
-            f"the model {agreement.model.name} is not among policy.models of site.yaml",
-            rule="model-not-approved",
-        )
-
-
-# 6. Enough hospitals in every sum. Stops a round of one whose result is this site's update.
-def _minimum_sites(agreement: Agreement, law: Law) -> None:
-    fewest = min(agreement.sites.close_at_least, len(agreement.sites.roster))
-    if fewest < law.policy.minimum_sites:
-        raise Refused(
-            f"the agreement closes rounds with {fewest} sites, but site.yaml says "
-            f"minimum_sites: {law.policy.minimum_sites}",
-            rule="minimum-sites",
-        )
-
-
-# 7. The worker's confinement is what the hospital says. Stops a promise that nobody keeps.
-def _isolation(agreement: Agreement, law: Law) -> None:  # noqa: ARG001 - one row of the table
-    if law.isolation == "required":
-        raise Refused(
-            "site.yaml says isolation: required, and the worker's confinement is not built yet",
-            todo="Until then only isolation: none runs, with no-isolation under policy.unsafe.",
-            rule="isolation-not-built",
-        )
-    if ISOLATION_TERM not in law.policy.unsafe:
-        raise Refused(
-            f"site.yaml says isolation: {law.isolation}, but does not list {ISOLATION_TERM} "
-            "under policy.unsafe",
-            rule=ISOLATION_TERM,
-        )
-
-
-_TERMS: Final[tuple[Callable[[Agreement, Law], None], ...]] = (
-    _in_roster,
-    _unsafe,
-    _secure_aggregation,
-    _purposes,
-    _model,
-    _minimum_sites,
-    _isolation,
-)
 
 
 # 8. The ledger is whole. Stops a coordinator that showed this site a history of its own.

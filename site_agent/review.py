@@ -19,10 +19,10 @@ from governance.agreement.plan import change_lines, plan
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
 from governance.privacy.releases import decimal_text
 from governance.settings import ISOLATION_TERM
-from protos.errors import Refused
 from protos.words import Digest
 from site_agent import review_terms
-from site_agent.policy import Law, cap_of, check_terms
+from site_agent.acceptance import Law, objections, reasons
+from site_agent.policy import cap_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
     from governance.privacy.releases import Release
     from governance.settings import CohortSettings, ColumnMap, SiteSettings
+    from protos.errors import Refused
 
 WIDTH: Final = 79
 _COLUMNS_SHOWN: Final = 40
@@ -47,7 +48,7 @@ class Reviewed:
         cap: ε that this site may spend, the lower of its own and the agreement's.
         delta: δ of the cap.
         stops_in_round: The first round of the agreement that the cap does not bear; 0 for none.
-        objection: Why this hospital's own file refuses the agreement, or empty.
+        objections: Every reason for which this hospital's own file refuses the agreement.
         terms: All terms of the agreement, for who wants to read on; not what is signed.
     """
 
@@ -56,7 +57,7 @@ class Reviewed:
     cap: float
     delta: float
     stops_in_round: int
-    objection: str
+    objections: tuple[Refused, ...]
     terms: str = ""
 
     @property
@@ -91,9 +92,9 @@ def review(document: Document, place: Place, *, last: Document | None = None) ->
     agreement = document.agreement
     cap, delta = cap_of(agreement, place.settings.policy)
     stops = _stops_in(agreement, place, cap=cap, delta=delta)
-    objection = _objection(document, place.settings)
+    refused = objections(document, Law.of(place.settings))
     parts = [
-        *_heading(document, place, objection),
+        *_heading(document, place, refused),
         *_unsafe(planned.unsafe, place.settings),
         *_section("What changed since you last signed", _changes(document, last)),
         *_section(
@@ -115,19 +116,19 @@ def review(document: Document, place: Place, *, last: Document | None = None) ->
         *_section("What is read here, column by column", _columns(agreement, place)),
     ]
     digest = Digest(hashlib.sha256(text.encode()).hexdigest())
-    return Reviewed(text, digest, cap, delta, stops, objection, _laid_out(terms))
+    return Reviewed(text, digest, cap, delta, stops, refused, _laid_out(terms))
 
 
 def _laid_out(blocks: Iterable[str]) -> str:
     return "\n".join(line for block in blocks for line in _wrapped(block)) + "\n"
 
 
-def _heading(document: Document, place: Place, objection: str) -> Iterator[str]:
+def _heading(document: Document, place: Place, refused: Sequence[Refused]) -> Iterator[str]:
     agreement = document.agreement
     yield f"{agreement.title}: what {place.settings.name} is asked to consent to"
     yield ""
-    if objection:
-        yield f"This hospital's own file refuses it: {objection}"
+    if refused:
+        yield f"This hospital's own file refuses it{reasons(refused)}"
         yield ""
 
 
@@ -269,15 +270,6 @@ def _stops_in(agreement: Agreement, place: Place, *, cap: float, delta: float) -
 def _left(agreement: Agreement, place: Place) -> int:
     """Return how many rounds this site has not trained in yet."""
     return max(0, agreement.schedule.rounds - place.trained)
-
-
-def _objection(document: Document, settings: SiteSettings) -> str:
-    law = Law(settings.name, settings.policy, settings.resources.isolation)
-    try:
-        check_terms(document, law)
-    except Refused as refusal:
-        return str(refusal)
-    return ""
 
 
 def _wrapped(block: str) -> list[str]:

@@ -17,6 +17,7 @@ from site_agent.checking import cohort_named
 from site_agent.membership import chosen
 from site_agent.preflight import line, machine, practice
 from site_agent.preflight.finding import ADMINISTRATOR, Finding, unknown
+from site_agent.preflight.limits import limits
 from site_agent.preflight.line import Expected
 from site_agent.premises import Premises
 from site_agent.process import now
@@ -139,7 +140,8 @@ def _agreement(
     tell: Callable[[str], None],
 ) -> Iterator[Finding]:
     agreement = document.agreement
-    yield practice.own_law(document, settings)
+    yield from practice.own_law(document, settings)
+    yield from limits(agreement, settings, cohort)
     tell("Reading the cohort …")
     found, patients = practice.data(document, settings.cohorts[cohort])
     yield found

@@ -21,7 +21,7 @@ from governance.privacy.releases import declared
 from governance.yaml_values import BitRate
 from protos.errors import ConciliumError, Refused
 from site_agent import jobs
-from site_agent.policy import Law, check_terms
+from site_agent.acceptance import OPERATORS, Law, objections
 from site_agent.preflight.finding import (
     ADMINISTRATOR,
     OFFICER,
@@ -67,19 +67,17 @@ class Pace:
     memory_bytes: int
 
 
-def own_law(document: Document, settings: SiteSettings) -> Finding:
-    """Look whether this hospital's own file accepts the agreement."""
-    law = Law(settings.name, settings.policy, settings.resources.isolation)
-    try:
-        check_terms(document, law)
-    except Refused as problem:
-        if problem.rule == "not-in-roster":
-            todo = f"Put {settings.name} into the agreement's roster, with its officer's key "
-            todo += "once enrolled: propose --fill-roster."
-            return look("site.yaml", problem.what, who=OPERATOR, todo=todo)
-        todo = f"Decide whether to change `policy` in site.yaml, or decline. {problem.todo}"
-        return stops("site.yaml", problem.what, who=OFFICER, todo=todo.strip())
-    return fine("site.yaml", "accepts the agreement's terms")
+def own_law(document: Document, settings: SiteSettings) -> Iterator[Finding]:
+    """Yield every reason for which this hospital's own file refuses the agreement."""
+    found = objections(document, Law.of(settings))
+    for one in found:
+        if one.rule == "not-in-roster":  # so it is before enrolment
+            yield look("site.yaml", one.what, who=OPERATOR, todo=one.todo)
+        else:
+            who = OPERATOR if one.rule in OPERATORS else OFFICER
+            yield stops("site.yaml", one.what, who=who, todo=one.todo)
+    if not found:
+        yield fine("site.yaml", "accepts the agreement's terms")
 
 
 def data(document: Document, cohort: CohortSettings) -> tuple[Finding, int]:

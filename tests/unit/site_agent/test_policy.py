@@ -11,14 +11,13 @@ from governance.consent import Consent
 from governance.settings import SitePolicy
 from protos.errors import Refused
 from protos.words import BlobRef, Digest, Task, TaskId, TaskKind
+from site_agent.acceptance import Law, check_terms
 from site_agent.policy import (
     Asked,
-    Law,
     Moment,
     Standing,
     cap_of,
     check_moment,
-    check_terms,
     largest_file,
 )
 

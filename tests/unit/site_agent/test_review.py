@@ -77,7 +77,7 @@ def test_what_this_hospitals_own_file_refuses_is_said_first(make):
     strict = make(policy__minimum_sites=4)
     reviewed = review(strict, strict.proposed())
     assert "own file refuses it" in reviewed.text.splitlines()[2]
-    assert "minimum_sites: 4" in reviewed.objection
+    assert "minimum_sites: 4" in reviewed.objections[0].what
 
 
 def test_what_changed_since_the_last_signature_is_said_with_its_class(charite):
