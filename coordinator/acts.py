@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from coordinator import campaign
 from coordinator.rounds import Event
-from coordinator.store import kept, outbox, record, roundbook
+from coordinator.store import kept, outbox, pausing, record, roundbook
 from governance import statements
 from governance.agreement.load import parse
 from governance.agreement.plan import plan
@@ -217,6 +217,8 @@ def _invite(
             rule="already-enrolled",
             todo="Choose another name: replacing a member's lost keys is not built yet.",
         )
+    # One token holds for a name at a time. Stops a token that was lost, and asked for anew.
+    replaced = kept.end_invitations(connection, name, base.now())
     kept.invite(
         connection,
         Invitation(
@@ -226,7 +228,7 @@ def _invite(
             expires=statements.parse_time(said["expires"]),
         ),
     )
-    return json.dumps(base.addresses)
+    return json.dumps({**base.addresses, **({"replaced": "yes"} if replaced else {})})
 
 
 def _revoke(
@@ -241,14 +243,27 @@ def _revoke(
 def _pause(
     base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
 ) -> str:
-    kept.set_note(connection, "paused", "an operator paused the federation")
+    if why := pausing.why(connection):
+        raise Refused(
+            f"the federation is paused already: {why}",
+            todo="Rounds open again after: concilium-coordinator resume",
+            rule="paused-already",
+        )
+    name = statement.actor.removeprefix("operator/")
+    pausing.pause(connection, f"{name} paused the federation", act=statement)
     return ""
 
 
 def _resume(
     base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
 ) -> str:
-    kept.set_note(connection, "paused", "")
+    if not pausing.why(connection):
+        raise Refused(
+            "nothing was paused",
+            todo="See what is waited for with: concilium-coordinator status",
+            rule="not-paused",
+        )
+    pausing.resume(connection)
     return ""
 
 

@@ -27,7 +27,7 @@ from coordinator.rounds import (
     advance,
     after_abandonment,
 )
-from coordinator.store import kept, outbox, record, roundbook
+from coordinator.store import kept, outbox, pausing, record, roundbook
 from coordinator.store.roundbook import Asked, Running
 from protos.words import Cancel, Task, TaskId, TaskKind
 
@@ -332,7 +332,7 @@ def _record_abandonment(turn: Turn) -> None:
         gate_refusals=refusals,
     )
     if after is Next.PAUSE:
-        kept.set_note(turn.connection, "paused", _why_paused(turn, reason, refusals))
+        pausing.pause(turn.connection, _why_paused(turn, reason, refusals))
 
 
 def _why_paused(turn: Turn, reason: Reason, refusals: int) -> str:

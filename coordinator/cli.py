@@ -14,6 +14,7 @@ from coordinator.cli_options import (
     Form,
     IdentityFolder,
     Passphrase,
+    Reason,
     console_of,
     now,
     pending,
@@ -133,6 +134,10 @@ def invite(
     with console_of(folder, identity) as console:
         token, acted = console.invite(role, name, hours=hours, now=now())
     if not pending(acted):
+        from coordinator.console import replaced
+
+        if replaced(acted):
+            terminal.tell(f"The token that {name} was given before no longer holds.")
         terminal.tell(f"Give this token to {name}; it works once, within {hours} hours:")
         typer.echo(token)
 
@@ -155,7 +160,7 @@ def approve(
 @app.command()
 def revoke(
     name: Annotated[str, typer.Argument(help="Who is barred, with all keys and certificates.")],
-    reason: Annotated[str, typer.Option(help="Kept as a disclosure beside the ledger.")],
+    reason: Reason,
     folder: Folder = HERE,
     identity: IdentityFolder = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

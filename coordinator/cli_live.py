@@ -12,6 +12,7 @@ from coordinator.cli_options import (
     Form,
     IdentityFolder,
     Reason,
+    ReasonOrNone,
     Yes,
     console_of,
     now,
@@ -88,12 +89,14 @@ def round_(
 
 
 @verbs.command()
-def pause(reason: Reason = "", folder: Folder = HERE, identity: IdentityFolder = None) -> None:
+def pause(
+    reason: ReasonOrNone = None, folder: Folder = HERE, identity: IdentityFolder = None
+) -> None:
     """Open no further round until `resume`.
 
     Example: concilium-coordinator pause --reason "ethics board meets"
     """
-    if _acted(folder, identity, {"act": "pause"}, reason):
+    if _acted(folder, identity, {"act": "pause"}, reason or ""):
         terminal.tell("Paused: the round at work ends, no further one opens.")
 
 
@@ -104,7 +107,7 @@ def resume(folder: Folder = HERE, identity: IdentityFolder = None) -> None:
     Example: concilium-coordinator resume
     """
     if _acted(folder, identity, {"act": "resume"}, ""):
-        terminal.tell("Resumed.")
+        terminal.tell("Resumed: rounds open again.")
 
 
 @verbs.command(name="stop-round")

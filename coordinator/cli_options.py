@@ -24,7 +24,14 @@ Passphrase = Annotated[
     Path | None, typer.Option("--passphrase-file", help="A file that holds the passphrase.")
 ]
 Form = Annotated[Format, typer.Option("--format", help="table, json or csv.")]
-Reason = Annotated[str, typer.Option(help="Kept as a disclosure beside the ledger.")]
+Reason = Annotated[
+    str,
+    typer.Option(help="Kept as a disclosure beside the ledger.", callback=terminal.reason),
+]
+ReasonOrNone = Annotated[
+    str | None,
+    typer.Option(help="Kept as a disclosure beside the ledger.", callback=terminal.reason),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 HERE = Path()
 

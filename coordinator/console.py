@@ -202,6 +202,11 @@ class Console:
             raise _readable(problem, self._identity.coordinator) from None
 
 
+def replaced(invited: OperatorActed) -> bool:
+    """Tell whether an invitation that took effect ended an earlier one of the same name."""
+    return bool(json.loads(invited.result or "{}").get("replaced"))
+
+
 def open_console(folder: Path, identity: Path | None) -> Console:
     """Open a console as the operator named, or as the one operator of a folder.
 

@@ -9,7 +9,7 @@ import structlog
 
 from coordinator import aggregate, campaign, ending, gate, heads, lapsing, waiting
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
-from coordinator.store import kept, outbox, record, roundbook
+from coordinator.store import kept, outbox, pausing, record, roundbook
 from coordinator.summing import What
 from governance.agreement.schedule import may_open
 from governance.figures import from_json
@@ -218,7 +218,7 @@ def _ready(
 ) -> tuple[Document, Mapping[SiteName, int]] | None:
     """Return the agreement in force and the sites to open a round with, {} for none now."""
     document = record.agreement_in_force(connection)
-    if document is None or kept.note(connection, "paused"):
+    if document is None or pausing.why(connection):
         return None
     now = base.now()
     found = waiting.readiness(base, connection, document, now)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from coordinator import alarms, ending, site_reports, waiting
-from coordinator.store import kept, record, roundbook
+from coordinator.store import kept, pausing, record, roundbook
 from governance import statements
 from governance.ledger import store as ledger
 from protos.words_operator import PendingAct, RosterKey, StatusReport
@@ -67,7 +67,7 @@ def _state(
     proposed: Document | None,
     running: Running | None,
 ) -> str:
-    paused = kept.note(connection, "paused")
+    paused = pausing.why(connection)
     ended = bool(record.agreement_digests(connection, *record.ENDED))
     if ended and running is None and force is None and proposed is None:
         return ending.words(connection)

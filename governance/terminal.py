@@ -153,6 +153,21 @@ def _asked(purpose: str, *, confirm: bool) -> bytes:
     return first.encode()
 
 
+def reason(given: str | None) -> str | None:
+    """Return a reason that says something; for the callback of an option that takes one.
+
+    Raises:
+        Refused: it is blank.
+    """
+    if given is not None and not given.strip():
+        raise Refused(
+            "the reason is blank",
+            todo='Say why in a few words: --reason "ethics board meets"',
+            rule="blank-reason",
+        )
+    return given
+
+
 def in_order(*verbs: str) -> type[TyperGroup]:
     """Return a group whose help lists these verbs first, as they are used one by one."""
     from typer.core import TyperGroup

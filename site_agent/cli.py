@@ -18,6 +18,7 @@ from site_agent.cli_options import (
     Federation,
     Form,
     Passphrase,
+    Reason,
     SiteFile,
     Yes,
 )
@@ -165,7 +166,7 @@ def sign(
 
 @app.command()
 def decline(
-    reason: Annotated[str, typer.Option(help="Why; goes to the operator, can be erased.")],
+    reason: Reason,
     agreement: Digest = "",
     export: Export = None,
     passphrase_file: Passphrase = None,
@@ -224,7 +225,7 @@ def resume(
 
 @app.command(name="object")
 def object_to(
-    reason: Annotated[str, typer.Option(help="Why; goes to the operator, can be erased.")],
+    reason: Reason,
     site: SiteFile = HERE,
     federation: Federation = None,
 ) -> None:

@@ -124,6 +124,20 @@ def invite(connection: Connection, invitation: Invitation) -> None:
     )
 
 
+def end_invitations(connection: Connection, name: str, now: datetime) -> bool:
+    """End a name's open invitations, since a newer one takes their place; tell if any was."""
+    ended = connection.execute(
+        update(invitations)
+        .where(
+            invitations.c.name == name,
+            invitations.c.used_by.is_(None),
+            invitations.c.expires > timestamp(now),
+        )
+        .values(expires=timestamp(now))
+    )
+    return ended.rowcount > 0
+
+
 def invitation(connection: Connection, secret_hash: str) -> Invitation | None:
     """Return the invitation of a secret."""
     row = connection.execute(

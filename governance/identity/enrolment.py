@@ -152,7 +152,7 @@ def check_invitation(
     if now > invitation.expires:
         raise Refused(
             f"this token ended on {invitation.expires:%Y-%m-%d %H:%M} UTC",
-            todo="Ask the operator for a new one.",
+            todo="Use the newest that the operator gave you, or ask for another.",
             rule="token-expired",
         )
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from federations import officer_of
 from operators import refusal
 
+from coordinator.console import replaced
 from governance import statements
 from governance.identity.enrolment import mint, read_token
 from governance.identity.folder import finish, prepare
@@ -38,12 +39,20 @@ async def test_nobody_is_invited_as_the_coordinator(fed):
         await fed.invite("coordinator", "other")
 
 
-async def test_same_name_may_be_invited_twice_and_enrols_once(fed, tmp_path):
+async def test_name_invited_twice_enrols_with_the_newer_token_alone(fed, tmp_path):
     first, _ = await fed.invite("site", "gemelli")
-    second, _ = await fed.invite("site", "gemelli")
-    await fed.enrol("site", "gemelli", token=second)
-    with refusal("already-enrolled"):
+    second, acted = await fed.invite("site", "gemelli")
+    assert replaced(acted)
+    with refusal("token-expired"):
         await fed.enrol("site", "gemelli", token=first, place=tmp_path / "other")
+    await fed.enrol("site", "gemelli", token=second)
+
+
+async def test_invitation_of_another_name_ends_no_other(fed):
+    first, _ = await fed.invite("site", "gemelli")
+    _, acted = await fed.invite("site", "karolinska")
+    assert not replaced(acted)
+    await fed.enrol("site", "gemelli", token=first)
 
 
 async def test_token_used_twice_is_refused(fed, tmp_path):

@@ -179,6 +179,28 @@ async def test_pause_lets_the_round_end_and_opens_no_further_one(fed):
     await fed.tasks(round=2)
 
 
+async def test_status_says_who_paused_and_for_which_reason(fed):
+    told = {"reason": "the ethics board\nmeets"}
+    await fed.act("operator-acted", {"act": "pause"}, told=told)
+    said = "paused: van-dijk paused the federation: the ethics board meets"
+    assert (await fed.status()).state == said
+
+
+async def test_what_is_paused_is_not_paused_again_and_nothing_is_written(fed):
+    await fed.operator_acts("pause")
+    before = len(fed.entries())
+    with refusal("paused-already"):
+        await fed.operator_acts("pause")
+    assert len(fed.entries()) == before
+
+
+async def test_what_is_not_paused_is_not_resumed_and_nothing_is_written(fed):
+    before = len(fed.entries())
+    with refusal("not-paused"):
+        await fed.operator_acts("resume")
+    assert len(fed.entries()) == before
+
+
 async def test_pause_outlives_a_restart(fed):
     await fed.operator_acts("pause")
     await fed.restart()

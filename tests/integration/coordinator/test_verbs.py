@@ -90,6 +90,23 @@ async def test_a_proposal_is_withdrawn_by_the_verb(fed):
     assert fed.entries("agreement-proposal-withdrawn")
 
 
+async def test_a_blank_reason_is_refused_and_nothing_is_done(fed):
+    before = len(fed.entries())
+    for verb in (("pause",), ("stop-round", "--yes"), ("withdraw-proposal", "--yes")):
+        code, _, told = await ran(fed, *verb, "--reason", "  ")
+        assert code == 2
+        assert told.startswith("error: the reason is blank [blank-reason]\n")
+    assert len(fed.entries()) == before
+
+
+async def test_a_second_invitation_says_that_the_earlier_token_no_longer_holds(fed):
+    _, first, told = await ran(fed, "invite", "site", "gemelli")
+    assert "no longer holds" not in told
+    _, second, told = await ran(fed, "invite", "site", "gemelli")
+    assert told.startswith("The token that gemelli was given before no longer holds.\n")
+    assert first != second
+
+
 async def test_watch_says_each_news_and_ends_at_ctrl_c_within_two_seconds(fed):
     await fed.in_force()
     tasks = await fed.tasks()

@@ -49,7 +49,7 @@ async def test_few_acts_of_one_operator_wait_and_the_others_see_the_status(fed):
     with refusal("too-many-waiting"):
         await fed.operator_acts("invite", why=long)
     assert len((await fed.status(by="rossi")).pending) == 8
-    await fed.operator_acts("resume")
+    await fed.operator_acts("pause")
     assert not (await fed.status()).pending
     assert (await fed.revoke("amc")).pending
 

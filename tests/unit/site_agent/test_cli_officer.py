@@ -94,6 +94,14 @@ def test_what_is_cancelled_is_said_in_a_sentence_and_no_log(program, today, verb
     assert "task-ended" not in err
 
 
+@pytest.mark.parametrize("verb", ["decline", "object"])
+def test_a_blank_reason_is_refused(program, today, verb):
+    today.consented()
+    code, _, err = program(verb, "--reason", " ", "--site", today.file)
+    assert code == 2
+    assert err.startswith("error: the reason is blank [blank-reason]\n")
+
+
 def test_decline_pause_resume_withdraw(program, today, secret):
     here = ("--site", today.file)
     first = today.proposed()

@@ -1,0 +1,26 @@
+"""The agreement to copy from is one that can be rehearsed as it stands, as README says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from programs import COORDINATOR, LEDGER, call
+from standing import ROOT
+
+EXAMPLE = ROOT / "configs" / "agreement-example" / "agreement.yaml"
+
+
+@pytest.mark.long
+def test_the_agreement_to_copy_from_is_rehearsed_to_its_end(tmp_path):
+    out = tmp_path / "out"
+    asked = ("--synthetic", "--site-count", "3", "--out", out)
+    said = call(COORDINATOR, "rehearse", EXAMPLE, *asked)
+    assert said.code in {0, 1}, said.err
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert said.code == (0 if summary["gains"] else 1)
+    assert {row["state"] for row in summary["rounds"]} == {"closed"}
+    verdict = call(
+        *(LEDGER, "verify", "--export", out / "export", "--trust", out / "trust.keys"),
+    )
+    assert verdict.code == 0, verdict
