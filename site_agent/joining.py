@@ -103,10 +103,10 @@ def enrol(settings: SiteSettings, token: str, secret: bytes) -> Identity:
     place = place_for(settings, known)
     made = request(settings, token, secret)
     raw = codec.enrol_request_out(made).SerializeToString(deterministic=True)
-    _list(settings, known.federation, raw, readers=egress.COORDINATOR)
     from governance.ledger import remote
 
-    enrolled = asyncio.run(remote.enrol(known, made))
+    leaving = partial(_list, settings, known.federation, raw, readers=egress.COORDINATOR)
+    enrolled = asyncio.run(remote.enrol(known, made, leaving=leaving))
     return folder.finish(place.folder, enrolled, now=now())
 
 

@@ -136,9 +136,28 @@ class Link:
         """Open the one session; it is cancelled when the block is left."""
         call = self._method(_FEDERATION, "Session")()
         try:
-            yield Stream(call, self._egress)
+            stream = Stream(call, self._egress)
+            await self._answered(call)
+            yield stream
         finally:
             call.cancel()
+
+    async def _answered(self, call: Any) -> None:  # noqa: ANN401 - as above
+        """Wait until the coordinator has proven who it is, or the call has failed.
+
+        Nothing is listed as sent to somebody whom no byte of ours can reach.
+        """
+        ended = asyncio.ensure_future(call.code())
+        try:
+            while not ended.done():
+                state = self._channel.get_state(try_to_connect=True)
+                if state is grpc.ChannelConnectivity.READY:
+                    return
+                changed = asyncio.ensure_future(self._channel.wait_for_state_change(state))
+                await asyncio.wait({ended, changed}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+        finally:
+            ended.cancel()
 
     async def download(self, digest: Digest, offset: int) -> AsyncIterator[bytes]:
         """Give the bytes of a file from an offset on, in chunks of 1 MiB at most."""

@@ -31,7 +31,7 @@ from protos.errors import (  # noqa: E402
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from governance.identity.enrolment import Token
@@ -54,8 +54,16 @@ _ERRORS: Final[Mapping[str, type[ConciliumError]]] = {
 }
 
 
-async def enrol(token: Token, request: EnrolRequest) -> Enrolled:
+async def enrol(
+    token: Token, request: EnrolRequest, *, leaving: Callable[[], None] = lambda: None
+) -> Enrolled:
     """Send a newcomer's request to the coordinator that its token names.
+
+    Args:
+        token: The invitation.
+        request: What enrols the newcomer.
+        leaving: Called once the coordinator's root is proven, before a byte of the request
+            leaves.
 
     Raises:
         Refused: somebody else answers there (nothing was sent), the coordinator says no, or it
@@ -67,6 +75,7 @@ async def enrol(token: Token, request: EnrolRequest) -> Enrolled:
         root = await pinned_root(token, token.enrolment, now=request.clock)
     except Unavailable as nobody:
         raise await _why(nobody, token, now=request.clock) from None
+    leaving()
     credentials = grpc.ssl_channel_credentials(root_certificates=root)
     async with grpc.aio.secure_channel(token.enrolment, credentials, _OPTIONS) as channel:
         stub = enrolment_pb2_grpc.EnrolmentStub(channel)

@@ -7,10 +7,12 @@ import json
 import pytest
 import yaml
 from hospital import SETTINGS, SITE, officer_of, with_second_federation
+from ports import served
 
 from governance.agreement.schema import UNSAFE_TERMS
 from governance.identity.enrolment import Token, mint
 from governance.settings import load_site
+from site_agent.store import egress
 
 
 def test_init_writes_a_file_that_is_valid_and_holds_no_unsafe_term(program, tmp_path):
@@ -90,6 +92,20 @@ def test_nobody_at_the_enrolment_port_is_unavailable(program, today, secret):
     code, _, err = program("enrol", token(), "--passphrase-file", secret, "--site", today.file)
     assert code == 3
     assert "nobody answers" in err
+
+
+def test_what_a_stranger_at_the_port_was_never_sent_is_not_listed(
+    program, today, template_of_today, secret
+):
+    with_second_federation(today)
+    with served(template_of_today / "coordinator" / "keys") as port:
+        asked = token(enrolment=f"localhost:{port}")
+        code, _, err = program(
+            "enrol", asked, "--passphrase-file", secret, "--site", today.file
+        )
+    assert code == 2
+    assert "root" in err
+    assert today.store.look(lambda c: egress.listed(c, "lungs")) == []
 
 
 def test_enrolment_by_file_writes_a_request(program, today, secret, tmp_path):

@@ -257,3 +257,13 @@ def test_a_store_of_an_earlier_version_goes_on(charite):
     store.close()
     charite.open()
     assert charite.m.site == SITE
+
+
+async def test_a_hello_that_nobody_can_take_is_not_listed(today, keys):
+    async with serving(keys, Coordinator()) as port:
+        pass
+    async with linked(today, port) as link:
+        with pytest.raises(Unavailable):
+            async with link.session() as stream:
+                await stream.send(FromSite(Heartbeat("", 0)))
+    assert listed(today) == []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import ssl
 import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hospital import FEDERATION, SITE, patients
+from ports import listening, served
 
 from governance.identity.authority import Authority, create
 from governance.identity.enrolment import Token, mint
@@ -20,49 +19,6 @@ from site_agent.preflight import Wanted, dialling, inspect, line, practice
 from site_agent.preflight.dialling import Place, Route, route
 from site_agent.preflight.finding import Finding, Verdict, answer, fine, stopped, stops
 from site_agent.preflight.line import Expected
-
-
-@contextmanager
-def served(keys, *, host="127.0.0.1"):
-    """Show a coordinator's certificates on a port of this machine."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(keys / "coordinator.pem", keys / "coordinator.key")
-    context.set_alpn_protocols(["h2"])
-    with listening(lambda peer: _shaken(context, peer), host=host) as port:
-        yield port
-
-
-def _shaken(context, peer):
-    try:
-        with context.wrap_socket(peer, server_side=True) as shown:
-            shown.recv(1)
-    except OSError:
-        pass
-
-
-@contextmanager
-def listening(serve, *, host="127.0.0.1"):
-    with socket.create_server((host, 0)) as door:
-        over = threading.Event()
-
-        def accept():
-            while not over.is_set():
-                try:
-                    peer, _ = door.accept()
-                except OSError:
-                    return
-                with peer:
-                    peer.settimeout(5)
-                    serve(peer)
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        try:
-            yield door.getsockname()[1]
-        finally:
-            over.set()
-            door.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
 
 
 @pytest.fixture(scope="session")
