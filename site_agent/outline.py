@@ -123,7 +123,7 @@ def made(said: Said, place: Path, ask: Callable[[str], str] | None) -> Outline:
     federation = said.folder or put(known, "The federation's name", "federation", _name)
     folder = said.folder or f"enrolled/{federation}"
     csv = put(said.csv, "The patients' CSV file", "patients.csv", str)
-    seen = _seen(place / csv, needed=said.csv is not None)
+    seen = _seen(place / csv, named=said.csv is not None, asked=ask is not None)
     guess = (seen.patient_column() if seen is not None else "") or "ID"
     patient_id = put(said.patient_id, "Its column of patients", guess, str)
     cohort = put(said.cohort, "A name for these patients", "patients", _name)
@@ -248,14 +248,21 @@ def _agreement(said: Said, ask: Callable[[str], str] | None) -> Agreement | None
     return None
 
 
-def _seen(path: Path, *, needed: bool) -> Sample | None:
-    """Return the head of the patients' file; a default that is not there says nothing."""
-    if not path.exists() and not needed:
+def _seen(path: Path, *, named: bool, asked: bool) -> Sample | None:
+    """Return the head of the patients' file, or None where it cannot be looked at yet.
+
+    Raises:
+        Refused: it was named on the command line. A slip there would leave a site.yaml that
+            init never overwrites.
+    """
+    if not path.exists() and not named and not asked:
         return None
     try:
         return sample.look(path)
     except Refused as problem:
-        sys.stderr.write(f"note: {problem}; its columns are to be mapped by hand.\n")
+        if named:
+            raise
+        sys.stderr.write(f"note: {problem}\nIts columns are to be mapped by hand.\n")
         return None
 
 

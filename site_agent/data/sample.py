@@ -16,6 +16,7 @@ import numpy as np
 
 from protos.errors import Refused
 from site_agent.data import cells
+from site_agent.data.csv import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +31,6 @@ _DELIMITERS: Final = (",", ";", "\t")
 _MOST_CODES: Final = 12
 _MOSTLY: Final = 0.95
 _COMMA: Final = re.compile(r"[+-]?\d+,\d+")
-_PATIENT: Final = re.compile(
-    r"(?i)mrn|pat(ient|no|id|nr)?|fall|case|subject|^id$|[_ ]id$|record"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Sample:
     def patient_column(self) -> str:
         """Return the column that probably tells patients apart; empty when none does."""
         able = [one.name for one in self.columns if one.identifies]
-        named = [name for name in able if _PATIENT.search(name)]
+        named = [name for name in able if PATIENT.search(name)]
         return next(iter(named or able), "")
 
 
@@ -86,10 +84,17 @@ def look(path: Path) -> Sample:
         raise Refused(
             f"the file cannot be read: {getattr(problem, 'strerror', None) or problem}",
             where=str(path),
+            todo="Name the patients' file with --csv; without it, site.yaml is written to be "
+            "completed by hand.",
             rule="unreadable-source",
         ) from None
     if len(rows) < 2:
-        raise Refused("no header with records below it", where=str(path), rule="empty-source")
+        raise Refused(
+            "no header with records below it",
+            where=str(path),
+            todo="A header with the columns' names is needed, and records below it.",
+            rule="empty-source",
+        )
     header = [name.strip() for name in rows[0]]
     body = [row for row in rows[1:] if len(row) == len(header)]
     texts = [[row[place].strip() for row in body] for place in range(len(header))]

@@ -155,10 +155,22 @@ def test_no_unsafe_term_is_ever_written(messy):
     assert not any(term in file.read_text() for term in UNSAFE_TERMS)
 
 
-def test_a_file_that_is_not_there_is_mapped_by_hand(tmp_path, capsys):
-    _, settings = written(tmp_path, csv="gone.csv")
-    assert "gone.csv" in capsys.readouterr().err
+def test_a_file_that_was_named_and_is_not_there_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(Refused, match=r"gone\.csv") as told:
+        written(tmp_path, csv="gone.csv")
+    assert "--csv" in told.value.todo
+    assert not (tmp_path / "site.yaml").exists()
+
+
+def test_a_file_that_nobody_named_is_mapped_by_hand(tmp_path):
+    _, settings = written(tmp_path)
     assert list(settings.cohorts["patients"].map) == ["age"]
+
+
+def test_an_answer_that_names_no_file_is_noted_and_mapped_by_hand(tmp_path, capsys):
+    made = outline.made(Said(csv=None), tmp_path, lambda question: "")
+    assert "patients.csv" in capsys.readouterr().err
+    assert made.csv == "patients.csv"
 
 
 def test_without_a_terminal_a_name_must_be_said(tmp_path):
