@@ -61,14 +61,19 @@ def _cohort(table: Table, agreement: Agreement, patients: int) -> Iterator[Findi
         yield Finding("records", finding, nameless, records, meets=False)
     twice = duplicates.patients_sharing_a_record(table)
     if twice:
-        meets = twice <= duplicates.tolerated(table)
-        yield Finding(
-            "patients",
-            "the same record under two identifiers: is a patient registered twice?",
-            twice,
-            patients,
-            meets=meets,
+        yield Finding("patients", _twice(table, twice), twice, patients, hint=True)
+
+
+def _twice(table: Table, patients: int) -> str:
+    said = "the same record under two identifiers"
+    if patients <= duplicates.tolerated(table):
+        return (
+            f"{said}, no more than chance may bring; if some are registered twice, merge them"
         )
+    return (
+        f"{said}, more than chance brings: if they are registered twice, merge them in the "
+        "file; each counts and is protected as two until then"
+    )
 
 
 def _target(table: Table, target: Target, mapping: ColumnMap) -> Iterator[Finding]:

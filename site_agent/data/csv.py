@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from difflib import get_close_matches
 from itertools import islice
 from operator import itemgetter
@@ -23,20 +24,33 @@ Batch = tuple[tuple[str, ...], ...]
 """One tuple of cells for each column asked for, all of the same length."""
 
 BATCH_RECORDS: Final = 1 << 15
+PATIENT: Final = re.compile(
+    r"(?i)mrn|pat(ient|no|id|nr)?|fall|case|subject|^id$|[_ ]id$|record"
+)
+"""How a column of patients is often called."""
 _DELIMITERS: Final = (",", ";", "\t")
+_FEW: Final = 3
 
 
-def read(path: Path, *, encoding: str, columns: Sequence[str]) -> Iterator[Batch]:
+def read(
+    path: Path, *, encoding: str, columns: Sequence[str], patient_id: str = ""
+) -> Iterator[Batch]:
     """Yield the cells of these columns, batch by batch, in the order of the file.
 
     Comma, semicolon and tab are told apart by the header; blank lines are skipped.
+
+    Args:
+        path: The file.
+        encoding: As site.yaml says it.
+        columns: Their names, `patient_id` among them.
+        patient_id: The one that site.yaml names outside of `map`.
 
     Raises:
         Refused: The file is missing or empty, is not in this encoding, lacks a column or has it
             twice, or has a line with more or fewer cells than the header.
     """
     try:
-        yield from _batches(path, _codec(encoding), columns)
+        yield from _batches(path, _codec(encoding), columns, patient_id)
     except UnicodeDecodeError:
         line = _undecodable_line(path, encoding)
         raise Refused(
@@ -54,7 +68,9 @@ def read(path: Path, *, encoding: str, columns: Sequence[str]) -> Iterator[Batch
         ) from None
 
 
-def _batches(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Batch]:
+def _batches(
+    path: Path, encoding: str, columns: Sequence[str], patient_id: str
+) -> Iterator[Batch]:
     with path.open(encoding=encoding, newline="") as text:
         delimiter = _delimiter(_first_line(text), columns)
         text.seek(0)
@@ -68,7 +84,7 @@ def _batches(path: Path, encoding: str, columns: Sequence[str]) -> Iterator[Batc
                 todo="It needs a header with the columns' names, and records below it.",
                 rule="empty-source",
             )
-        places = _places(columns, header, path)
+        places = _places(columns, header, path, patient_id)
         pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
         picked = (pick(row) for row in rows)
         found = False
@@ -124,7 +140,9 @@ def _rows(lines: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
         yield row
 
 
-def _places(columns: Sequence[str], header: Sequence[str], path: Path) -> list[int]:
+def _places(
+    columns: Sequence[str], header: Sequence[str], path: Path, patient_id: str
+) -> list[int]:
     """Return where in the header the columns are; all that are not there are named at once."""
     names = [cell.strip() for cell in header]
     wanted = list(dict.fromkeys(columns))
@@ -140,23 +158,45 @@ def _places(columns: Sequence[str], header: Sequence[str], path: Path) -> list[i
         raise Refused(
             f"the header has no column {', '.join(absent)}",
             where=str(path),
-            todo=_nearest(absent, names),
+            todo=_nearest(absent, names, patient_id),
             rule="missing-column",
         )
     return [names.index(name) for name in columns]
 
 
-def _nearest(absent: Sequence[str], names: Sequence[str]) -> str:
+def _nearest(absent: Sequence[str], names: Sequence[str], patient_id: str) -> str:
     """Name the columns that were probably meant; none where the header may be a record."""
     if any(_is_number(cell) for cell in names):
         return "The first line looks like a record: a header with the columns' names is needed."
+    mapped = [name for name in absent if name != patient_id]
+    said = []
+    if patient_id in absent:
+        said.append(_patients_column(patient_id, names))
+    if mapped:
+        near = {name: _close(name, names, 1) for name in mapped}
+        several = len(mapped) > 1
+        said += [
+            f"Nearest to {name} is {found[0]}."
+            if several
+            else f"The nearest one is {found[0]}."
+            for name, found in near.items()
+            if found
+        ]
+        said.append("Mend `map` in site.yaml, or the file's header.")
+    return " ".join(said)
+
+
+def _patients_column(patient_id: str, names: Sequence[str]) -> str:
+    """Say which setting names the column that tells patients apart, and which may be it."""
+    near = _close(patient_id, names, _FEW)
+    able = [*near, *(name for name in names if PATIENT.search(name) and name not in near)]
+    said = "Mend `patient_id` in site.yaml: the column that tells patients apart"
+    return f"{said}. The nearest: {', '.join(able[:_FEW])}." if able else f"{said}."
+
+
+def _close(name: str, names: Sequence[str], count: int) -> list[str]:
     folded = {cell.casefold(): cell for cell in names}
-    near = {name: get_close_matches(name.casefold(), folded, n=1) for name in absent}
-    found = {name: folded[match[0]] for name, match in near.items() if match}
-    mend = "Mend `map` in site.yaml, or the file's header."
-    if len(absent) == 1:
-        return "".join(f"The nearest one is {name}. " for name in found.values()) + mend
-    return "".join(f"Nearest to {name} is {match}. " for name, match in found.items()) + mend
+    return [folded[one] for one in get_close_matches(name.casefold(), folded, n=count)]
 
 
 def _is_number(cell: str) -> bool:

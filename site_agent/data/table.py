@@ -85,7 +85,10 @@ def read(
     wanted = [cohort.patient_id, *(mapping.column for mapping in mappings)]
     gone = {name.strip() for name in opt_outs}
     source = cohort.source
-    for own, *columns in csv.read(source.csv, encoding=source.encoding, columns=wanted):
+    read_from = csv.read(
+        source.csv, encoding=source.encoding, columns=wanted, patient_id=cohort.patient_id
+    )
+    for own, *columns in read_from:
         numbers = _numbered(own, ids)
         kept = ~np.isin(numbers, [ids[name] for name in gone & ids.keys()])
         patients.append(numbers[kept])

@@ -161,9 +161,22 @@ def test_the_same_record_under_two_identifiers_is_found(
     copies = "\n".join(line.replace("P0", "Q0") for line in again)
     found = findings(cohort_of(f"{file}{copies}\n"), agreement)
     row = of(found, "patients", "two identifiers")
-    assert (row.count, row.of, row.meets) == (8, 104, False)
+    assert (row.count, row.of, row.verdict) == (8, 104, "hint")
+    assert "more than chance" in row.finding
+    assert "merge them" in row.finding
+    assert found.met
     same = findings(cohort_of(file + "\n".join(again) + "\n"), agreement)
     assert all("two identifiers" not in row.finding for row in same.rows)
+
+
+def test_few_patients_under_two_identifiers_are_not_counted_out(
+    cohort_of: CohortOf, agreement: Agreement
+) -> None:
+    file = lines()
+    copy = file.splitlines()[1].replace("P0", "Q0")
+    answer = findings(cohort_of(f"{file}{copy}\n"), agreement).answer()
+    (row,) = [row for row in answer.rows if "two identifiers" in str(row[1])]
+    assert row[2:] == ("<5", "<5.0%", "hint")
 
 
 def test_equal_records_of_few_coarse_columns_are_chance(
@@ -171,7 +184,9 @@ def test_equal_records_of_few_coarse_columns_are_chance(
 ) -> None:
     sex = "{name: sex, kind: category, values: [f, m]}"
     found = findings(cohort_of(lines()), agreement_of(sex))
-    assert of(found, "patients", "two identifiers").count == PATIENTS
+    row = of(found, "patients", "two identifiers")
+    assert (row.count, row.verdict) == (PATIENTS, "hint")
+    assert "no more than chance" in row.finding
     assert found.met
 
 

@@ -92,6 +92,24 @@ def test_all_missing_columns_are_named_at_once_each_with_the_nearest(file: Path)
     assert "Nearest to AGE_YR is AGE_Y. Nearest to sex is Sex. Mend" in caught.value.todo
 
 
+def test_a_patients_column_that_is_missing_is_mended_by_its_own_setting(file: Path) -> None:
+    file.write_text("Fallnummer,Alter,Pat-ID\n1,2,3\n")
+    with pytest.raises(Refused) as caught:
+        list(csv.read(file, encoding="utf-8", columns=["MRN", "Altr"], patient_id="MRN"))
+    assert caught.value.what == "the header has no column MRN, Altr"
+    assert "`patient_id` in site.yaml" in caught.value.todo
+    assert "The nearest: Fallnummer, Pat-ID." in caught.value.todo
+    assert "The nearest one is Alter. Mend `map`" in caught.value.todo
+
+
+def test_a_patients_column_alone_is_never_said_to_be_in_the_map(file: Path) -> None:
+    file.write_text("Fallnummer,Alter\n1,2\n")
+    with pytest.raises(Refused) as caught:
+        list(csv.read(file, encoding="utf-8", columns=["Falnr", "Alter"], patient_id="Falnr"))
+    assert "`map`" not in caught.value.todo
+    assert "The nearest: Fallnummer" in caught.value.todo
+
+
 def test_a_record_in_the_headers_place_is_not_quoted(file: Path) -> None:
     file.write_text("P0017,secretname,44.5\nP0018,other,45.5\n")
     error = refusal(file, "secretnam")
