@@ -28,6 +28,7 @@ THEMES: Final[Mapping[str, str]] = {
     "budget": "Privacy budget",
     "data": "Data",
     "ledger": "Ledger",
+    "releases": "Releases",
     "transport": "Transport",
     "store": "Files and databases",
     "rehearsal": "Rehearsal",

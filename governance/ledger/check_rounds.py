@@ -70,6 +70,7 @@ def round_closed(state: State, entry: Entry) -> None:
         # 4. Nobody who ended its consent is in it. Stops ignoring a withdrawal.
         state.standing.check_going(site, attempt.agreement, entry.received_at)
     attempt.end, attempt.counted = "closed", frozenset(sites_in)
+    attempt.made = str(body["model_out"])
     state.committed[attempt.agreement] = Committed(
         str(body["model_out"]), str(body["state_out"])
     )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from governance import terminal
+from governance.ledger import cli_releases
+from governance.ledger.cli_options import Export, Form, Site, Url, opened
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
 from protos.errors import EXIT_DONE, EXIT_FOUND
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Connection
 
 app = typer.Typer(
     name="concilium-ledger",
@@ -28,13 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", help="A database: SQLAlchemy URL, or the path of an SQLite file."),
-]
-Export = Annotated[Path | None, typer.Option("--export", help="The folder of an export.")]
-Form = Annotated[Format, typer.Option("--format", help="For eyes or for machines.")]
-Site = Annotated[str | None, typer.Option("--site", help="This hospital alone.")]
+app.add_typer(cli_releases.verbs)
 
 
 def main() -> None:
@@ -87,7 +77,7 @@ def consents(
     """
     from governance.ledger import asking, queries
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         moment = None if at is None else asking.moment(at)
         answer = queries.consents_at(
             c, now=datetime.now(UTC), site=site, at=moment, round_=round_
@@ -105,7 +95,7 @@ def rounds(
     """
     from governance.ledger import asking, query_rounds
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         answer = query_rounds.rounds_held(c, site=site)
         asking.say(answer, form, hidden=frozenset({"ended"}))
 
@@ -123,7 +113,7 @@ def one_round(
     """
     from governance.ledger import asking, query_rounds
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         answer = query_rounds.one_round(c, number)
         asking.say(answer, form, hidden=frozenset({"update"}))
 
@@ -138,13 +128,13 @@ def spending(
     """
     from governance.ledger import asking, queries
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         asking.say(queries.spent(c, site=site), form)
 
 
 @app.command()
 def lineage(
-    model: Annotated[str, typer.Argument(help="Its digest, or the first digits of it.")],
+    model: Annotated[str, typer.Argument(help="Its digest, its first digits, or a release.")],
     url: Url = None,
     export: Export = None,
     site: Site = None,
@@ -156,7 +146,7 @@ def lineage(
     """
     from governance.ledger import asking, query_rounds
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         asking.say(query_rounds.lineage(c, model, site=site), form)
 
 
@@ -170,7 +160,7 @@ def certificates(
     """
     from governance.ledger import asking, queries
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         asking.say(queries.certificates_issued(c, site=site), form)
 
 
@@ -190,7 +180,7 @@ def show(
     """
     from governance.ledger import asking, showing
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         answer = showing.show(c, seq, proof=proof)
     asking.say(answer, form, short=False)
     if proof and form is not Format.JSON:
@@ -214,7 +204,7 @@ def search(
     from governance.ledger import asking, searching
 
     first, last = (None if time is None else asking.moment(time) for time in (since, until))
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         answer = searching.search(c, word, kind=kind, since=first, until=last)
         asking.say(answer, form)
 
@@ -236,7 +226,7 @@ def checkpoint_(
     """
     from governance.ledger import asking, query_heads
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         if note or size is not None:
             typer.echo(query_heads.note_of(c, size), nl=False)
             return
@@ -251,7 +241,7 @@ def witness(url: Url = None, export: Export = None, form: Form = Format.TABLE) -
     """
     from governance.ledger import asking, query_heads
 
-    with _ledger(url, export) as c:
+    with opened(url, export) as c:
         asking.say(query_heads.witnessing(c), form)
 
 
@@ -304,15 +294,6 @@ def enrol(
 
     joining.enrol(token, identity, now=datetime.now(UTC))
     terminal.tell(f"Enrolled. Your keys are in {identity}; keep it to yourself.")
-
-
-@contextmanager
-def _ledger(url: str | None, export: Path | None) -> Iterator[Connection]:
-    """Give a ledger to ask: the database, or the export taken into one in memory."""
-    from governance.ledger import asking
-
-    with asking.ledger(url, export) as connection:
-        yield connection
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from governance.ledger import kinds_consents, kinds_members, kinds_rounds
+from governance.ledger import kinds_consents, kinds_members, kinds_releases, kinds_rounds
 from governance.ledger.fields import PLAIN, check
 from protos.errors import Refused
 
@@ -22,6 +22,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **kinds_members.KINDS,
     **kinds_consents.KINDS,
     **kinds_rounds.KINDS,
+    **kinds_releases.KINDS,
 }
 
 _OPEN_ENDED: Final = frozenset({"operator-acted"})

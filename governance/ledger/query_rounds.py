@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, select
 
+from governance.ledger import query_releases
 from governance.ledger.reading import (
     attempts_of,
     names_in,
@@ -179,7 +180,7 @@ def lineage(c: Connection, model: str, *, site: str | None = None) -> Answer:
 
     Args:
         c: A connection.
-        model: Its digest, or at least the first eight digits of it.
+        model: Its digest, at least the first eight digits of it, or a release's name.
         site: The only site to show, or all.
 
     Raises:
@@ -195,6 +196,7 @@ def lineage(c: Connection, model: str, *, site: str | None = None) -> Answer:
         _LINEAGE,
         rows,
         title=f"Model {digest[:8]}: {counted} rounds, {len(inside)} sites",
+        notes=query_releases.of_model(c, digest),
         facts={"model": digest, "rounds": counted, "sites": inside},
     )
 
@@ -242,6 +244,9 @@ def _lineage_rows(
 
 
 def _model(c: Connection, model: str) -> str:
+    released = query_releases.named(c, model)
+    if released is not None:
+        return released
     found: Iterable[str] = ()
     if len(model) >= _LEAST_PREFIX and model.isalnum():
         found = {

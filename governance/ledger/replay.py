@@ -39,7 +39,7 @@ class Attempt:
     """One attempt of a round; `end` is `open`, `closed` or `abandoned`.
 
     `drawn_from` are the sites that were ready where some were drawn; `counted` those inside the
-    model that it committed.
+    model that it committed, which is `made`.
     """
 
     round: int
@@ -52,6 +52,7 @@ class Attempt:
     contributions: dict[str, Contributed] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
     end: str = "open"
+    made: str = ""
 
     @property
     def fault(self) -> Fault | None:
@@ -67,6 +68,15 @@ class Committed:
 
     model: str
     state: str
+
+
+@dataclass(slots=True)
+class Released:
+    """A model that was published under a name; `recalled_seq` is None while it stands."""
+
+    model: str
+    agreement: str
+    recalled_seq: int | None = None
 
 
 @dataclass(slots=True)
@@ -86,6 +96,7 @@ class State:
     reserved: dict[tuple[str, int], list[Reserved]] = field(default_factory=dict)
     updates: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     tasks: set[tuple[str, str]] = field(default_factory=set)
+    releases: dict[str, Released] = field(default_factory=dict)
 
     def attempt(self, body: Mapping[str, Any]) -> Attempt:
         """Return the attempt that an entry speaks of, or raise Refused."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from governance.ledger import check_rounds, check_sites
+from governance.ledger import check_releases, check_rounds, check_sites
 from governance.ledger.replay import Fault, State
 from protos.errors import PeerFault, Refused
 
@@ -29,6 +29,10 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "round-closed": check_rounds.round_closed,
     "round-abandoned": check_rounds.round_abandoned,
     "updates-deleted": check_rounds.updates_deleted,
+    "release-published": check_releases.published,
+    "release-given": check_releases.given,
+    "release-recalled": check_releases.recalled,
+    "release-fetched": check_releases.fetched,
 }
 """What is checked for a kind, beside what `Standing` does with agreements and consents."""
 

@@ -241,6 +241,34 @@ evaluations: Final = Table(
     Index("evaluations_of_round", "round", "attempt", "site"),
 )
 
+releases: Final = Table(
+    "releases",
+    metadata,
+    Column("release", _NAME, primary_key=True),
+    Column("seq", _NUMBER, nullable=False),
+    Column("round", _NUMBER, nullable=False),
+    Column("attempt", _NUMBER, nullable=False),
+    Column("agreement", _DIGEST, nullable=False),
+    Column("model", _DIGEST, nullable=False),
+    Column("card", _DIGEST, nullable=False),
+    Column("rounds", Text, nullable=False),
+    Column("sites", Text, nullable=False),
+    Column("state", _WORD, nullable=False),
+    Column("recalled_seq", _NUMBER),
+)
+"""`seq` is the entry that published it; `rounds` and `sites` inside it are JSON lists."""
+
+handed: Final = Table(
+    "handed",
+    metadata,
+    _seq(),
+    Column("release", _NAME, nullable=False),
+    Column("how", _WORD, nullable=False),
+    Column("site", _NAME, nullable=False),
+    Index("handed_of_release", "release"),
+)
+"""Who has a release: `given` by an operator (to whom is disclosed), or `fetched` by a site."""
+
 acts: Final = Table(
     "acts",
     metadata,
@@ -261,6 +289,8 @@ PROJECTIONS: Final = (
     contributions,
     reservations,
     evaluations,
+    releases,
+    handed,
     acts,
 )
 """The tables that a rebuild from the entries must make again, equal in every cell."""

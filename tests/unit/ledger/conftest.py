@@ -278,6 +278,31 @@ class Federation:
         body = {**self.at(round_, attempt), "reason": reason, "sites_in": [], "sites_out": out}
         return self.coordinator("round-abandoned", body)
 
+    # --- releases ----------------------------------------------------------------------
+
+    def release_body(self, name="v1", model="m1", agreement="first"):
+        return {"agreement": digest(agreement), "release": name, "model": digest(model)}
+
+    def publish(self, name="v1", round_=1, attempt=1, model="m1", **changes):
+        body = {
+            **self.at(round_, attempt),
+            **self.release_body(name, model),
+            "card": digest("the card"),
+            "rounds": [1],
+            "sites": ["amc", "ucl"],
+        }
+        return self.operator("release-published", body | changes)
+
+    def give(self, name="v1", recipient="a registry", **changes):
+        told = (disclosure("recipient", recipient),)
+        return self.operator("release-given", self.release_body(name) | changes, told=told)
+
+    def recall(self, name="v1", **changes):
+        return self.operator("release-recalled", self.release_body(name) | changes)
+
+    def fetch(self, site, name="v1", **changes):
+        return self.agent(site, "release-fetched", self.release_body(name) | changes)
+
     # --- all at once -------------------------------------------------------------------
 
     def gather(self):

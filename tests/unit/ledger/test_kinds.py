@@ -49,6 +49,10 @@ NAMED = {
     "round-closed",
     "round-abandoned",
     "updates-deleted",
+    "release-published",
+    "release-given",
+    "release-recalled",
+    "release-fetched",
 }
 
 

@@ -1,0 +1,33 @@
+"""Options that several verbs of `concilium-ledger` share, and the ledger that they ask."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from governance.terminal import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="A database: SQLAlchemy URL, or the path of an SQLite file."),
+]
+Export = Annotated[Path | None, typer.Option("--export", help="The folder of an export.")]
+Form = Annotated[Format, typer.Option("--format", help="For eyes or for machines.")]
+Site = Annotated[str | None, typer.Option("--site", help="This hospital alone.")]
+
+
+@contextmanager
+def opened(url: str | None, export: Path | None) -> Iterator[Connection]:
+    """Give a ledger to ask: the database, or the export taken into one in memory."""
+    from governance.ledger import asking
+
+    with asking.ledger(url, export) as connection:
+        yield connection

@@ -1,0 +1,41 @@
+"""The auditor's verbs about models that left the federation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from governance.ledger.cli_options import Export, Form, Site, Url, opened
+from governance.terminal import Format
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def releases(
+    name: Annotated[
+        str, typer.Argument(help="One release: who published it, who has it.")
+    ] = "",
+    url: Url = None,
+    export: Export = None,
+    site: Site = None,
+    at: Annotated[
+        str | None, typer.Option(help="As of a time: 2026-11-21T10:46:00Z, or a day's end.")
+    ] = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """List the released models, those with a hospital inside, or what became of one.
+
+    Example: concilium-ledger releases --export export --site charite
+    """
+    from governance.ledger import asking, query_releases
+
+    with opened(url, export) as c:
+        if name:
+            asking.say(query_releases.one_release(c, name), form)
+            return
+        moment = None if at is None else asking.moment(at)
+        answer = query_releases.releases_held(c, site=site, at=moment)
+        hidden = frozenset({"agreement", "card", "rounds", "recalled_seq"})
+        asking.say(answer, form, hidden=hidden)
