@@ -102,6 +102,7 @@ def rehearse(variant: Variant, seed: int, sites: Path, out: Path) -> dict[str, A
     agreement = out / f"{variant.folder}.yaml"
     agreement.write_text(written(variant), encoding="utf-8")
     folder = folder_of(variant, seed, out)
+    shutil.rmtree(folder, ignore_errors=True)
     command = [BIN / "concilium-coordinator", "rehearse", agreement, "--sites", sites]
     command += ["--out", folder, "--seed", str(seed)]
     tell(f"{variant.name}, seed {seed} …")

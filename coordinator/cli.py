@@ -265,7 +265,9 @@ def rehearse(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where all is left; default: build/demo, or build/synthetic."),
+        typer.Option(
+            help="Where all is left; default: build/demo, or build/synthetic, each time anew."
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Fixed noise (Unsafe): the same digest every time.")
@@ -291,7 +293,9 @@ def rehearse(
 
     invention = asked(synthetic=synthetic, sites=sites, site_count=site_count, skew=skew)
     folder = out or Path("build") / ("synthetic" if invention else "demo")
-    code = rehearsal.rehearse(agreement, sites=invention or sites, out=folder, seed=seed)
+    code = rehearsal.rehearse(
+        agreement, sites=invention or sites, out=folder, seed=seed, replaces=out is None
+    )
     raise typer.Exit(code)
 
 

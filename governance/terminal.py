@@ -14,7 +14,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from typing_extensions import override
 
@@ -241,6 +241,12 @@ def complain(sentence: str, *, code: str) -> None:
     first, new_line, rest = sentence.partition("\n")
     said = f" [{code}]" if _CODE.fullmatch(code) else ""
     sys.stderr.write(f"error: {first}{said}{new_line}{rest}\n")
+
+
+def interrupted(sentence: str, *, todo: str) -> NoReturn:
+    """End after a Ctrl-C of which there is more to say than that nothing is lost."""
+    complain(f"{sentence}\n{todo}", code="interrupted")
+    sys.exit(EXIT_INTERRUPTED)
 
 
 def tell(sentence: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -85,6 +86,7 @@ def rehearse(run: Run, work: Path) -> Mapping[str, Any]:
     agreement.write_text(run.agreement, encoding="utf-8")
     program = Path(sys.executable).parent / "concilium-coordinator"
     out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
     command = [str(program), "rehearse", str(agreement), "--out", str(out)]
     command += ["--seed", str(run.seed)]
     began = time.monotonic()

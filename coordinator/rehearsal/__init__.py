@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from coordinator.console import open_console
-from coordinator.rehearsal import acts, cast, finale
+from coordinator.rehearsal import acts, cast, finale, place
 from coordinator.rehearsal.progress import Progress
 from coordinator.rehearsal.stage import Stage
+from governance import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,12 @@ __all__ = ["rehearse"]
 
 
 def rehearse(
-    agreement: Path, *, sites: Path | Invention | None, out: Path, seed: int | None
+    agreement: Path,
+    *,
+    sites: Path | Invention | None,
+    out: Path,
+    seed: int | None,
+    replaces: bool,
 ) -> int:
     """Run a rehearsal and return the exit code: 0, or 1 when federation gains nothing.
 
@@ -35,15 +41,36 @@ def rehearse(
         agreement: The agreement's YAML file.
         sites: One folder a site, with site.yaml and its data; default: beside the agreement. Or
             how hospitals and patients are to be invented.
-        out: The folder that it leaves everything in; an earlier rehearsal's is replaced.
+        out: The folder that it leaves everything in, in place of an unfinished rehearsal's.
         seed: Fixes noise, sampling and held-out patients (Unsafe), so that the same model comes
             out twice; None for real noise.
+        replaces: Whether a finished rehearsal in the folder is replaced, too.
 
     Raises:
         Refused: a file is missing or wrong, or a program gave up.
     """
+    try:
+        return _rehearsed(agreement, sites, out, seed=seed, replaces=replaces)
+    except KeyboardInterrupt:
+        if not place.unfinished(out):
+            raise
+        terminal.interrupted(
+            f"interrupted; every program of the rehearsal has ended, what it left is in {out}",
+            todo="The same command begins it anew, in the same folder.",
+        )
+
+
+def _rehearsed(
+    agreement: Path,
+    sites: Path | Invention | None,
+    out: Path,
+    *,
+    seed: int | None,
+    replaces: bool,
+) -> int:
     began = time.monotonic()
-    roles = cast.prepare(agreement, sites or agreement.parent / "sites", out, seed=seed)
+    where = sites or agreement.parent / "sites"
+    roles = cast.prepare(agreement, where, out, seed=seed, replaces=replaces)
     stage = Stage()
     with Progress(roles.document) as progress:
         for sentence in _about(roles):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from coordinator.rehearsal import synthetic
+from coordinator.rehearsal import place, synthetic
 from coordinator.rehearsal.synthetic import Invention
 from governance.agreement import refusals
 from governance.agreement.load import load
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from governance.agreement.load import Document
 
-MARK: Final = ".rehearsal"
 SYNTHETIC: Final = "synthetic"
 """The folder that invented hospitals' files are written into, as they would have them."""
 _HEAD: Final = """\
@@ -84,22 +83,30 @@ class Cast:
         return self.site(name) / "site.yaml"
 
 
-def prepare(agreement: Path, sites: Path | Invention, out: Path, *, seed: int | None) -> Cast:
-    """Make the folder of a rehearsal; an earlier one of the same name is replaced.
+def prepare(
+    agreement: Path,
+    sites: Path | Invention,
+    out: Path,
+    *,
+    seed: int | None,
+    replaces: bool = False,
+) -> Cast:
+    """Make the folder of a rehearsal in place of one that did not come to its end.
 
     Args:
         agreement: The operator's file.
         sites: One folder a site, or how hospitals are to be invented.
         out: The folder to make.
         seed: See `Cast`.
+        replaces: Whether it may take the place of a finished one, too.
 
     Raises:
         Refused: the agreement cannot be, a hospital's files are missing, or the folder holds
-            something else.
+            a finished rehearsal or something else.
     """
     document = _possible(agreement)
     if isinstance(sites, Invention):
-        _clear(out)
+        place.clear(out, replaces=replaces)
         source = out / SYNTHETIC
         made = synthetic.write(agreement, document.agreement, source, sites, seed=seed)
         cast = Cast(
@@ -108,7 +115,7 @@ def prepare(agreement: Path, sites: Path | Invention, out: Path, *, seed: int | 
         return _copied(made.agreement, made.sites, cast)
     for name in document.agreement.sites.roster:
         _check_site(sites / name, name, agreement)
-    _clear(out)
+    place.clear(out, replaces=replaces)
     return _copied(agreement, sites, Cast(out, document, seed))
 
 
@@ -154,19 +161,6 @@ def _check_site(folder: Path, name: str, agreement: Path) -> None:
                 todo=todo,
                 rule="rehearsal-files",
             )
-
-
-def _clear(out: Path) -> None:
-    if out.exists():
-        if not (out / MARK).exists() and any(out.iterdir()):
-            raise Refused(
-                f"{out} holds something that no rehearsal left there",
-                todo="Name another folder with --out.",
-                rule="rehearsal-folder",
-            )
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / MARK).touch()
 
 
 def _with_noise_seed(agreement: Path, seed: int) -> str:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from coordinator.rehearsal import theatre
+from coordinator.rehearsal import place, theatre
 from coordinator.rehearsal.acts import COORDINATOR, SITE
 from coordinator.rehearsal.stage import program, run, together
 from coordinator.store import chronology
@@ -316,7 +316,7 @@ def write_summary(roles: Cast, result: Result, *, seconds: float) -> None:
         "python": sys.version.split()[0],
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
-    (roles.out / "summary.json").write_text(text, encoding="utf-8")
+    (roles.out / place.SUMMARY).write_text(text, encoding="utf-8")
 
 
 def _site_summary(result: Result, name: str, metrics: Sequence[str]) -> dict[str, Any]:

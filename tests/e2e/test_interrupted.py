@@ -61,15 +61,24 @@ def test_a_rehearsal_is_interrupted_and_the_same_command_begins_anew(tmp_path):
     agreement = agreement_with(tmp_path / "agreement.yaml", {"schedule.rounds": 3})
     out = tmp_path / "out"
     command = (COORDINATOR, "rehearse", agreement, "--sites", DEMO / "sites", "--out", out)
-    for _ in range(2):
+    for time in range(2):
         with Running(*command) as rehearsal:
             rehearsal.until("Enrolling")
             said = rehearsal.interrupt()
         assert said.code == 130, said
         assert "Traceback" not in said.err
-        assert said.err.endswith(INTERRUPTED)
+        assert said.err.endswith(begins_anew(out))
+        assert ("did not come to its end; it begins anew" in said.err) == (time > 0)
         assert said.seconds < limit_s(2)
         assert not named(str(out)), "a program of the rehearsal is left"
+
+
+def begins_anew(out):
+    return (
+        "error: interrupted; every program of the rehearsal has ended, "
+        f"what it left is in {out} [interrupted]\n"
+        "The same command begins it anew, in the same folder.\n"
+    )
 
 
 def named(words):
