@@ -9,7 +9,9 @@ from governance.settings import load_site
 from protos.errors import Refused
 from site_agent import desk
 from site_agent.membership import chosen
+from site_agent.premises import Premises
 from site_agent.readiness import findings
+from site_agent.store import Store, optouts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +31,23 @@ def check(
     settings = load_site(file)
     name = cohort_named(settings, federation, cohort)
     if agreement is not None:
-        return findings(settings.cohorts[name], load(agreement))
+        gone = _opted_out(settings, name)
+        return findings(settings.cohorts[name], load(agreement), opt_outs=gone)
     with desk.opened(file, federation) as m:
-        return findings(settings.cohorts[name], desk.proposal(m))
+        gone = m.store.look(lambda c: optouts.of_cohort(c, name))
+        return findings(settings.cohorts[name], desk.proposal(m), opt_outs=gone)
+
+
+def _opted_out(settings: SiteSettings, cohort: str) -> frozenset[str]:
+    """Return who opted out of a cohort; before the first day nobody has."""
+    place = Premises(settings.state).database
+    if not place.exists():
+        return frozenset()
+    store = Store.open(place)
+    try:
+        return store.look(lambda c: optouts.of_cohort(c, cohort))
+    finally:
+        store.close()
 
 
 def cohort_named(settings: SiteSettings, federation: str | None, cohort: str | None) -> str:

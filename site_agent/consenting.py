@@ -13,7 +13,7 @@ from governance.identity.folder import Identity
 from governance.identity.keys import SigningKey
 from governance.privacy.releases import declared
 from protos.errors import Refused
-from site_agent import desk, doorbell, freshness, office, turning
+from site_agent import desk, doorbell, freshness, office, patients, turning
 from site_agent.membership import chosen
 from site_agent.office import Answer
 from site_agent.store import work
@@ -43,17 +43,12 @@ class Given:
 
 def drafted(m: Membership, document: Document, reviewed: Reviewed, given: Given) -> Draft:
     """Compose the consent."""
-    has = declared(desk.patients_of(m.settings, m.cohort, document))
-    patients = has if given.declared_patients is None else given.declared_patients
-    if patients > has:
-        raise Refused(
-            f"{patients} patients are declared, but the cohort {m.cohort} has {has} in tens",
-            todo="Leave --declared-patients out, or declare fewer: updates are weighted by it.",
-            rule="declared-patients",
-        )
+    has = declared(desk.patients_of(m, document))
+    number = has if given.declared_patients is None else given.declared_patients
+    patients.check_number(document, number, has)
     until = given.until
     end = document.agreement.valid.until if until is None else _end_of_day(until)
-    answer = Answer(given.officer, given.role, end, patients, given.basis)
+    answer = Answer(given.officer, given.role, end, number, given.basis)
     return m.store.look(lambda c: office.consent_draft(c, m, document, reviewed, answer))
 
 

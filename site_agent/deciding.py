@@ -20,6 +20,7 @@ from governance.privacy.releases import (
 )
 from protos.errors import Refused
 from protos.words import TaskKind
+from site_agent import patients
 from site_agent.acceptance import check_terms
 from site_agent.agent import Event, Made, Outcome, may_resend
 from site_agent.policy import Asked, Moment, cap_of, check_moment
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from site_agent.agent import TaskState
     from site_agent.membership import Membership
     from site_agent.policy import Standing
+    from site_agent.readiness import Seen
     from site_agent.store.work import Held
 
 _DAY: Final = timedelta(days=1)
@@ -52,14 +54,14 @@ class Facts:
 
     Attributes:
         skew: The clock's distance from the coordinator's.
-        data_fault: What keeps the cohort from training, or empty.
+        seen: What the cohort is like under the task's agreement.
         in_force: Agreements in force by the site's own copy of the ledger.
         outcomes: How earlier attempts of the task's round ended, by that copy.
         not_in_force: Agreements that are proposed, superseded or over, by that copy.
     """
 
     skew: timedelta
-    data_fault: str
+    seen: Seen
     in_force: frozenset[str]
     outcomes: Mapping[int, Outcome]
     not_in_force: frozenset[str] = frozenset()
@@ -88,11 +90,14 @@ def _decided(c: Connection, m: Membership, task: Task, facts: Facts) -> tuple[Ev
     check_terms(document, m.law)
     moment = _moment(c, m, task, facts)
     check_moment(Asked(task, document, moment, m.law))
+    patients.say_left_out(c, m, document.digest, facts.seen)
     if task.kind is TaskKind.EVALUATE:
         return Event.MAY_EVALUATE, Told()
     if _sends_again(c, m, task, facts):
         return Event.MAY_RESEND, Told()
-    return Event.MAY_TRAIN, _reserved(c, m, task, document, moment.standing)
+    patients.declare_anew(c, m, document, facts.seen)
+    standing = standing_of(c, m.federation, task.agreement)
+    return Event.MAY_TRAIN, _reserved(c, m, task, document, standing)
 
 
 def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
@@ -109,7 +114,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
         standing=standing_of(c, m.federation, task.agreement),
         in_force=told or task.agreement in facts.in_force,
         newest=work.last_taken_part(c, m.federation, task.kind),
-        data_fault=facts.data_fault,
+        data_fault=facts.seen.fault,
         cohort=m.cohort,
         bytes_today=egress.bytes_sent(c, since=now - _DAY),
         bytes_next=sending + with_state,
@@ -125,6 +130,8 @@ def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool
         if held.update is None or not may_resend(
             _made(held.task), task=wanted, outcome=outcome
         ):
+            continue
+        if patients.changed_since(c, m, task.round, held.update.digest):
             continue
         work.keep_update(c, m.federation, task.task, held.update)
         control = work.control_of(c, m.federation, task.agreement, task.round, attempt)

@@ -18,7 +18,7 @@ from site_agent.premises import Premises
 from site_agent.process import now
 from site_agent.review import Place, Reviewed, review
 from site_agent.standing import standing_of
-from site_agent.store import Store, terms, work
+from site_agent.store import Store, optouts, terms, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from governance.agreement.load import Document
     from governance.consent import Consent
-    from governance.settings import SiteSettings
     from site_agent.membership import Membership
 
 _PATIENCE_S: Final = 10.0
@@ -137,12 +136,13 @@ def _last_signed(c: Connection, m: Membership, document: Document) -> bytes | No
     return signed[-1] if signed else None
 
 
-def patients_of(settings: SiteSettings, cohort: str, document: Document) -> int:
-    """Return how many patients of a cohort an agreement can use.
+def patients_of(m: Membership, document: Document) -> int:
+    """Return how many patients of the cohort an agreement can use.
 
     Raises:
         Refused: the cohort cannot be read.
     """
     from site_agent.readiness import findings
 
-    return findings(settings.cohorts[cohort], document).patients
+    gone = m.store.look(lambda c: optouts.of_cohort(c, m.cohort))
+    return findings(m.settings.cohorts[m.cohort], document, opt_outs=gone).patients

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from governance import canonical, consent, statements
 from governance.agreement.load import parse
 from governance.consent import Consent
-from governance.privacy.releases import decimal_text, expected_batch
+from governance.privacy.releases import decimal_text
 from governance.statements import timestamp
 from protos.errors import PeerFault, Refused
 from protos.words import Disclosure, KeyId
-from site_agent import progress, voice
+from site_agent import patients, progress, voice
 from site_agent.acceptance import reasons
 from site_agent.standing import EVENTS, standing_of
 from site_agent.store import journal, terms
@@ -265,17 +265,7 @@ _BASIS: Final = ("jurisdiction", "irb", "permit", "dpa")
 
 
 def _check_answer(document: Document, answer: Answer, now: datetime) -> None:
-    if answer.declared_patients < 0 or answer.declared_patients % 10:
-        raise Refused(
-            f"the declared patients are {answer.declared_patients}, but must be in tens",
-            rule="declared-patients",
-        )
-    if answer.declared_patients < document.agreement.data.minimum_patients:
-        raise Refused(
-            f"the declared patients are {answer.declared_patients}, but the agreement wants at "
-            f"least {document.agreement.data.minimum_patients}",
-            rule="declared-patients",
-        )
+    patients.check_number(document, answer.declared_patients)
     if answer.until <= now:
         raise Refused("the consent would end before it begins", rule="consent-is-lapsed")
     if not (answer.officer.strip() and answer.role.strip()):
@@ -366,18 +356,7 @@ def _declare_data(c: Connection, m: Membership, given: Mapping[str, Any]) -> Non
     offered = terms.find(c, m.federation, str(given["agreement"]))
     if offered is None:
         return
-    agreement = parse(offered.document).agreement
-    declared = int(given["declared_patients"])
-    rate = agreement.round.local.sampling_rate or 1.0
-    contract = agreement.model_dump(mode="json", by_alias=True, include={"data"})
-    body = {
-        "agreement": offered.digest,
-        "cohort": m.cohort,
-        "declared_patients": declared,
-        "schema": hashlib.sha256(json.dumps(contract, sort_keys=True).encode()).hexdigest(),
-        "expected_batch": format(expected_batch(rate, declared).normalize(), "f"),
-    }
-    voice.say(c, m.voice, Saying("data-declared", body, "consent"))
+    patients.declare(c, m, parse(offered.document), int(given["declared_patients"]))
 
 
 def _told(label: str, value: str) -> Disclosure:

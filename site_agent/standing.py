@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from governance.consent import ENDED, Consent, Event, advance
@@ -48,7 +49,7 @@ def standing_of(c: Connection, federation: str, agreement: str) -> Standing:
         for one in journal.of_agreement(c, federation, agreement, kinds=EVENTS)
         if offered is not None and one.statement.at >= offered.received_at
     ]
-    standing = standing_after(said)
+    standing = _declared(c, federation, agreement, standing_after(said))
     event = _STATES.get(offered.state) if offered is not None else None
     if event is None or standing.state in ENDED:
         return standing
@@ -84,9 +85,18 @@ def _that_count(said: Sequence[Said]) -> list[Statement]:
     return counted[::-1]
 
 
-def _moved(standing: Standing, event: Event) -> Standing:
-    from dataclasses import replace
+def _declared(c: Connection, federation: str, agreement: str, standing: Standing) -> Standing:
+    """Return the consent with the number of patients that was declared last."""
+    said = journal.of_agreement(c, federation, agreement, kinds={"data-declared"})
+    last = [
+        int(one.statement.body["declared_patients"])
+        for one in said
+        if one.status != journal.VOID and one.statement.body["cohort"] == standing.cohort
+    ]
+    return replace(standing, declared_patients=last[-1]) if last else standing
 
+
+def _moved(standing: Standing, event: Event) -> Standing:
     try:
         return replace(standing, state=advance(standing.state, event))
     except Refused:

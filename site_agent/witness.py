@@ -22,6 +22,7 @@ from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailab
 from protos.words import CheckpointSent, CosignatureSent
 from site_agent import custody, voice
 from site_agent.deciding import Facts, document_of
+from site_agent.readiness import Seen
 from site_agent.store import copy, journal, letters, notes
 from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, EVIDENCE, FAULT, RELINK
 
@@ -110,7 +111,7 @@ class Witness:
         """
         m = self._m
         document = await m.store.ask(partial(document_of, m=m, digest=task.agreement))
-        fault = await readiness.fault(document) if document is not None else ""
+        seen = Seen() if document is None else await readiness.look(document)
         while True:
             heard = self._bell.count
             alarm, waiting, pending = await m.store.ask(partial(self._unsettled, task=task))
@@ -122,7 +123,7 @@ class Witness:
         agreements = await self._copy.do(copy.in_force)
         others = await self._copy.do(copy.not_in_force)
         ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
-        return Facts(skew, fault, agreements, ended, others)
+        return Facts(skew, seen, agreements, ended, others)
 
     def _waiting(self, c: Connection) -> tuple[str, str]:
         federation = self._m.federation

@@ -18,7 +18,7 @@ from site_agent import deciding, jobs
 from site_agent.pausing import Course, course_of
 from site_agent.policy import QUIET
 from site_agent.standing import standing_of
-from site_agent.store import work
+from site_agent.store import optouts, work
 from site_agent.worker import EvaluateJob, Trained, TrainJob, Worker
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Workshop:
         m = self._m
         job = EvaluateJob(
             document=self._written(document),
-            cohort=self._cohort(),
+            cohort=await self._cohort(),
             model=tensors.path_of(m.premises.work_of(m.federation), held.task.model.digest),
             threads=m.settings.resources.threads,
         )
@@ -178,7 +178,7 @@ class Workshop:
         state, here = task.state, m.premises.work_of(m.federation)
         return TrainJob(
             document=self._written(document),
-            cohort=self._cohort(),
+            cohort=await self._cohort(),
             model=tensors.path_of(here, task.model.digest),
             state=None if state is None else tensors.path_of(here, state.digest),
             control=None if control is None else m.premises.state / control.path,
@@ -188,11 +188,13 @@ class Workshop:
             threads=m.settings.resources.threads,
         )
 
-    def _cohort(self) -> Mapping[str, object]:
+    async def _cohort(self) -> Mapping[str, object]:
         m = self._m
         m.premises.held_out_secret()
         settings = m.settings.cohorts[m.cohort]
-        return jobs.cohort_spec(settings, secret=m.premises.held_out_secret_path)
+        gone = await m.store.ask(lambda c: optouts.of_cohort(c, m.cohort))
+        secret = m.premises.held_out_secret_path
+        return jobs.cohort_spec(settings, secret=secret, opt_outs=gone)
 
     def _written(self, document: Document) -> Path:
         path = self._m.premises.work_of(self._m.federation) / f"{document.digest}.json"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from governance import terminal
-from governance.ledger import cli_releases
+from governance.ledger import cli_keeping, cli_releases
 from governance.ledger.cli_options import Export, Form, Site, Url, opened
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_releases.verbs)
+app.add_typer(cli_keeping.verbs)
 
 
 def main() -> None:

@@ -134,6 +134,12 @@ NUMBER: Final = Field("a whole number from 1", lambda value: _is_count(value) an
 TENS: Final = Field(
     "a whole number in tens", lambda value: isinstance(value, int) and value % 10 == 0 <= value
 )
+SOME: Final = "some"
+"""So few that no number is said."""
+SOME_OR_TENS: Final = Field(
+    f"{SOME!r} or a whole number in tens",
+    lambda value: value == SOME or (type(value) is int and value % 10 == 0 <= value),
+)
 DECIMAL: Final = Field(
     "a decimal in a string",
     lambda value: isinstance(value, str) and _DECIMAL.fullmatch(value) is not None,

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from governance.ledger import kinds_consents, kinds_members, kinds_releases, kinds_rounds
+from governance.ledger import (
+    kinds_consents,
+    kinds_members,
+    kinds_patients,
+    kinds_releases,
+    kinds_rounds,
+)
 from governance.ledger.fields import PLAIN, check
 from protos.errors import Refused
 
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 KINDS: Final[Mapping[str, Kind]] = {
     **kinds_members.KINDS,
     **kinds_consents.KINDS,
+    **kinds_patients.KINDS,
     **kinds_rounds.KINDS,
     **kinds_releases.KINDS,
 }

@@ -1,4 +1,4 @@
-"""Kinds of entries about training: data, budgets, rounds, contributions, figures."""
+"""Kinds of entries about training: budgets, rounds, contributions, figures."""
 
 from __future__ import annotations
 
@@ -30,18 +30,6 @@ _STATE: Final = optional(DIGEST)
 _FIGURES: Final = frozenset({"figures"})
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "data-declared": Kind(
-        AGENT,
-        Carrier.SESSION,
-        {
-            "agreement": DIGEST,
-            "cohort": LABEL,
-            "declared_patients": TENS,
-            "schema": DIGEST,
-            "expected_batch": DECIMAL,
-        },
-        trained.of_known_agreement,
-    ),
     "budget-reserved": Kind(
         AGENT,
         Carrier.SESSION,

@@ -99,6 +99,19 @@ def permitted(c: Connection, site: str, known: Row[Any], now: datetime) -> Row[A
     return found[site]
 
 
+def consent_to(c: Connection, site: str, known: Row[Any]) -> Row[Any] | None:
+    """Return a site's consent to an agreement, or else its last one to the same terms."""
+    own = _consent(c, site, known.digest)
+    if own is not None:
+        return own
+    return c.execute(
+        select(consents)
+        .where(consents.c.site == site, consents.c.material == known.material)
+        .order_by(consents.c.given_seq.desc())
+        .limit(1)
+    ).first()
+
+
 def agreement_proposed(c: Connection, e: Entry) -> list[Executable]:
     """Add an agreement that sites are asked to consent to; the same bytes are proposed once."""
     digest = e.body["agreement"]
@@ -209,7 +222,7 @@ def consent_moved(c: Connection, e: Entry) -> list[Executable]:
     These are taken after `until` too: they permit nothing.
     """
     known = agreement(c, e.body["agreement"])
-    row = _consent_to(c, e.actor_name, known)
+    row = consent_to(c, e.actor_name, known)
     state = consent.advance(_state(row), _EVENTS[e.statement.kind])
     if row is None:
         return [_new_consent(e, known, state, _NO_TERMS)]
@@ -219,7 +232,7 @@ def consent_moved(c: Connection, e: Entry) -> list[Executable]:
 def consent_resumed(c: Connection, e: Entry) -> list[Executable]:
     """Resume a consent whose material digest is the agreement's and whose time is not over."""
     known = agreement(c, e.body["agreement"])
-    row = _consent_to(c, e.actor_name, known)
+    row = consent_to(c, e.actor_name, known)
     state = _state(row)
     if row is not None and row.until:
         state = consent.at(state, parse_time(row.until), e.received_at)
@@ -278,19 +291,6 @@ def _after(row: Row[Any], event: Event) -> Consent:
 def _consent(c: Connection, site: str, digest: str) -> Row[Any] | None:
     return c.execute(
         select(consents).where(consents.c.site == site, consents.c.agreement == digest)
-    ).first()
-
-
-def _consent_to(c: Connection, site: str, known: Row[Any]) -> Row[Any] | None:
-    """Return a site's consent to an agreement, or else its last one to the same terms."""
-    own = _consent(c, site, known.digest)
-    if own is not None:
-        return own
-    return c.execute(
-        select(consents)
-        .where(consents.c.site == site, consents.c.material == known.material)
-        .order_by(consents.c.given_seq.desc())
-        .limit(1)
     ).first()
 
 

@@ -224,12 +224,6 @@ def of_ended_attempt(c: Connection, e: Entry) -> list[Executable]:
     return []
 
 
-def of_known_agreement(c: Connection, e: Entry) -> list[Executable]:
-    """Change no table; the agreement that the entry speaks of was proposed."""
-    project_consents.agreement(c, e.body["agreement"])
-    return []
-
-
 def _known(c: Connection, e: Entry) -> Row[Any]:
     body = e.body
     row = c.execute(

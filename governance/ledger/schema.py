@@ -172,6 +172,19 @@ consents: Final = Table(
 """`purposes` is a JSON list. A site that only declined has empty terms, and given_seq is then
 the seq of declining."""
 
+patient_counts: Final = Table(
+    "patient_counts",
+    metadata,
+    _seq(),
+    Column("site", _NAME, nullable=False),
+    Column("agreement", _DIGEST, nullable=False),
+    Column("cohort", _NAME, nullable=False),
+    Column("what", _WORD, nullable=False),
+    Column("patients", _NAME, nullable=False),
+    Index("patient_counts_of_site", "site"),
+)
+"""`what` is declared or left-out; `patients` is a number in tens, or `some`."""
+
 rounds: Final = Table(
     "rounds",
     metadata,
@@ -285,6 +298,7 @@ PROJECTIONS: Final = (
     revocations,
     agreements,
     consents,
+    patient_counts,
     rounds,
     contributions,
     reservations,

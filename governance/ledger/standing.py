@@ -39,7 +39,7 @@ AGREEMENT_STATES: Final[Mapping[str, str]] = {
     "agreement-complete": "complete",
 }
 
-KINDS: Final = (*AGREEMENT_STATES, *EVENTS, "consent-given", "revoked")
+KINDS: Final = (*AGREEMENT_STATES, *EVENTS, "consent-given", "data-declared", "revoked")
 """The kinds of entries that change what stands."""
 
 _OPEN: Final = frozenset({"proposed", "in-force"})
@@ -120,6 +120,8 @@ class Standing:
             self._give(entry)
         elif kind in EVENTS:
             self._change(entry)
+        elif kind == "data-declared":
+            self._declare(entry)
         elif kind == "revoked":
             self.revoked.setdefault(str(entry.body["name"]), entry.seq)
 
@@ -257,6 +259,19 @@ class Standing:
             self._of_these_terms(site, entry.body)
             advance(held.state_at(entry.received_at), event)
         self._move(held, event, seq)
+
+    def _declare(self, entry: Entry) -> None:
+        """Let a consent that goes on count on another number of its cohort's patients."""
+        held = self.consent(_site(entry), self.agreement(str(entry.body["agreement"])).digest)
+        if held is None or held.terms is None or held.state in ENDED:
+            return
+        if held.terms.cohort != entry.body["cohort"]:
+            raise Refused(
+                f"{held.site} consented for the cohort {held.terms.cohort}", rule="other-cohort"
+            )
+        number = int(entry.body["declared_patients"])
+        terms = replace(held.terms, declared_patients=number)
+        self.consents[held.site, held.agreement] = replace(held, terms=terms)
 
     def _move(self, held: Held, event: Event, seq: int) -> None:
         moved = replace(held, state=advance(held.state, event), changed_seq=seq)

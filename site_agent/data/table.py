@@ -52,12 +52,14 @@ class Table:
         patient: For each record the place of its patient in `ids`; -1 where it names none.
         features: By the agreement's names, in its order.
         target: What is predicted.
+        opted_out: Who is in the source and left out here, since they opted out.
     """
 
     ids: tuple[str, ...]
     patient: NDArray[np.int64]
     features: Mapping[str, Column]
     target: Column
+    opted_out: frozenset[str] = frozenset()
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -104,6 +106,7 @@ def read(
         patient=np.concatenate(patients),
         features=dict(zip(names, made[1:], strict=True)),
         target=made[0],
+        opted_out=frozenset(gone & ids.keys()),
     )
 
 

@@ -39,6 +39,7 @@ NAMED = {
     "consent-withdrawn",
     "consent-resumed",
     "data-declared",
+    "opt-outs-applied",
     "budget-reserved",
     "round-opened",
     "contribution-made",

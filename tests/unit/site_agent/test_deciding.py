@@ -22,11 +22,13 @@ from site_agent import deciding, office, progress
 from site_agent.agent import Event, Outcome, TaskState
 from site_agent.deciding import Facts
 from site_agent.progress import Told
+from site_agent.readiness import Seen
 from site_agent.store import egress, journal, work
 from site_agent.store.egress import Left
 from site_agent.store.work import COMMITTED, PENDING, Control, Spent, Update
 
-FINE = Facts(timedelta(), "", frozenset(), {})
+SEEN = Seen(patients=60)
+FINE = Facts(timedelta(), SEEN, frozenset(), {})
 
 
 def decided(hospital, task, facts=FINE):
@@ -72,7 +74,7 @@ def test_a_site_without_consent_never_accepts_a_task(charite):
 
 def test_the_coordinators_word_does_not_stand_against_the_ledger(charite):
     document = charite.consented(state="in-force")
-    facts = Facts(timedelta(), "", frozenset(), {}, frozenset({document.digest}))
+    facts = Facts(timedelta(), SEEN, frozenset(), {}, frozenset({document.digest}))
     assert decided(charite, charite.task(document), facts) is TaskState.REFUSED
     assert answers(charite)[-1][2] == "agreement-not-in-force"
     assert charite.spent() == []
@@ -262,8 +264,10 @@ def sent_once(charite, document):
     return task
 
 
-def retry(charite, document, reason, **fields):
-    facts = Facts(timedelta(), "", frozenset(), {1: Outcome("abandoned", frozenset(), reason)})
+def retry(charite, document, reason, *, seen=SEEN, **fields):
+    facts = Facts(
+        timedelta(), seen, frozenset(), {1: Outcome("abandoned", frozenset(), reason)}
+    )
     return decided(charite, charite.task(document, round_=3, attempt=2, **fields), facts)
 
 

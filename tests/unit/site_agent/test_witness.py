@@ -20,7 +20,7 @@ from site_agent import deciding, voice
 from site_agent.agent import Outcome, TaskState
 from site_agent.bell import Bell
 from site_agent.deciding import Facts
-from site_agent.readiness import Readiness
+from site_agent.readiness import Readiness, Seen
 from site_agent.store import copy, journal, notes, work
 from site_agent.store.copy import Copy
 from site_agent.store.work import COMMITTED, DROPPED, PENDING, Control
@@ -351,7 +351,7 @@ async def test_a_task_waits_until_the_control_of_the_round_before_is_settled(pos
     facts = await asyncio.wait_for(waiting, 20)
     assert facts == Facts(
         timedelta(),
-        "",
+        Seen(patients=60),
         frozenset({document.digest}),
         {1: Outcome("abandoned", frozenset(), "deadline")},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -65,3 +67,17 @@ def test_real_target_is_judged_in_its_own_unit(hospital):
     assert evaluate(h.evaluation()).rmse() == pytest.approx(14, rel=0.3)  # the mean as a guess
     good = {**GOOD, "linear.weight": GOOD["linear.weight"] / 2 * 10 / 14}
     assert evaluate(h.evaluation(h.write_model(good))).rmse() < 3
+
+
+def test_patients_who_opted_out_are_not_evaluated(hospital):
+    h = hospital()
+    everybody = {f"P{number}" for number in range(1000)}
+    whole = evaluate(h.evaluation())
+    kept = sorted(everybody)[::2]
+    job = dataclasses.replace(h.evaluation(), cohort=h.spec(opt_outs=everybody - set(kept)))
+    header, *rows = h.csv.read_text().splitlines()
+    without = evaluate(job)
+    left = [row for row in rows if row.split(",")[0] in kept]
+    h.csv.write_text("\n".join([header, *left]) + "\n")
+    assert without == evaluate(h.evaluation())
+    assert without != whole
