@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from governance.ledger.source import Source
     from governance.ledger.verify import Verdict
 
-_DIGEST: Final = re.compile(r"(ed25519:|x509:)?([0-9a-f]{8})[0-9a-f]{56}")
+_DIGEST: Final = re.compile(r"\b(ed25519:|x509:)?([0-9a-f]{8})[0-9a-f]{56}\b")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{6}Z")
 
 
@@ -172,10 +172,8 @@ def say(
 def _for_eyes(cell: object, *, short: bool) -> object:
     if not isinstance(cell, str):
         return cell
-    if short and _DIGEST.fullmatch(cell):
-        return _DIGEST.sub(r"\1\2", cell)
     if short:
-        cell = _TIME.sub(r"\1 \2", cell)
+        cell = _TIME.sub(r"\1 \2", _DIGEST.sub(r"\1\2", cell))
     return "".join(sign if sign.isprintable() or sign == "\n" else "�" for sign in cell)
 
 

@@ -9,23 +9,27 @@ from typing import Annotated
 import typer
 
 from governance import terminal
-from governance.ledger import cli_keeping, cli_releases
-from governance.ledger.cli_options import Export, Form, Site, Url, opened
+from governance.ledger import cli_keeping, cli_questions, cli_releases
+from governance.ledger.cli_options import Export, Form, Url, opened
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
 from protos.errors import EXIT_DONE, EXIT_FOUND
 
+_VERBS = (
+    *("verify", "agreements", "consents", "rounds", "round", "contributions", "spending"),
+    *("releases", "lineage", "exits", "exit", "acts", "certificates", "patients", "retention"),
+    *("show", "search", "checkpoint", "witness", "verify-release", "export"),
+)
+
 app = typer.Typer(
     name="concilium-ledger",
+    cls=terminal.in_order(*_VERBS),
     help="Verify a federation's governance ledger and ask it; trust nobody who keeps it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-app.add_typer(cli_releases.verbs)
-app.add_typer(cli_keeping.verbs)
 
 
 def main() -> None:
@@ -59,110 +63,9 @@ def verify(
     return EXIT_DONE if verdict.verified else EXIT_FOUND
 
 
-@app.command()
-def consents(
-    url: Url = None,
-    export: Export = None,
-    site: Site = None,
-    at: Annotated[
-        str | None, typer.Option(help="As of a time: 2026-11-21T10:46:00Z, or a day's end.")
-    ] = None,
-    round_: Annotated[
-        int | None, typer.Option("--round", help="As of the opening of a round.")
-    ] = None,
-    form: Form = Format.TABLE,
-) -> None:
-    """Say which consent is in force, or was: who signed, for what, until when.
-
-    Example: concilium-ledger consents --export export --site charite --round 14
-    """
-    from governance.ledger import asking, queries
-
-    with opened(url, export) as c:
-        moment = None if at is None else asking.moment(at)
-        answer = queries.consents_at(
-            c, now=datetime.now(UTC), site=site, at=moment, round_=round_
-        )
-        asking.say(answer, form, hidden=frozenset({"role", "changed_seq"}))
-
-
-@app.command()
-def rounds(
-    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
-) -> None:
-    """List every attempt of every round, and what became of it.
-
-    Example: concilium-ledger rounds --export export
-    """
-    from governance.ledger import asking, query_rounds
-
-    with opened(url, export) as c:
-        answer = query_rounds.rounds_held(c, site=site)
-        asking.say(answer, form, hidden=frozenset({"ended"}))
-
-
-@app.command("round")
-def one_round(
-    number: Annotated[int, typer.Argument(help="The round's number.")],
-    url: Url = None,
-    export: Export = None,
-    form: Form = Format.TABLE,
-) -> None:
-    """Say who was asked in a round, who contributed, and why others did not.
-
-    Example: concilium-ledger round 14 --export export
-    """
-    from governance.ledger import asking, query_rounds
-
-    with opened(url, export) as c:
-        answer = query_rounds.one_round(c, number)
-        asking.say(answer, form, hidden=frozenset({"update"}))
-
-
-@app.command()
-def spending(
-    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
-) -> None:
-    """Recompute each cohort's ε from its reservations, beside what the hospital stated.
-
-    Example: concilium-ledger spending --export export --format csv
-    """
-    from governance.ledger import asking, queries
-
-    with opened(url, export) as c:
-        asking.say(queries.spent(c, site=site), form)
-
-
-@app.command()
-def lineage(
-    model: Annotated[str, typer.Argument(help="Its digest, its first digits, or a release.")],
-    url: Url = None,
-    export: Export = None,
-    site: Site = None,
-    form: Form = Format.TABLE,
-) -> None:
-    """Say which rounds, hospitals, consents and software are inside a model.
-
-    Example: concilium-ledger lineage 9f86d081884c --export export
-    """
-    from governance.ledger import asking, query_rounds
-
-    with opened(url, export) as c:
-        asking.say(query_rounds.lineage(c, model, site=site), form)
-
-
-@app.command()
-def certificates(
-    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
-) -> None:
-    """List the certificates that were issued, and who was revoked.
-
-    Example: concilium-ledger certificates --export export --site charite
-    """
-    from governance.ledger import asking, queries
-
-    with opened(url, export) as c:
-        asking.say(queries.certificates_issued(c, site=site), form)
+app.add_typer(cli_questions.verbs)
+app.add_typer(cli_releases.verbs)
+app.add_typer(cli_keeping.verbs)
 
 
 @app.command()

@@ -22,6 +22,9 @@ Url = Annotated[
 Export = Annotated[Path | None, typer.Option("--export", help="The folder of an export.")]
 Form = Annotated[Format, typer.Option("--format", help="For eyes or for machines.")]
 Site = Annotated[str | None, typer.Option("--site", help="This hospital alone.")]
+At = Annotated[
+    str | None, typer.Option("--at", help="As of a time: 2026-11-21T10:46:00Z, or a day's end.")
+]
 
 
 @contextmanager

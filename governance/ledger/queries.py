@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from governance import statements
-from governance.ledger import spending
+from governance.ledger import query_settings, spending
 from governance.ledger.reading import attempts_of, disclosed, received_at, standing_at
-from governance.ledger.schema import certificates, consents, entries, reservations, revocations
+from governance.ledger.schema import certificates, entries, reservations, revocations
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
 
@@ -49,7 +49,16 @@ _SPENDING: Final = (
     "cap",
     "left",
 )
-_CERTIFICATES: Final = ("name", "role", "serial", "not_after", "seq", "revoked_seq")
+_CERTIFICATES: Final = (
+    "name",
+    "role",
+    "state",
+    "issued",
+    "not_after",
+    "serial",
+    "seq",
+    "revoked_seq",
+)
 
 
 def consents_at(
@@ -122,12 +131,16 @@ def spent(c: Connection, *, site: str | None = None) -> Answer:
         _spent_row(c, site, name, cohort)
         for (site, name), cohort in sorted(spent_by.cohorts.items())
     ]
+    if not rows:
+        return Answer(_SPENDING, rows, notes=("Nothing was ever reserved.",))
+    marks = query_settings.marks_passed(c, sorted(spent_by.cohorts))
     note = "ε is of this federation's rounds alone; a site that trains in others states more."
     return Answer(
         _SPENDING,
         rows,
         title="Privacy spent, recomputed from the reservations",
-        notes=(note,) if rows else ("Nothing was ever reserved.",),
+        notes=(note, *query_settings.words(marks)),
+        facts={"passed": marks},
     )
 
 
@@ -139,12 +152,7 @@ def _spent_row(
     last = cohort.last
     assert last is not None
     epsilon = spending.epsilon(cohort.releases, last.delta)
-    cap = c.execute(
-        select(consents.c.cap)
-        .where(consents.c.site == site, consents.c.cohort == name)
-        .order_by(consents.c.given_seq.desc())
-        .limit(1)
-    ).scalar()
+    cap = query_settings.cap_of(c, site, name)
     return (
         site,
         name,
@@ -153,23 +161,54 @@ def _spent_row(
         f"{last.delta:g}",
         format_epsilon(epsilon),
         format_epsilon(last.stated),
-        cap,
-        None if cap is None else f"{max(float(cap) - epsilon, 0.0):.4f}",
+        None if cap is None else f"{cap:g}",
+        None if cap is None else f"{max(cap - epsilon, 0.0):.4f}",
     )
 
 
-def certificates_issued(c: Connection, *, site: str | None = None) -> Answer:
-    """Say which certificates were issued to whom, and who was revoked."""
-    question = select(certificates, revocations.c.seq.label("revoked_seq")).outerjoin(
-        revocations, revocations.c.name == certificates.c.name
+def certificates_issued(
+    c: Connection, *, now: datetime, site: str | None = None, at: datetime | None = None
+) -> Answer:
+    """Say which certificates had been issued to whom at a time, and which were valid then."""
+    moment = timestamp(at or now)
+    ended = entries.alias()
+    question = (
+        select(
+            certificates,
+            entries.c.received_at.label("issued"),
+            revocations.c.seq.label("revoked_seq"),
+            ended.c.received_at.label("revoked"),
+        )
+        .join(entries, entries.c.seq == certificates.c.seq)
+        .outerjoin(revocations, revocations.c.name == certificates.c.name)
+        .outerjoin(ended, ended.c.seq == revocations.c.seq)
+        .where(entries.c.received_at <= moment)
     )
     if site is not None:
         question = question.where(certificates.c.name == site)
-    rows = [
-        (row.name, row.role, row.serial, row.not_after, row.seq, row.revoked_seq)
-        for row in c.execute(question.order_by(certificates.c.name, certificates.c.seq))
-    ]
-    return Answer(_CERTIFICATES, rows, title="Certificates")
+    rows = []
+    for row in c.execute(question.order_by(certificates.c.name, certificates.c.seq)):
+        barred = row.revoked is not None and row.revoked <= moment
+        state = "revoked" if barred else "valid" if row.not_after > moment else "expired"
+        rows.append(
+            (
+                row.name,
+                row.role,
+                state,
+                row.issued,
+                row.not_after,
+                row.serial,
+                row.seq,
+                row.revoked_seq if barred else None,
+            )
+        )
+    return Answer(
+        _CERTIFICATES,
+        rows,
+        title=f"Certificates as of {_plain(moment)}",
+        notes=("`verify` finds any act signed with a key after its end.",),
+        facts={"as_of": moment},
+    )
 
 
 def _plain(time: str) -> str:

@@ -71,11 +71,13 @@ _LINEAGE: Final = (
 _LEAST_PREFIX: Final = 8
 
 
-def rounds_held(c: Connection, *, site: str | None = None) -> Answer:
-    """Say what became of every attempt of every round."""
+def rounds_held(c: Connection, *, site: str | None = None, state: str | None = None) -> Answer:
+    """Say what became of every attempt of every round, or of those in a state alone."""
     rows = []
     for row in c.execute(select(rounds).order_by(rounds.c.opened_seq)):
         if site is not None and site not in names_in(row.sites):
+            continue
+        if state not in {None, row.state}:
             continue
         rows.append(
             (
@@ -95,7 +97,7 @@ def rounds_held(c: Connection, *, site: str | None = None) -> Answer:
         _ROUNDS,
         rows,
         title=f"{closed} rounds committed, in {len(rows)} attempts",
-        notes=() if rows else ("No round was ever opened.",),
+        notes=() if rows else ("There is no such round.",),
         facts={"committed": closed, "attempts": len(rows)},
     )
 

@@ -24,6 +24,13 @@ QUESTIONS = (
     ["round", "2"],
     ["spending"],
     ["certificates"],
+    ["certificates", "--at", "2026-11-21T10:00:00Z"],
+    ["agreements", "--at", "2026-11-21T10:00:00Z"],
+    ["consents", "--history"],
+    ["rounds", "--state", "abandoned"],
+    ["round", "2", "--settings"],
+    ["contributions", "--refused"],
+    ["acts"],
     ["checkpoint"],
     ["witness"],
     ["search", "amc"],
@@ -138,7 +145,7 @@ def test_a_question_is_answered_alike_from_database_and_export(run, ledger, expo
         theirs = run(*question, "--url", ledger.path, "--format", form)
         ours = run(*question, "--export", exported, "--format", form)
         assert theirs[0] == 0
-        if question != ["consents"]:  # says the present second
+        if question not in (["consents"], ["certificates"]):  # they say the present second
             assert ours == theirs
         if form == "table":
             assert max(len(line) for line in theirs[1].splitlines()) <= 100

@@ -18,6 +18,10 @@ def rows(answer, *columns):
     return [tuple(row[place] for place in places) for row in answer.rows]
 
 
+def received(ledger, seq):
+    return datetime.fromisoformat(ledger.entries()[seq][1])
+
+
 def test_each_consent_is_told_as_it_stands_now(asked, keys):
     answer = queries.consents_at(asked, now=NOW)
     first, second = (keys.at(1, 1, name)["agreement"] for name in ("first", "second"))
@@ -189,14 +193,29 @@ def test_a_model_that_no_round_made_is_refused(asked, model):
 
 
 def test_certificates_are_told_with_who_was_revoked(asked, ledger):
-    answer = queries.certificates_issued(asked)
+    answer = queries.certificates_issued(asked, now=NOW)
     revoked = ledger.seq_of("revoked")
-    assert rows(answer, "name", "serial", "revoked_seq") == [
-        ("amc", "00", None),
-        ("kul", "01", None),
-        ("ucl", "02", None),
-        ("usz", "03", revoked),
+    assert rows(answer, "name", "serial", "state", "revoked_seq") == [
+        ("amc", "00", "valid", None),
+        ("kul", "01", "valid", None),
+        ("ucl", "02", "valid", None),
+        ("usz", "03", "revoked", revoked),
     ]
+
+
+def test_certificates_are_told_as_they_stood_at_a_time(asked, ledger):
+    before = received(ledger, ledger.seq_of("revoked")) - timedelta(seconds=1)
+    then = queries.certificates_issued(asked, now=NOW, site="usz", at=before)
+    assert rows(then, "state", "revoked_seq") == [("valid", None)]
+    over = queries.certificates_issued(asked, now=NOW, site="amc", at=NOW + timedelta(days=365))
+    assert rows(over, "state") == [("expired",)]
+    never = queries.certificates_issued(asked, now=NOW, at=NOW - timedelta(days=30))
+    assert never.rows == []
+
+
+def test_rounds_are_asked_for_by_what_they_came_to(asked):
+    answer = query_rounds.rounds_held(asked, state="abandoned")
+    assert rows(answer, "round", "attempt", "reason") == [(2, 1, "deadline"), (3, 1, "gate")]
 
 
 def test_an_entry_is_shown_with_what_it_disclosed(asked, ledger):

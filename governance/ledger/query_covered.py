@@ -1,0 +1,178 @@
+"""What an auditor asks of contributions: was each covered by a consent, then and there.
+
+A contribution needs its site's consent twice: when training started, which its reservation
+says (without privacy the round's opening), and when the update was accepted. Both are answered
+from the entries alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Row, Select, select
+
+from governance import statements
+from governance.ledger.entry import Entry
+from governance.ledger.reading import received_at
+from governance.ledger.schema import contributions, entries, reservations, rounds
+from governance.ledger.standing import KINDS, Standing
+from governance.statements import parse_time
+from governance.terminal import Answer
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+COLUMNS: Final = (
+    "round",
+    "attempt",
+    "site",
+    "state",
+    "refusal",
+    "at_start",
+    "at_acceptance",
+    "consent_seq",
+    "reservation_seq",
+    "contribution_seq",
+)
+COVERED: Final = "covered"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Moment:
+    """When a site's consent to an agreement is asked for: as its entry was received."""
+
+    seq: int
+    site: str
+    agreement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """What stood at a moment: `covered`, or why nothing was permitted."""
+
+    said: str
+    consent_seq: int | None
+
+
+def contributions_covered(
+    c: Connection, *, site: str | None = None, round_: int | None = None, refused: bool = False
+) -> Answer:
+    """Say of each contribution whether a consent covered its start and its acceptance.
+
+    Args:
+        c: The ledger.
+        site: This hospital's alone.
+        round_: This round's alone.
+        refused: Those alone that the coordinator refused.
+    """
+    made = list(c.execute(_asked(site, round_, refused=refused)))
+    reserved = {row.seq: _reservation(c, row) for row in made}
+    started = {row.seq: reserved[row.seq] or _opening(c, row) for row in made}
+    moments = [
+        Moment(seq, r.site, r.agreement) for r in made for seq in (r.seq, started[r.seq])
+    ]
+    covers = covered_at(c, moments)
+    rows = [_row(row, (reserved[row.seq], started[row.seq]), covers) for row in made]
+    accepted = [row for row in rows if row[3] == "made"]
+    bare = [row for row in accepted if {row[5], row[6]} != {COVERED}]
+    return Answer(
+        COLUMNS,
+        rows,
+        title=f"{len(accepted)} contributions accepted, {len(rows) - len(accepted)} refused",
+        notes=_notes(rows, len(bare)),
+        facts={"accepted_without_consent": len(bare)},
+    )
+
+
+def _notes(rows: Sequence[object], bare: int) -> tuple[str, ...]:
+    if not rows:
+        return ("There is no such contribution.",)
+    if bare:
+        return (f"{bare} were accepted without a consent: run verify, it names the first.",)
+    return ("Each that was accepted was covered by a consent at both moments.",)
+
+
+def _asked(site: str | None, round_: int | None, *, refused: bool) -> Select[tuple[object]]:
+    question = select(contributions).order_by(contributions.c.seq)
+    if site is not None:
+        question = question.where(contributions.c.site == site)
+    if round_ is not None:
+        question = question.where(contributions.c.round == round_)
+    if refused:
+        question = question.where(contributions.c.state == "refused")
+    return question
+
+
+def _reservation(c: Connection, row: Row[tuple[object]]) -> int:
+    """Return the seq of what was reserved before a contribution, 0 when nothing was.
+
+    A retry may send again what an earlier attempt of the round paid for.
+    """
+    found = c.execute(
+        select(reservations.c.seq)
+        .where(
+            reservations.c.site == row.site,
+            reservations.c.round == row.round,
+            reservations.c.seq < row.seq,
+        )
+        .order_by(reservations.c.seq.desc())
+        .limit(1)
+    ).scalar()
+    return int(found or 0)
+
+
+def _opening(c: Connection, row: Row[tuple[object]]) -> int:
+    place = (rounds.c.round == row.round, rounds.c.attempt == row.attempt)
+    return int(c.execute(select(rounds.c.opened_seq).where(*place)).scalar_one())
+
+
+def covered_at(c: Connection, moments: Iterable[Moment]) -> Mapping[Moment, Cover]:
+    """Return what stood at each of some moments, in one walk over the log."""
+    standing, answers = Standing(), {}
+    changes = iter(
+        c.execute(
+            select(entries.c.seq, entries.c.received_at, entries.c.envelope)
+            .where(entries.c.kind.in_(KINDS))
+            .order_by(entries.c.seq)
+        )
+    )
+    change = next(changes, None)
+    for moment in sorted(set(moments)):
+        while change is not None and change.seq < moment.seq:
+            at = parse_time(change.received_at)
+            standing.take(Entry(change.seq, at, statements.read(change.envelope)))
+            change = next(changes, None)
+        answers[moment] = _cover(c, standing, moment)
+    return answers
+
+
+def _cover(c: Connection, standing: Standing, moment: Moment) -> Cover:
+    at = parse_time(received_at(c, moment.seq))
+    try:
+        held = standing.check_permitted(moment.site, moment.agreement, at)
+    except Refused as why:
+        return Cover(why.what, None)
+    return Cover(COVERED, held.given_seq)
+
+
+def _row(
+    row: Row[tuple[object]], begun: tuple[int, int], covers: Mapping[Moment, Cover]
+) -> tuple[object, ...]:
+    reserved, started = begun
+    accepted = covers[Moment(row.seq, row.site, row.agreement)]
+    return (
+        row.round,
+        row.attempt,
+        row.site,
+        row.state,
+        row.refusal or None,
+        covers[Moment(started, row.site, row.agreement)].said,
+        accepted.said,
+        accepted.consent_seq,
+        reserved or None,
+        row.seq,
+    )

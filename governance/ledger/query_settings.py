@@ -1,0 +1,151 @@
+"""What an auditor asks of privacy settings: which ones a round was trained with, and by whom.
+
+The settings are those that each hospital stated, and signed, before its first batch.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+
+from governance import statements
+from governance.ledger import spending
+from governance.ledger.reading import attempts_of
+from governance.ledger.schema import consents, entries, reservations
+from governance.terminal import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from governance.ledger.spending import Reserved
+
+_SAME: Final = (
+    "sampling_rate",
+    "noise_multiplier",
+    "clip",
+    "steps",
+    "delta",
+    "loader",
+    "unit",
+)
+COLUMNS: Final = ("attempt", "site", *_SAME, "expected_batch", "epsilon_total", "seq")
+MARKS: Final = (50, 80, 100)
+"""Shares of a cap, in percent, whose passing is told."""
+
+
+def settings_of(c: Connection, number: int) -> Answer:
+    """Say with which privacy settings each hospital trained in a round.
+
+    Raises:
+        Refused: there was no such round.
+    """
+    attempts = attempts_of(c, number)
+    question = (
+        select(entries.c.seq, entries.c.site, entries.c.envelope)
+        .where(entries.c.kind == "budget-reserved", entries.c.round == number)
+        .order_by(entries.c.seq)
+    )
+    rows = []
+    for row in c.execute(question):
+        body = statements.read(row.envelope).body
+        said = [body[name] for name in (*_SAME, "expected_batch", "epsilon_total")]
+        rows.append((body["attempt"], row.site, *said, row.seq))
+    agreements = sorted({str(attempt.agreement) for attempt in attempts})
+    return Answer(
+        COLUMNS,
+        rows,
+        title=f"Privacy settings of round {number}, as each hospital signed them",
+        notes=_verdict(rows),
+        facts={"round": number, "agreements": agreements},
+    )
+
+
+def _verdict(rows: Sequence[tuple[object, ...]]) -> tuple[str, ...]:
+    if not rows:
+        return ("Nothing was reserved: the agreement trains without privacy.",)
+    differing = [
+        name
+        for place, name in enumerate(_SAME, start=2)
+        if len({row[place] for row in rows}) > 1
+    ]
+    if differing:
+        return (f"The hospitals differ in {', '.join(differing)}.",)
+    return (
+        "All hospitals trained with the same settings; a change of them is a new agreement:",
+        "  concilium-ledger agreements",
+    )
+
+
+def marks_passed(
+    c: Connection, cohorts: Iterable[tuple[str, str]]
+) -> list[Mapping[str, object]]:
+    """Return which rounds made a cohort pass 50, 80 and 100 % of its consent's cap.
+
+    By ε as its site stated it, which `verify` holds against its own recomputation.
+    """
+    return [
+        {
+            "site": site,
+            "cohort": cohort,
+            "percent": percent,
+            "round": held.round,
+            "attempt": held.attempt,
+            "seq": held.seq,
+        }
+        for site, cohort in cohorts
+        for percent, held in _passed(c, site, cohort)
+    ]
+
+
+def words(marks: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return in words in which rounds who passed which share of a cap."""
+    said = []
+    for percent in MARKS:
+        by_round: dict[int, set[str]] = {}
+        for mark in marks:
+            if mark["percent"] == percent:
+                by_round.setdefault(int(str(mark["round"])), set()).add(str(mark["site"]))
+        told = [
+            f"round {number}: {', '.join(sorted(by_round[number]))}"
+            for number in sorted(by_round)
+        ]
+        if told:
+            said.append(f"Passed {percent} % of the cap in {'; in '.join(told)}.")
+    return said
+
+
+def cap_of(c: Connection, site: str, cohort: str) -> float | None:
+    """Return the cap of the last consent that named a cohort."""
+    cap = c.execute(
+        select(consents.c.cap)
+        .where(consents.c.site == site, consents.c.cohort == cohort)
+        .order_by(consents.c.given_seq.desc())
+        .limit(1)
+    ).scalar()
+    return None if cap is None else float(cap)
+
+
+def _passed(c: Connection, site: str, cohort: str) -> list[tuple[int, Reserved]]:
+    question = (
+        select(reservations.c.seq, entries.c.envelope)
+        .join(entries, entries.c.seq == reservations.c.seq)
+        .where(reservations.c.site == site, reservations.c.cohort == cohort)
+        .order_by(reservations.c.seq)
+    )
+    held = [
+        spending.read(row.seq, statements.read(row.envelope).body)
+        for row in c.execute(question)
+    ]
+    cap = cap_of(c, site, cohort)
+    if cap is None or cap == inf:
+        return []
+    found = []
+    for percent in MARKS:
+        first = next((one for one in held if one.stated >= cap * percent / 100), None)
+        if first is not None:
+            found.append((percent, first))
+    return found
