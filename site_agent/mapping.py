@@ -10,12 +10,12 @@ import json
 import re
 import textwrap
 import unicodedata
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
 from governance.agreement.data_terms import Feature
 from governance.privacy.releases import decimal_text
-from site_agent.data import units
+from site_agent import likeness
+from site_agent.data import column_findings, unit_names, units, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,29 +25,20 @@ if TYPE_CHECKING:
     from site_agent.data.sample import Column, Sample
 
 LOOK: Final = "LOOK"
-_NEAR: Final = 0.72
-_SURE: Final = 0.85
-_SAME: Final = frozenset(
-    frozenset(pair)
-    for pair in (("mean", "avg"), ("mean", "average"), ("sex", "gender"), ("se", "sd"),
-                 ("age", "alter"), ("sex", "geschlecht"), ("mean", "mittel"), ("max", "worst"))
-)  # fmt: skip
 _PLAIN: Final = re.compile(r"[^\W\d][\w.]*(?: [\w.]+)*")
 _WORDS: Final = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-_YES: Final = frozenset({"1", "j", "ja", "y", "yes", "true", "t", "oui", "si", "positive"})
-_NO: Final = frozenset({"0", "n", "nein", "no", "false", "f", "non", "negative"})
 
 
 def proposed(agreement: Agreement, sample: Sample, *, patient_id: str) -> list[str]:
     """Return the lines of a map for an agreement's target and features."""
     free = [column for column in sample.columns if column.name != patient_id]
     fields: list[Feature | Target] = [agreement.data.target, *agreement.data.features]
-    found = _pairs([field.name for field in fields], [column.name for column in free])
+    found = likeness.pairs([field.name for field in fields], [column.name for column in free])
     lines = []
     for place, field in enumerate(fields):
         if place in found:
             column, score = found[place]
-            lines.append(_line(field, free[column], sure=score >= _SURE))
+            lines += _lines(field, free[column], sure=score >= likeness.SURE)
         else:
             lines.append(f"# {field.name}: {{column: …}}      # {LOOK}: no column is called so")
     used = {column for column, _ in found.values()}
@@ -69,52 +60,6 @@ def _left(columns: Sequence[Column]) -> Iterator[str]:
     yield from textwrap.wrap(
         text, 84, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False
     )
-
-
-def _pairs(wanted: Sequence[str], columns: Sequence[str]) -> dict[int, tuple[int, float]]:
-    """Return which column each name is probably in, the surest pair first, each column once."""
-    scores = sorted(
-        (
-            (_likeness(_tokens(name), _tokens(column)), place, other)
-            for place, name in enumerate(wanted)
-            for other, column in enumerate(columns)
-        ),
-        key=lambda scored: (-scored[0], scored[1], scored[2]),
-    )
-    pairs: dict[int, tuple[int, float]] = {}
-    taken: set[int] = set()
-    for score, place, other in scores:
-        if score < _NEAR:
-            break
-        if place not in pairs and other not in taken:
-            pairs[place] = other, score
-            taken.add(other)
-    return pairs
-
-
-def _likeness(name: Sequence[str], column: Sequence[str]) -> float:
-    """Return how alike two names are, word by word in any order; 1 for the same words."""
-    if not name or not column:
-        return 0.0
-    forth = sum(max(_alike(word, other) for other in column) for word in name) / len(name)
-    back = sum(max(_alike(word, other) for other in name) for word in column) / len(column)
-    return 0.8 * forth + 0.2 * back
-
-
-def _alike(one: str, other: str) -> float:
-    if one == other or frozenset((one, other)) in _SAME:
-        return 1.0
-    short, long = sorted((one, other), key=len)
-    if long.startswith(short):
-        return 0.9 if len(short) > 2 else 0.6
-    return SequenceMatcher(None, one, other).ratio() if len(short) > 2 else 0.0
-
-
-def _tokens(name: str) -> tuple[str, ...]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    decomposed = unicodedata.normalize("NFKD", spaced.casefold())
-    plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return tuple(re.findall(r"[a-z]+|[0-9]+", plain))
 
 
 def of_columns(sample: Sample, *, patient_id: str) -> list[str]:
@@ -145,65 +90,81 @@ def quoted_path(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9_./-]+", text) else quoted(text)
 
 
-def _line(field: Feature | Target, column: Column, *, sure: bool) -> str:
+def _lines(field: Feature | Target, column: Column, *, sure: bool) -> list[str]:
+    """Return a feature's line with what is to be looked at, each question on its own line."""
     parts = [f"column: {quoted(column.name)}"]
-    doubts = [] if sure else ["is this the column?"]
-    if field.kind == "real":
-        scale, doubt = _unit(field, column, sure=sure)
-        parts += scale
-        doubts += doubt
-    else:
-        codes, unknown = _codes(field, column)
-        if codes:
-            parts.append(f"codes: {{{', '.join(codes)}}}")
-        if unknown:
-            doubts.append(f"what are {', '.join(unknown)}?")
-    line = f"{field.name}: {{{', '.join(parts)}}}"
-    return f"{line}      # {LOOK}: {_printed(' '.join(doubts))}" if doubts else line
+    more, asked = _unit(field, column) if field.kind == "real" else _codes(field, column)
+    doubts = [*([] if sure else ["is this the column?"]), *asked]
+    line = f"{field.name}: {{{', '.join([*parts, *more])}}}"
+    if not doubts:
+        return [line]
+    said = [f"{LOOK}: {_printed(doubt)}" for doubt in doubts]
+    return [f"{line}      # {said[0]}", *(f"  # {one}" for one in said[1:])]
 
 
-def _unit(
-    field: Feature | Target, column: Column, *, sure: bool
-) -> tuple[list[str], list[str]]:
+def _unit(field: Feature | Target, column: Column) -> tuple[list[str], list[str]]:
+    """Return scale and offset by the header's unit, else by the values; and what is open."""
     if column.numbers is None:
         return [], ["it holds text; say what its codes stand for"]
-    mended = None
-    if sure and isinstance(field, Feature):  # a target's unit is not guessed
+    name, unit = unit_names.in_header(column.name)
+    ours, theirs = unit_names.known(unit), unit_names.known(field.unit or "")
+    found: units.Conversion | None = None
+    if ours and theirs:
+        analyte = (*likeness.words(name), *likeness.words(field.name))
+        found = unit_names.between(unit, field.unit or "", analyte)
+        if found is None:
+            asked = f"it is in {unit}, the agreement in {field.unit}: which scale and offset?"
+            return [], [asked]
+    elif isinstance(field, Feature):  # a target's unit is not guessed
         mended = units.mending(column.numbers, field)
-    if mended is None or not mended.whole:
-        return [], []
-    parts = [f"scale: {decimal_text(float(f'{mended.scale:.6g}'))}"]
-    if mended.offset:
-        parts.append(f"offset: {decimal_text(float(f'{mended.offset:.6g}'))}")
-    return parts, [f"it looks like another unit: {mended.name}"]
+        if mended is not None and mended.whole:
+            why = f"it looks like another unit: {mended.name}"
+            found = units.Conversion(mended.scale, why, mended.offset)
+    scale, offset = (found.factor, found.offset) if found is not None else (1.0, 0.0)
+    doubts = list(_conventions(field, column, scale, offset))
+    if found is None or (scale, offset) == (1.0, 0.0):
+        return [], doubts
+    more = [("scale", scale)] + ([("offset", offset)] if offset else [])
+    said = [f"{name}: {decimal_text(float(f'{value:.6g}'))}" for name, value in more]
+    return said, [found.name, *doubts]
+
+
+def _conventions(
+    field: Feature | Target, column: Column, scale: float, offset: float
+) -> Iterator[str]:
+    """Ask of each number that many files have for no value whether it is so here."""
+    assert column.numbers is not None
+    if field.range is None:
+        return
+    values = column.numbers * scale + offset
+    for text in column_findings.conventions(values, field, scale, offset):
+        yield f'does {text} say that there is no value? Then codes: {{"{text}": missing}}'
 
 
 def _codes(field: Feature | Target, column: Column) -> tuple[list[str], list[str]]:
-    """Return codes with what they stand for, and those that nobody can guess."""
+    """Return codes with what they stand for, and what is to be asked of the others."""
     wanted = ("0", "1") if field.kind == "binary" else tuple(getattr(field, "values", ()) or ())
     if column.distinct and not column.codes:
-        return [], ["so many values"]
-    known, unknown = [], []
-    for code in column.codes:
-        if code in wanted:
-            continue
-        value = _meaning(code, wanted)
-        if value is None:
-            unknown.append(code)
-        else:
-            known.append(f"{quoted(code)}: {quoted(value) if not value.isdigit() else value}")
-    return known, unknown
+        return [], ["what are so many values?"]
+    foreign = [code for code in column.codes if code not in wanted]
+    known = vocabulary.meanings(column.codes, wanted)
+    known |= {code: value for code in foreign if (value := _same(code, wanted))}
+    explained = [
+        f"{quoted(code)}: {known[code] if known[code].isdigit() else quoted(known[code])}"
+        for code in foreign
+        if code in known
+    ]
+    unknown = [code for code in foreign if code not in known]
+    asked = [f"what are {', '.join(unknown)}?"] if len(unknown) > 1 else []
+    asked += [f"what is {unknown[0]}?"] if len(unknown) == 1 else []
+    return ([f"codes: {{{', '.join(explained)}}}"] if explained else []), asked
 
 
-def _meaning(code: str, wanted: Sequence[str]) -> str | None:
-    folded = code.casefold()
-    if set(wanted) == {"0", "1"}:
-        return "1" if folded in _YES else "0" if folded in _NO else None
-    same = [value for value in wanted if value.casefold() == folded]
-    begun = [value for value in wanted if folded and value.casefold().startswith(folded)]
-    begun += [value for value in wanted if value and folded.startswith(value.casefold())]
-    found = list(dict.fromkeys(same or begun))
-    return found[0] if len(found) == 1 else None
+def _same(code: str, wanted: Sequence[str]) -> str:
+    """Return the value that a code writes in other letters, or the beginning of one alone."""
+    name = vocabulary.folded(code)
+    same = [value for value in wanted if vocabulary.folded(value) == name]
+    return same[0] if len(same) == 1 else ""
 
 
 def _word(name: str) -> str:

@@ -133,11 +133,32 @@ def _side(outside: Floats, low: float) -> str:
     return ", all below" if below else ", all above"
 
 
+def conventions(
+    values: Floats, field: Feature | Target, scale: float, offset: float
+) -> Iterator[str]:
+    """Yield the numbers out of range that conventionally say that there is no value.
+
+    Args:
+        values: In the agreement's unit.
+        field: With a range.
+        scale: What made them of the file's numbers.
+        offset: Likewise.
+    """
+    for text, _ in _scaled(values, _outside(values, field), scale, offset):
+        yield text
+
+
 def _conventional(
     values: Floats, outside: NDArray[np.bool_], mapping: ColumnMap | None
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Yield each conventional number that stands out among those out of range."""
     scale, offset = (mapping.scale, mapping.offset) if mapping else (1.0, 0.0)
+    yield from _scaled(values, outside, scale, offset)
+
+
+def _scaled(
+    values: Floats, outside: NDArray[np.bool_], scale: float, offset: float
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     for text in SENTINELS:
         value = float(text) * scale + offset
         these = outside & np.isclose(values, value, rtol=1e-9, atol=1e-12)

@@ -7,7 +7,7 @@ public constants, so that an answer says nothing of a record.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,17 +22,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """From one unit to another: value × factor + offset; `name` says between which."""
+    """From one unit to another: value × factor + offset; `name` says between which.
+
+    Attributes:
+        factor: What a value is multiplied by.
+        name: For people.
+        offset: What is added then.
+        likely: Whether it is met in any column.
+        units: From which to which, as they are written.
+        stems: How names begin of what it holds for; empty where it holds for everything.
+    """
 
     factor: float
     name: str
     offset: float = 0.0
     likely: bool = False
+    units: tuple[str, ...] = ()
+    stems: tuple[str, ...] = ()
 
     def back(self) -> Conversion:
         """Return the way back."""
         inverse = 1 / self.factor
-        return Conversion(inverse, self.name, -self.offset * inverse, self.likely)
+        return replace(self, factor=inverse, offset=-self.offset * inverse)
 
     def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert."""
@@ -43,17 +54,34 @@ class Conversion:
 POWERS_OF_TEN: Final = tuple(
     Conversion(factor, f"a factor of {factor:g}", likely=True) for factor in (10, 100, 1000)
 )
+
+
+def _analyte(
+    factor: float, what: str, units: tuple[str, str], stems: str, offset: float = 0.0
+) -> Conversion:
+    name = f"{what} in {units[0]} and in {units[1]}"
+    return Conversion(factor, name, offset, units=units, stems=tuple(stems.split()))
+
+
+_MMOL: Final = ("mmol/L", "mg/dl")
+_UMOL: Final = ("mg/dl", "µmol/L")
 CONVERSIONS: Final = (
     *POWERS_OF_TEN,
-    Conversion(38.67, "cholesterol in mmol/L and in mg/dl"),
-    Conversion(88.57, "triglycerides in mmol/L and in mg/dl"),
-    Conversion(18.02, "glucose in mmol/L and in mg/dl"),
-    Conversion(6.006, "urea in mmol/L and in mg/dl"),
-    Conversion(88.42, "creatinine in mg/dl and in µmol/L"),
-    Conversion(17.1, "bilirubin in mg/dl and in µmol/L"),
-    Conversion(59.48, "uric acid in mg/dl and in µmol/L"),
-    Conversion(4.008, "calcium in mmol/L and in mg/dl"),
-    Conversion(1.611, "haemoglobin in mmol/L and in g/dl"),
+    _analyte(38.67, "cholesterol", _MMOL, "chol colest ldl hdl"),
+    _analyte(88.57, "triglycerides", _MMOL, "trig"),
+    _analyte(
+        18.02, "glucose", _MMOL, "gluc gluk glyc glic blutzucker zucker sugar nuchternzucker"
+    ),
+    _analyte(6.006, "urea", _MMOL, "urea harnstoff uree"),
+    _analyte(88.42, "creatinine", _UMOL, "crea krea"),
+    _analyte(17.1, "bilirubin", _UMOL, "bili"),
+    _analyte(59.48, "uric acid", _UMOL, "uric harnsaure urat"),
+    _analyte(4.008, "calcium", _MMOL, "calc kalz"),
+    _analyte(
+        1.611, "haemoglobin", ("mmol/L", "g/dl"), "haemoglob hemoglob hamoglob emoglob hb hgb"
+    ),
+    Conversion(1e6, "mm² and µm²"),
+    Conversion(1e4, "m² and cm²"),
     Conversion(7.501, "kPa and mmHg"),
     Conversion(2.54, "inch and cm"),
     Conversion(30.48, "foot and cm"),
@@ -62,9 +90,9 @@ CONVERSIONS: Final = (
     Conversion(12.0, "years and months"),
     Conversion(365.25, "years and days"),
     Conversion(60.0, "hours and minutes"),
-    Conversion(1.8, "°C and °F", 32.0),
-    Conversion(1.0, "°C and K", 273.15),
-    Conversion(10.93, "HbA1c in % and in mmol/mol", -23.5),
+    Conversion(1.8, "°C and °F", 32.0, units=("°C", "°F")),
+    Conversion(1.0, "°C and K", 273.15, units=("°C", "K")),
+    _analyte(10.93, "HbA1c", ("%", "mmol/mol"), "hba", -23.5),
 )
 """Each is tried as it stands and the other way round."""
 
@@ -135,6 +163,8 @@ def _best(
     """Return the conversion that brings values nearest to the reference, if one fits."""
     fitting: list[tuple[float, Conversion]] = []
     for way in _both_ways(tried):
+        if way.offset and feature.unit and not _names(way, feature.unit):
+            continue  # what moves the zero brings any small number near some reference
         converted = way.of(odd)
         far = distance(converted, feature)
         if far <= _NEAR_STDS and _inside(converted, feature).mean() >= _MOST:
@@ -146,8 +176,11 @@ def _doubt(way: Conversion, feature: Feature) -> float:
     """Return how much nearer, in stds, a conversion must be than one that is expected here."""
     if way.likely or not feature.unit:
         return 0.0 if way.likely else _RARER
-    words = way.name.casefold().replace(",", "").split()
-    return 0.0 if feature.unit.casefold() in words else _FOREIGN
+    return 0.0 if _names(way, feature.unit) else _FOREIGN
+
+
+def _names(way: Conversion, unit: str) -> bool:
+    return unit.casefold() in way.name.casefold().replace(",", "").split()
 
 
 def _both_ways(tried: Iterable[Conversion]) -> Iterator[Conversion]:

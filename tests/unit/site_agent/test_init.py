@@ -99,6 +99,88 @@ def test_columns_units_and_codes_are_proposed_for_an_agreement(messy):
     assert "Columns that are not used: Notiz" in text
 
 
+def proposed(place, header, cells, feature):
+    """Return the lines proposed for one feature from a column of these cells."""
+    terms = features()
+    terms["data"]["features"] = [feature]
+    terms["data"]["target"] = {"name": "died", "kind": "binary", "prevalence": [0.1, 0.9]}
+    (place / "agreement.yaml").write_text(yaml.safe_dump(terms, sort_keys=False))
+    rows = [f"p{n};{n % 2};{cells[n % len(cells)]}" for n in range(120)]
+    (place / "p.csv").write_text("\n".join([f"id;died;{header}", *rows, ""]))
+    said = {"csv": "p.csv", "agreement": place / "agreement.yaml"}
+    file, settings = written(place, **said)
+    name = feature["name"]
+    line = next(one for one in file.read_text().splitlines() if f"{name}: {{" in one)
+    return settings.cohorts["patients"].map.get(name), line, file.read_text()
+
+
+def real(name, unit, low, high, mean, std):
+    reference = {"mean": mean, "std": std}
+    missing = {"at_most": 0.5, "fill": mean}
+    return {
+        "name": name, "kind": "real", "unit": unit, "range": [low, high],
+        "reference": reference, "missing": missing,
+    }  # fmt: skip
+
+
+CHOLESTEROL = real("cholesterol", "mg/dl", 70, 700, 240, 50)
+HEIGHT = real("height", "cm", 100, 230, 172, 10)
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "feature", "scale"),
+    [
+        ("Cholesterin (mmol/l)", ["5,8", "6,3", "7,1"], CHOLESTEROL, 38.67),
+        ("CHOL_MMOL", ["5,8", "6,3", "7,1"], CHOLESTEROL, 38.67),
+        ("Colesterolo [g/l]", ["2,1", "2,4", "2,6"], CHOLESTEROL, 100),
+        ("Größe (m)", ["1,72", "1,65", "1,80"], HEIGHT, 100),
+        ("height_in", ["68", "65", "70"], HEIGHT, 2.54),
+    ],
+)
+def test_a_unit_is_told_from_the_header_or_from_the_values_and_is_to_be_looked_at(
+    tmp_path, header, cells, feature, scale
+):
+    mapped, line, _ = proposed(tmp_path, header, cells, feature)
+    assert mapped.column == header
+    assert mapped.scale == pytest.approx(scale)
+    assert "LOOK" in line
+
+
+def test_a_header_with_the_agreements_unit_leaves_nothing_to_look_at(tmp_path):
+    mapped, line, _ = proposed(tmp_path, "Cholesterol (mg/dL)", ["230", "250"], CHOLESTEROL)
+    assert mapped.scale == 1
+    assert "LOOK" not in line
+
+
+def test_units_without_a_certain_conversion_are_asked_for_and_never_guessed(tmp_path):
+    albumin = real("albumin", "g/l", 10, 70, 40, 5)
+    mapped, line, _ = proposed(tmp_path, "Albumin (mmol/l)", ["0,6", "0,7"], albumin)
+    assert mapped.scale == 1
+    assert "LOOK: it is in mmol/l, the agreement in g/l: which scale and offset?" in line
+
+
+def test_a_number_that_may_stand_for_no_value_is_asked_about(tmp_path):
+    cells = ["240", "230", "250", "-9"]
+    mapped, _, text = proposed(tmp_path, "Cholesterol", cells, CHOLESTEROL)
+    assert mapped.codes is None
+    assert '# LOOK: does -9 say that there is no value? Then codes: {"-9": missing}' in text
+
+
+SEX = {"name": "sex", "kind": "category", "values": ["female", "male"]}
+
+
+def test_codes_of_well_known_words_are_explained(tmp_path):
+    mapped, line, _ = proposed(tmp_path, "Geschlecht", ["W", "M", "unbekannt"], SEX)
+    assert mapped.codes == {"M": "male", "W": "female", "unbekannt": "missing"}
+    assert "LOOK" not in line
+
+
+def test_codes_that_nobody_can_be_sure_of_are_asked_about(tmp_path):
+    mapped, line, _ = proposed(tmp_path, "Sexe", ["1", "2"], SEX)
+    assert mapped.codes is None
+    assert "LOOK: what are 1, 2?" in line
+
+
 def test_without_an_agreement_each_column_is_listed_with_its_kind(messy):
     file, settings = written(messy, csv="ami.csv")
     assert set(settings.cohorts["patients"].map) == {
