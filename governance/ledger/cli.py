@@ -18,7 +18,16 @@ from protos.errors import EXIT_DONE, EXIT_FOUND
 _VERBS = (
     *("verify", "agreements", "consents", "rounds", "round", "contributions", "spending"),
     *("releases", "lineage", "exits", "exit", "acts", "certificates", "patients", "retention"),
-    *("show", "search", "checkpoint", "witness", "verify-release", "export"),
+    *(
+        "show",
+        "search",
+        "checkpoint",
+        "witness",
+        "verify-release",
+        "export",
+        "rebuild",
+        "grant",
+    ),
 )
 
 app = typer.Typer(
@@ -183,6 +192,28 @@ def rebuild(
     from governance.ledger import asking
 
     terminal.say(asking.rebuilt(url), form)
+
+
+@app.command()
+def grant(
+    application: Annotated[
+        str, typer.Argument(help="The role that the coordinator connects as; not the owner.")
+    ],
+    auditor: Annotated[str, typer.Option(help="A role that only reads.")] = "",
+    disclosures: Annotated[
+        bool, typer.Option("--disclosures", help="It reads disclosed names and figures too.")
+    ] = False,
+) -> None:
+    """Print the SQL by which PostgreSQL itself refuses to change the record.
+
+    Run it as the tables' owner: psql -d federation -f grant.sql
+
+    Example: concilium-ledger grant concilium --auditor regulator > grant.sql
+    """
+    from governance.ledger import granting
+
+    for statement in granting.grants(application, auditor=auditor, disclosures=disclosures):
+        typer.echo(f"{statement};")
 
 
 @app.command()

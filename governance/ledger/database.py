@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from governance.ledger import views
 from governance.ledger.schema import metadata
 from protos.errors import Corrupt, Unavailable
 
@@ -58,8 +59,10 @@ def open_engine(url: str) -> Engine:
 
 
 def create(engine: Engine) -> None:
-    """Make the tables and triggers that are missing."""
+    """Make the tables, triggers and views that are missing."""
     metadata.create_all(engine)
+    with engine.begin() as connection:
+        views.make(connection)
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
-from governance.ledger import projections, schema, store
+from governance.ledger import granting, projections, schema, store, views
 
 pytestmark = pytest.mark.slow
 SOFTWARE = {"program": "concilium-site", "version": "0.1.0", "os": "Linux 6.1"}
@@ -118,3 +119,62 @@ def test_writers_queue_and_leave_no_gap(agreed, engine):
     assert faults == []
     with store.reading(engine) as c:
         assert [one.seq for one in store.entries(c, 0, 10**6)] == list(range(size + 40))
+
+
+# --- roles -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roles(history):
+    """The roles of `grant`, as an owner makes them; each is taken on inside the transaction."""
+    c = history.connection
+    for role in ("app", "regulator"):
+        c.execute(text(f"CREATE ROLE {role}"))
+    for statement in granting.grants("app", auditor="regulator"):
+        c.execute(text(statement))
+    return history
+
+
+@contextmanager
+def acting(c, role):
+    c.execute(text(f"SET LOCAL ROLE {role}"))
+    yield
+    c.execute(text("RESET ROLE"))
+
+
+def test_the_coordinators_role_adds_to_the_record(roles):
+    before = store.size_of(roles.connection)
+    with acting(roles.connection, "app"):
+        roles.agent("amc", "software-started", SOFTWARE)
+        store.sign_checkpoint(roles.connection, roles.key("ledger"), roles.log.origin)
+    assert store.size_of(roles.connection) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("role", "forbidden"),
+    [
+        ("app", "UPDATE entries SET received_at = ''"),
+        ("app", "DELETE FROM entries"),
+        ("app", "TRUNCATE nodes"),
+        ("app", "UPDATE checkpoints SET note = ''"),
+        ("app", "DELETE FROM cosignatures"),
+        ("app", "DROP TRIGGER entries_no_change ON entries"),
+        ("app", "ALTER TABLE entries DISABLE TRIGGER ALL"),
+        ("regulator", "INSERT INTO acts SELECT * FROM acts"),
+        ("regulator", "DELETE FROM consents"),
+        ("regulator", "SELECT * FROM disclosures"),
+        ("regulator", "SELECT * FROM audit_disclosures"),
+    ],
+)
+def test_postgresql_itself_refuses_what_a_role_may_not(roles, role, forbidden):
+    point = roles.connection.begin_nested()
+    roles.connection.execute(text(f"SET LOCAL ROLE {role}"))
+    with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+        roles.connection.execute(text(forbidden))
+    point.rollback()
+
+
+def test_an_auditors_role_reads_the_record_and_its_views(roles):
+    with acting(roles.connection, "regulator"):
+        for name in (*views.VIEWS.keys() - {views.DISCLOSED}, "entries", "consents"):
+            roles.connection.execute(text(f"SELECT * FROM {name}")).all()
