@@ -94,6 +94,16 @@ def catalogue() -> dict[str, tuple[Explanation, ...]]:
     return read
 
 
+def remedy(code: str) -> str:
+    """Return who must act on a code and how, in a line; empty for one that is unknown."""
+    for entries in catalogue().values():
+        for entry in entries:
+            if code in entry.codes:
+                whose = "" if entry.who == "you" else f", for {WHO[entry.who]}"
+                return f"Next{whose}: {entry.next}"
+    return ""
+
+
 def page() -> str:
     """Return the page on all errors as Markdown."""
     read = catalogue()

@@ -194,7 +194,7 @@ def run(app: typer.Typer) -> None:
     except (typer.Abort, KeyboardInterrupt):
         outcome = EXIT_INTERRUPTED  # typer itself ends with this code, without a word
     except ConciliumError as problem:
-        complain(str(problem), code=problem.rule)
+        complain(_with_next(problem), code=problem.rule)
         sys.exit(exit_code(problem))
     except OSError as problem:
         sys.exit(_ended_by(problem))
@@ -211,6 +211,15 @@ def run(app: typer.Typer) -> None:
         said = "interrupted; nothing is lost, give the same command again"
         complain(said, code="interrupted")
     sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _with_next(problem: ConciliumError) -> str:
+    """Return what an error says, with the remedy of `docs/errors.md` where it names none."""
+    from governance import error_pages
+
+    said = str(problem)
+    remedy = "" if "\n" in said else error_pages.remedy(problem.rule)
+    return f"{said}\n{remedy}" if remedy else said
 
 
 def _ended_by(problem: OSError) -> int:
