@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from coordinator import campaign
+from coordinator import campaign, heads, releasing
 from coordinator.rounds import Event
 from coordinator.store import kept, outbox, pausing, record, roundbook
 from governance import statements
@@ -41,6 +41,9 @@ _OWN_KIND: Final[Mapping[str, str]] = {
     "agreement-proposed": "propose",
     "agreement-proposal-withdrawn": "withdraw-proposal",
     "revoked": "revoke",
+    "release-published": "release",
+    "release-given": "give",
+    "release-recalled": "recall",
 }
 _WAITING: Final = 8
 _INVITATION: Final = ("role", "name", "secret", "expires")
@@ -81,6 +84,8 @@ def take(
     result = handler(base, connection, statement, act)
     seq = ledger.append(connection, statement, received_at=now, disclosures=act.disclosures)
     _forget_overtaken(connection, statement)
+    if name in _TOLD_AT_ONCE:
+        heads.publish(base, connection)
     event, chores = _MEANS.get(name), None
     if event is not None:  # after the act, so that the record says why before it says what
         chores = campaign.happen(base, connection, event, now=now)
@@ -294,6 +299,15 @@ def _withdraw_proposal(
     return ""
 
 
+def _none_beside(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    """Change nothing beside the ledger, which says whether it may be."""
+    return ""
+
+
+_TOLD_AT_ONCE: Final = frozenset({"release", "give", "recall"})
+"""Acts that hospitals learn of by a checkpoint of their own."""
 _MEANS: Final[Mapping[str, Event]] = {"stop-round": Event.STOPPED}
 """What an act means for the round at work."""
 
@@ -306,4 +320,7 @@ _HANDLERS: Final[Mapping[str, _Act]] = {
     "pause": _pause,
     "resume": _resume,
     "stop-round": _stop_round,
+    "release": releasing.publish,
+    "give": _none_beside,
+    "recall": _none_beside,
 }

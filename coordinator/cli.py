@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator import cli_live
+from coordinator import cli_live, cli_releases
 from coordinator.cli_options import (
     HERE,
     Folder,
@@ -34,6 +34,7 @@ _VERBS = (
         "resume",
         "stop-round",
     ),
+    *("release", "give", "recall"),
 )
 app = typer.Typer(
     cls=terminal.in_order(*_VERBS),
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_live.verbs)
+app.add_typer(cli_releases.verbs)
 
 
 def main() -> None:

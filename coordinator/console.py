@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import secrets
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from governance.identity.tls import pin_tls13
 
@@ -22,24 +23,34 @@ from governance.identity.folder import Identity, finish, prepare  # noqa: E402
 from governance.ledger import remote  # noqa: E402
 from protos import codec  # noqa: E402
 from protos.concilium.v1 import (  # noqa: E402
+    audit_pb2_grpc,
     enrolment_pb2_grpc,
     operator_pb2,
     operator_pb2_grpc,
+    release_pb2,
 )
 from protos.errors import PeerFault, Refused, Unavailable  # noqa: E402
-from protos.words import Digest  # noqa: E402
-from protos.words_operator import OperatorAct  # noqa: E402
+from protos.words import Digest, DownloadRequest, ReleaseRequest  # noqa: E402
+from protos.words_operator import DraftRequest, OperatorAct  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from protos.words import Disclosure, Enrolled, EnrolRequest
-    from protos.words_operator import OperatorActed, RoundsReport, RoundsRequest, StatusReport
+    from protos.words import BlobRef, Disclosure, Enrolled, EnrolRequest, ReleaseParts
+    from protos.words_operator import (
+        OperatorActed,
+        ReleaseDraft,
+        ReleasesReport,
+        RoundsReport,
+        RoundsRequest,
+        StatusReport,
+    )
 
 T = TypeVar("T")
 _DEADLINE_S: Final = 60.0
+_DRAFT_S: Final = 600.0
 _RACES: Final = 20
 _RULE: Final = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -78,6 +89,46 @@ class Console:
         return codec.rounds_in(
             self._call(lambda: self._stub.Rounds(message, timeout=_DEADLINE_S))
         )
+
+    def releases(self) -> ReleasesReport:
+        """Ask for every release."""
+        message = release_pb2.ReleasesRequest()
+        return codec.releases_in(
+            self._call(lambda: self._stub.Releases(message, timeout=_DEADLINE_S))
+        )
+
+    def draft(self, number: int, release: str) -> ReleaseDraft:
+        """Ask what the release of a round would say."""
+        message = codec.draft_request_out(DraftRequest(number, release))
+        answer = self._call(lambda: self._stub.Draft(message, timeout=_DRAFT_S))
+        return codec.draft_in(answer)
+
+    def release(self, release: str) -> ReleaseParts:
+        """Ask for all of a release but its model."""
+        message = codec.release_request_out(ReleaseRequest(release))
+        audit = audit_pb2_grpc.AuditStub(self._channel)
+        return codec.release_in(self._call(lambda: audit.Release(message, timeout=_DEADLINE_S)))
+
+    def download(self, model: BlobRef, file: IO[bytes]) -> None:
+        """Fetch a released model into a file.
+
+        Raises:
+            PeerFault: what comes is not the model that was promised.
+        """
+        message = codec.download_out(DownloadRequest(model.digest, 0))
+        hasher, size = hashlib.sha256(), 0
+
+        def fetch() -> None:
+            nonlocal size
+            for chunk in self._stub.Download(message):
+                data = codec.chunk_in(chunk)
+                hasher.update(data)
+                size += len(data)
+                file.write(data)
+
+        self._call(fetch)
+        if (hasher.hexdigest(), size) != (model.digest, model.size):
+            raise PeerFault("another model came than the released one", rule="digest-mismatch")
 
     def act(
         self,

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from coordinator import releasing, sending
 from coordinator.service_guard import caller
+from coordinator.store import released
 from governance.ledger import store as ledger
 from protos import codec
-from protos.concilium.v1 import audit_pb2, audit_pb2_grpc, operator_pb2, operator_pb2_grpc
+from protos.concilium.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    federation_pb2,
+    operator_pb2,
+    operator_pb2_grpc,
+    release_pb2,
+)
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -48,12 +59,40 @@ class OperatorService(operator_pb2_grpc.OperatorServicer):
         wanted = codec.rounds_request_in(request)
         return codec.rounds_out(await self._conductor.rounds(wanted))
 
+    async def Releases(
+        self, request: release_pb2.ReleasesRequest, context: Any
+    ) -> release_pb2.ReleasesReport:
+        """Report every release."""
+        store = self._conductor.base.store
+        return codec.releases_out(await store.read(released.report))
+
+    async def Draft(
+        self, request: release_pb2.DraftRequest, context: Any
+    ) -> release_pb2.ReleaseDraft:
+        """Say what the release of a round would say."""
+        wanted, base = codec.draft_request_in(request), self._conductor.base
+        found = await base.store.read(
+            lambda c: releasing.releasable(base, c, wanted.round, wanted.release)
+        )
+        drafted = partial(releasing.drafted, base, found, wanted.release, at=base.now())
+        return codec.draft_out(await asyncio.to_thread(drafted))
+
+    async def Download(self, request: federation_pb2.DownloadRequest, context: Any) -> None:
+        """Send a released model, by digest, from an offset on; no other leaves this way."""
+        wanted = codec.download_in(request)
+        released_ones = self._conductor.base.store.read(
+            lambda c: released.is_released(c, wanted.digest)
+        )
+        if not await released_ones:
+            raise Refused("no release is of this model", rule="unknown-release")
+        await sending.send_file(self._conductor.base, wanted, context)
+
 
 class AuditService(audit_pb2_grpc.AuditServicer):
     """Show the log: entries, the latest checkpoint, proofs; read-only."""
 
     def __init__(self, conductor: Conductor) -> None:
-        self._store = conductor.base.store
+        self._base, self._store = conductor.base, conductor.base.store
 
     async def Entries(self, request: audit_pb2.EntriesRequest, context: Any) -> None:
         """Send entries in order, in batches."""
@@ -88,6 +127,14 @@ class AuditService(audit_pb2_grpc.AuditServicer):
             lambda c: ledger.consistency(c, wanted.from_size, wanted.to_size)
         )
         return codec.proof_out(tuple(hashes))
+
+    async def Release(
+        self, request: release_pb2.ReleaseRequest, context: Any
+    ) -> release_pb2.ReleaseParts:
+        """Send the card and the lineage of a release that stands and was witnessed."""
+        wanted = codec.release_request_in(request)
+        parts = await self._store.read(lambda c: releasing.parts(self._base, c, wanted.release))
+        return codec.release_out(parts)
 
 
 def _batches(records: list[EntryRecord]) -> Iterator[tuple[EntryRecord, ...]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from coordinator import sending
 from coordinator.pacing import Pace
 from coordinator.service_guard import caller
 from coordinator.store import outbox
@@ -18,7 +18,6 @@ from protos.concilium.v1 import federation_pb2 as pb
 from protos.concilium.v1 import federation_pb2_grpc
 from protos.errors import PeerFault, Refused
 from protos.words import (
-    Digest,
     Goodbye,
     Heartbeat,
     Hello,
@@ -162,15 +161,7 @@ class FederationService(federation_pb2_grpc.FederationServicer):
 
     async def Download(self, request: pb.DownloadRequest, context: Any) -> None:
         """Send a model or a strategy state, by digest, from an offset on."""
-        wanted = codec.download_in(request)
-        path = self._base.model_path(Digest(wanted.digest))
-        if not path.exists():
-            raise Refused("there is no model of this digest", rule="unknown-model")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            for offset in range(wanted.offset, size, codec.CHUNK_BYTES):
-                data = os.pread(file.fileno(), codec.CHUNK_BYTES, offset)
-                await context.write(codec.chunk_out(data))
+        await sending.send_file(self._base, codec.download_in(request), context)
 
     async def UploadStatus(self, request: pb.UploadRef, context: Any) -> pb.UploadOffset:
         """Say from which byte an upload goes on."""

@@ -321,6 +321,35 @@ class EntriesRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenEntry:
+    """An entry with the proof that it is in the tree of a checkpoint; hashes of 32 bytes."""
+
+    seq: int
+    received_at: str
+    envelope: bytes
+    inclusion: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseParts:
+    """All of a release but its model; `card` and `agreements` are canonical JSON."""
+
+    release: str
+    model: BlobRef
+    card: bytes
+    agreements: tuple[bytes, ...]
+    entries: tuple[ProvenEntry, ...]
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """A release by its name."""
+
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConsistencyRequest:
     """A proof that the tree of `to_size` extends the one of `from_size`."""
 

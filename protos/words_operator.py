@@ -131,3 +131,38 @@ class RoundsReport:
 
     attempts: tuple[AttemptStatus, ...]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRequest:
+    """A committed round, and how its release is to be called."""
+
+    round: int
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDraft:
+    """What a release would say: its card and the body of its statement, canonical JSON."""
+
+    card: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStatus:
+    """A release by its name, and whether it stands: `published` or `recalled`."""
+
+    release: str
+    round: int
+    agreement: Digest
+    model: Digest
+    state: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasesReport:
+    """Every release, the oldest first."""
+
+    releases: tuple[ReleaseStatus, ...]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from governance.ledger.export import Exported
+    from governance.ledger.release_folder import Verdict as ReleaseVerdict
     from governance.ledger.signatures import Signatures
     from governance.ledger.source import Source
     from governance.ledger.verify import Verdict
@@ -85,6 +86,20 @@ def verified(
     pinned = None if against is None else split_witnesses(_text(against))
     with source(url, export) as held:
         return verify(held, trusted=trusted, against=pinned, signatures=signatures)
+
+
+def release_verified(folder: Path, trust: Path | None) -> tuple[ReleaseVerdict, Answer]:
+    """Check a release's folder; say what it is, or what is wrong with it.
+
+    Raises:
+        Refused: it is no such folder, or the file of keys is none.
+    """
+    from governance.identity.trust import parse_trust
+    from governance.ledger import release_folder
+
+    trusted = None if trust is None else parse_trust(_text(trust), where=str(trust))
+    verdict = release_folder.verify(folder, trusted=trusted)
+    return verdict, release_folder.answer(verdict)
 
 
 def rebuilt(url: str | None) -> Answer:

@@ -28,6 +28,18 @@ from protos.codec.asking import (
     status_out,
 )
 from protos.codec.fields import CHUNK_BYTES
+from protos.codec.releases import (
+    draft_in,
+    draft_out,
+    draft_request_in,
+    draft_request_out,
+    release_in,
+    release_out,
+    release_request_in,
+    release_request_out,
+    releases_in,
+    releases_out,
+)
 from protos.codec.session import (
     PROTOCOL,
     from_site_bytes,
@@ -73,6 +85,10 @@ __all__ = [
     "consistency_request_out",
     "download_in",
     "download_out",
+    "draft_in",
+    "draft_out",
+    "draft_request_in",
+    "draft_request_out",
     "enrol_request_in",
     "enrol_request_out",
     "enrolled_in",
@@ -91,6 +107,12 @@ __all__ = [
     "proof_out",
     "receipt_in",
     "receipt_out",
+    "release_in",
+    "release_out",
+    "release_request_in",
+    "release_request_out",
+    "releases_in",
+    "releases_out",
     "rounds_in",
     "rounds_out",
     "rounds_request_in",

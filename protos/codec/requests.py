@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from protos.codec import asking, transfer
-from protos.concilium.v1 import audit_pb2, federation_pb2
+from protos.codec import asking, releases, transfer
+from protos.concilium.v1 import audit_pb2, federation_pb2, release_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,11 +14,19 @@ if TYPE_CHECKING:
         ConsistencyRequest,
         DownloadRequest,
         EntriesRequest,
+        ReleaseRequest,
         UploadHeader,
         UploadRef,
     )
 
-    Asked = DownloadRequest | UploadRef | UploadHeader | EntriesRequest | ConsistencyRequest
+    Asked = (
+        DownloadRequest
+        | UploadRef
+        | UploadHeader
+        | EntriesRequest
+        | ConsistencyRequest
+        | ReleaseRequest
+    )
 
 _READERS: Final[Mapping[str, Callable[[bytes], Asked | bytes]]] = {
     "download-request": lambda raw: transfer.download_in(
@@ -35,6 +43,9 @@ _READERS: Final[Mapping[str, Callable[[bytes], Asked | bytes]]] = {
     ),
     "consistency-request": lambda raw: asking.consistency_request_in(
         audit_pb2.ConsistencyRequest.FromString(raw)
+    ),
+    "release-request": lambda raw: releases.release_request_in(
+        release_pb2.ReleaseRequest.FromString(raw)
     ),
 }
 

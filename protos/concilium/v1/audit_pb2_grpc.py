@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from protos.concilium.v1 import audit_pb2 as protos_dot_concilium_dot_v1_dot_audit__pb2
+from protos.concilium.v1 import release_pb2 as protos_dot_concilium_dot_v1_dot_release__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +51,11 @@ class AuditStub:
                 request_serializer=protos_dot_concilium_dot_v1_dot_audit__pb2.ConsistencyRequest.SerializeToString,
                 response_deserializer=protos_dot_concilium_dot_v1_dot_audit__pb2.ConsistencyProof.FromString,
                 _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/concilium.v1.Audit/Release',
+                request_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.FromString,
+                _registered_method=True)
 
 
 class AuditServicer:
@@ -74,6 +80,13 @@ class AuditServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Release(self, request, context):
+        """card and lineage; never the model
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +104,11 @@ def add_AuditServicer_to_server(servicer, server):
                     servicer.Consistency,
                     request_deserializer=protos_dot_concilium_dot_v1_dot_audit__pb2.ConsistencyRequest.FromString,
                     response_serializer=protos_dot_concilium_dot_v1_dot_audit__pb2.ConsistencyProof.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +193,33 @@ class Audit:
             '/concilium.v1.Audit/Consistency',
             protos_dot_concilium_dot_v1_dot_audit__pb2.ConsistencyRequest.SerializeToString,
             protos_dot_concilium_dot_v1_dot_audit__pb2.ConsistencyProof.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concilium.v1.Audit/Release',
+            protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.SerializeToString,
+            protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.FromString,
             options,
             channel_credentials,
             insecure,

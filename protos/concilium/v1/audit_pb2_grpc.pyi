@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from protos.concilium.v1 import audit_pb2 as _audit_pb2
+from protos.concilium.v1 import release_pb2 as _release_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -36,6 +37,8 @@ class AuditStub:
     Entries: _grpc.UnaryStreamMultiCallable[_audit_pb2.EntriesRequest, _audit_pb2.EntryBatch]
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_audit_pb2.CheckpointRequest, _audit_pb2.CheckpointNote]
     Consistency: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ConsistencyRequest, _audit_pb2.ConsistencyProof]
+    Release: _grpc.UnaryUnaryMultiCallable[_release_pb2.ReleaseRequest, _release_pb2.ReleaseParts]
+    """card and lineage; never the model"""
 
 @_typing.type_check_only
 class AuditAsyncStub(AuditStub):
@@ -45,6 +48,8 @@ class AuditAsyncStub(AuditStub):
     Entries: _aio.UnaryStreamMultiCallable[_audit_pb2.EntriesRequest, _audit_pb2.EntryBatch]  # type: ignore[assignment]
     Checkpoint: _aio.UnaryUnaryMultiCallable[_audit_pb2.CheckpointRequest, _audit_pb2.CheckpointNote]  # type: ignore[assignment]
     Consistency: _aio.UnaryUnaryMultiCallable[_audit_pb2.ConsistencyRequest, _audit_pb2.ConsistencyProof]  # type: ignore[assignment]
+    Release: _aio.UnaryUnaryMultiCallable[_release_pb2.ReleaseRequest, _release_pb2.ReleaseParts]  # type: ignore[assignment]
+    """card and lineage; never the model"""
 
 class AuditServicer(metaclass=_abc_1.ABCMeta):
     """Read-only. Auditor, operator and site certificates."""
@@ -69,5 +74,13 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.ConsistencyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.ConsistencyProof, _abc.Awaitable[_audit_pb2.ConsistencyProof]]: ...
+
+    @_abc_1.abstractmethod
+    def Release(
+        self,
+        request: _release_pb2.ReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_pb2.ReleaseParts, _abc.Awaitable[_release_pb2.ReleaseParts]]:
+        """card and lineage; never the model"""
 
 def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,38 +22,40 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from protos.concilium.v1 import federation_pb2 as protos_dot_concilium_dot_v1_dot_federation__pb2
+from protos.concilium.v1 import release_pb2 as protos_dot_concilium_dot_v1_dot_release__pb2
 from protos.concilium.v1 import words_pb2 as protos_dot_concilium_dot_v1_dot_words__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/concilium/v1/operator.proto\x12\x0c\x63oncilium.v1\x1a\x1fprotos/concilium/v1/words.proto\"`\n\x0bOperatorAct\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12-\n\x0b\x64isclosures\x18\x02 \x03(\x0b\x32\x18.concilium.v1.Disclosure\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\"=\n\rOperatorActed\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x0e\n\x06result\x18\x03 \x01(\t\"\x0f\n\rStatusRequest\"\xf2\x03\n\x0cStatusReport\x12\x12\n\nfederation\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tagreement\x18\x03 \x01(\t\x12\x10\n\x08proposed\x18\x04 \x01(\t\x12\r\n\x05round\x18\x05 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\x12\x13\n\x0bround_state\x18\x07 \x01(\t\x12\'\n\x05sites\x18\x08 \x03(\x0b\x32\x18.concilium.v1.SiteStatus\x12)\n\x08\x65nrolled\x18\t \x03(\x0b\x32\x17.concilium.v1.RosterKey\x12)\n\x07pending\x18\n \x03(\x0b\x32\x18.concilium.v1.PendingAct\x12\x18\n\x10operator_counter\x18\x0b \x01(\x04\x12\x19\n\x11operator_previous\x18\x0c \x01(\t\x12\x13\n\x0bledger_size\x18\r \x01(\x04\x12\x0c\n\x04root\x18\x0e \x01(\t\x12\x18\n\x10rounds_committed\x18\x0f \x01(\x04\x12\x16\n\x0erounds_planned\x18\x10 \x01(\x04\x12\x10\n\x08\x64ocument\x18\x11 \x01(\x0c\x12\x0e\n\x06metric\x18\x12 \x01(\t\x12\x0f\n\x07quality\x18\x13 \x03(\x01\x12\x0e\n\x06\x61larms\x18\x14 \x03(\t\x12\x19\n\x11proposed_material\x18\x15 \x01(\t\"\x9b\x01\n\nSiteStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x0f\n\x07\x63onsent\x18\x03 \x01(\t\x12\r\n\x05\x64oing\x18\x04 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x05 \x01(\t\x12\x12\n\nsteps_done\x18\x06 \x01(\r\x12\x10\n\x08\x62ytes_in\x18\x07 \x01(\x04\x12\x11\n\tbytes_all\x18\x08 \x01(\x04\"<\n\rRoundsRequest\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\x12\x0c\n\x04most\x18\x03 \x01(\r\"K\n\x0cRoundsReport\x12-\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1b.concilium.v1.AttemptStatus\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\x8b\x02\n\rAttemptStatus\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x11\n\tagreement\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nopened_seq\x18\x06 \x01(\x04\x12\x11\n\tended_seq\x18\x07 \x01(\x04\x12\x11\n\topened_at\x18\x08 \x01(\t\x12\x10\n\x08\x65nded_at\x18\t \x01(\t\x12\x10\n\x08\x64\x65\x61\x64line\x18\n \x01(\t\x12\x10\n\x08model_in\x18\x0b \x01(\t\x12\x11\n\tmodel_out\x18\x0c \x01(\t\x12%\n\x05sites\x18\r \x03(\x0b\x32\x16.concilium.v1.SitePart\"]\n\x08SitePart\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12%\n\x03now\x18\x04 \x01(\x0b\x32\x18.concilium.v1.SiteStatus\"5\n\tRosterKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04keys\x18\x03 \x03(\t\"G\n\nPendingAct\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0b\n\x03\x61\x63t\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x04 \x01(\x0c\x32\xcf\x01\n\x08Operator\x12=\n\x03\x41\x63t\x12\x19.concilium.v1.OperatorAct\x1a\x1b.concilium.v1.OperatorActed\x12\x41\n\x06Status\x12\x1b.concilium.v1.StatusRequest\x1a\x1a.concilium.v1.StatusReport\x12\x41\n\x06Rounds\x12\x1b.concilium.v1.RoundsRequest\x1a\x1a.concilium.v1.RoundsReportb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/concilium/v1/operator.proto\x12\x0c\x63oncilium.v1\x1a$protos/concilium/v1/federation.proto\x1a!protos/concilium/v1/release.proto\x1a\x1fprotos/concilium/v1/words.proto\"`\n\x0bOperatorAct\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12-\n\x0b\x64isclosures\x18\x02 \x03(\x0b\x32\x18.concilium.v1.Disclosure\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\"=\n\rOperatorActed\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x0e\n\x06result\x18\x03 \x01(\t\"\x0f\n\rStatusRequest\"\xf2\x03\n\x0cStatusReport\x12\x12\n\nfederation\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tagreement\x18\x03 \x01(\t\x12\x10\n\x08proposed\x18\x04 \x01(\t\x12\r\n\x05round\x18\x05 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\x12\x13\n\x0bround_state\x18\x07 \x01(\t\x12\'\n\x05sites\x18\x08 \x03(\x0b\x32\x18.concilium.v1.SiteStatus\x12)\n\x08\x65nrolled\x18\t \x03(\x0b\x32\x17.concilium.v1.RosterKey\x12)\n\x07pending\x18\n \x03(\x0b\x32\x18.concilium.v1.PendingAct\x12\x18\n\x10operator_counter\x18\x0b \x01(\x04\x12\x19\n\x11operator_previous\x18\x0c \x01(\t\x12\x13\n\x0bledger_size\x18\r \x01(\x04\x12\x0c\n\x04root\x18\x0e \x01(\t\x12\x18\n\x10rounds_committed\x18\x0f \x01(\x04\x12\x16\n\x0erounds_planned\x18\x10 \x01(\x04\x12\x10\n\x08\x64ocument\x18\x11 \x01(\x0c\x12\x0e\n\x06metric\x18\x12 \x01(\t\x12\x0f\n\x07quality\x18\x13 \x03(\x01\x12\x0e\n\x06\x61larms\x18\x14 \x03(\t\x12\x19\n\x11proposed_material\x18\x15 \x01(\t\"\x9b\x01\n\nSiteStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x0f\n\x07\x63onsent\x18\x03 \x01(\t\x12\r\n\x05\x64oing\x18\x04 \x01(\t\x12\x13\n\x0bwaiting_for\x18\x05 \x01(\t\x12\x12\n\nsteps_done\x18\x06 \x01(\r\x12\x10\n\x08\x62ytes_in\x18\x07 \x01(\x04\x12\x11\n\tbytes_all\x18\x08 \x01(\x04\"<\n\rRoundsRequest\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\x12\x0c\n\x04most\x18\x03 \x01(\r\"K\n\x0cRoundsReport\x12-\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1b.concilium.v1.AttemptStatus\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\x8b\x02\n\rAttemptStatus\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x11\n\tagreement\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x12\n\nopened_seq\x18\x06 \x01(\x04\x12\x11\n\tended_seq\x18\x07 \x01(\x04\x12\x11\n\topened_at\x18\x08 \x01(\t\x12\x10\n\x08\x65nded_at\x18\t \x01(\t\x12\x10\n\x08\x64\x65\x61\x64line\x18\n \x01(\t\x12\x10\n\x08model_in\x18\x0b \x01(\t\x12\x11\n\tmodel_out\x18\x0c \x01(\t\x12%\n\x05sites\x18\r \x03(\x0b\x32\x16.concilium.v1.SitePart\"]\n\x08SitePart\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12%\n\x03now\x18\x04 \x01(\x0b\x32\x18.concilium.v1.SiteStatus\"5\n\tRosterKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04keys\x18\x03 \x03(\t\"G\n\nPendingAct\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0b\n\x03\x61\x63t\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x04 \x01(\x0c\x32\x9b\x03\n\x08Operator\x12=\n\x03\x41\x63t\x12\x19.concilium.v1.OperatorAct\x1a\x1b.concilium.v1.OperatorActed\x12\x41\n\x06Status\x12\x1b.concilium.v1.StatusRequest\x1a\x1a.concilium.v1.StatusReport\x12\x41\n\x06Rounds\x12\x1b.concilium.v1.RoundsRequest\x1a\x1a.concilium.v1.RoundsReport\x12G\n\x08Releases\x12\x1d.concilium.v1.ReleasesRequest\x1a\x1c.concilium.v1.ReleasesReport\x12?\n\x05\x44raft\x12\x1a.concilium.v1.DraftRequest\x1a\x1a.concilium.v1.ReleaseDraft\x12@\n\x08\x44ownload\x12\x1d.concilium.v1.DownloadRequest\x1a\x13.concilium.v1.Chunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.concilium.v1.operator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATORACT']._serialized_start=85
-  _globals['_OPERATORACT']._serialized_end=181
-  _globals['_OPERATORACTED']._serialized_start=183
-  _globals['_OPERATORACTED']._serialized_end=244
-  _globals['_STATUSREQUEST']._serialized_start=246
-  _globals['_STATUSREQUEST']._serialized_end=261
-  _globals['_STATUSREPORT']._serialized_start=264
-  _globals['_STATUSREPORT']._serialized_end=762
-  _globals['_SITESTATUS']._serialized_start=765
-  _globals['_SITESTATUS']._serialized_end=920
-  _globals['_ROUNDSREQUEST']._serialized_start=922
-  _globals['_ROUNDSREQUEST']._serialized_end=982
-  _globals['_ROUNDSREPORT']._serialized_start=984
-  _globals['_ROUNDSREPORT']._serialized_end=1059
-  _globals['_ATTEMPTSTATUS']._serialized_start=1062
-  _globals['_ATTEMPTSTATUS']._serialized_end=1329
-  _globals['_SITEPART']._serialized_start=1331
-  _globals['_SITEPART']._serialized_end=1424
-  _globals['_ROSTERKEY']._serialized_start=1426
-  _globals['_ROSTERKEY']._serialized_end=1479
-  _globals['_PENDINGACT']._serialized_start=1481
-  _globals['_PENDINGACT']._serialized_end=1552
-  _globals['_OPERATOR']._serialized_start=1555
-  _globals['_OPERATOR']._serialized_end=1762
+  _globals['_OPERATORACT']._serialized_start=158
+  _globals['_OPERATORACT']._serialized_end=254
+  _globals['_OPERATORACTED']._serialized_start=256
+  _globals['_OPERATORACTED']._serialized_end=317
+  _globals['_STATUSREQUEST']._serialized_start=319
+  _globals['_STATUSREQUEST']._serialized_end=334
+  _globals['_STATUSREPORT']._serialized_start=337
+  _globals['_STATUSREPORT']._serialized_end=835
+  _globals['_SITESTATUS']._serialized_start=838
+  _globals['_SITESTATUS']._serialized_end=993
+  _globals['_ROUNDSREQUEST']._serialized_start=995
+  _globals['_ROUNDSREQUEST']._serialized_end=1055
+  _globals['_ROUNDSREPORT']._serialized_start=1057
+  _globals['_ROUNDSREPORT']._serialized_end=1132
+  _globals['_ATTEMPTSTATUS']._serialized_start=1135
+  _globals['_ATTEMPTSTATUS']._serialized_end=1402
+  _globals['_SITEPART']._serialized_start=1404
+  _globals['_SITEPART']._serialized_end=1497
+  _globals['_ROSTERKEY']._serialized_start=1499
+  _globals['_ROSTERKEY']._serialized_end=1552
+  _globals['_PENDINGACT']._serialized_start=1554
+  _globals['_PENDINGACT']._serialized_end=1625
+  _globals['_OPERATOR']._serialized_start=1628
+  _globals['_OPERATOR']._serialized_end=2039
 # @@protoc_insertion_point(module_scope)

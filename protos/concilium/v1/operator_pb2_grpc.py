@@ -3,7 +3,9 @@
 import grpc
 import warnings
 
+from protos.concilium.v1 import federation_pb2 as protos_dot_concilium_dot_v1_dot_federation__pb2
 from protos.concilium.v1 import operator_pb2 as protos_dot_concilium_dot_v1_dot_operator__pb2
+from protos.concilium.v1 import release_pb2 as protos_dot_concilium_dot_v1_dot_release__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +52,21 @@ class OperatorStub:
                 request_serializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsRequest.SerializeToString,
                 response_deserializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsReport.FromString,
                 _registered_method=True)
+        self.Releases = channel.unary_unary(
+                '/concilium.v1.Operator/Releases',
+                request_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleasesRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleasesReport.FromString,
+                _registered_method=True)
+        self.Draft = channel.unary_unary(
+                '/concilium.v1.Operator/Draft',
+                request_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.DraftRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseDraft.FromString,
+                _registered_method=True)
+        self.Download = channel.unary_stream(
+                '/concilium.v1.Operator/Download',
+                request_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.DownloadRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.Chunk.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -76,6 +93,26 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Releases(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Draft(self, request, context):
+        """what the release of a round would say
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Download(self, request, context):
+        """a released model
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -93,6 +130,21 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Rounds,
                     request_deserializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsRequest.FromString,
                     response_serializer=protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsReport.SerializeToString,
+            ),
+            'Releases': grpc.unary_unary_rpc_method_handler(
+                    servicer.Releases,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleasesRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleasesReport.SerializeToString,
+            ),
+            'Draft': grpc.unary_unary_rpc_method_handler(
+                    servicer.Draft,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.DraftRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseDraft.SerializeToString,
+            ),
+            'Download': grpc.unary_stream_rpc_method_handler(
+                    servicer.Download,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.DownloadRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.Chunk.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -177,6 +229,87 @@ class Operator:
             '/concilium.v1.Operator/Rounds',
             protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsRequest.SerializeToString,
             protos_dot_concilium_dot_v1_dot_operator__pb2.RoundsReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Releases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concilium.v1.Operator/Releases',
+            protos_dot_concilium_dot_v1_dot_release__pb2.ReleasesRequest.SerializeToString,
+            protos_dot_concilium_dot_v1_dot_release__pb2.ReleasesReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Draft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concilium.v1.Operator/Draft',
+            protos_dot_concilium_dot_v1_dot_release__pb2.DraftRequest.SerializeToString,
+            protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseDraft.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Download(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/concilium.v1.Operator/Download',
+            protos_dot_concilium_dot_v1_dot_federation__pb2.DownloadRequest.SerializeToString,
+            protos_dot_concilium_dot_v1_dot_federation__pb2.Chunk.FromString,
             options,
             channel_credentials,
             insecure,

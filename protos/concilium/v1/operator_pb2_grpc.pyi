@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from protos.concilium.v1 import federation_pb2 as _federation_pb2
 from protos.concilium.v1 import operator_pb2 as _operator_pb2
+from protos.concilium.v1 import release_pb2 as _release_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -38,6 +40,11 @@ class OperatorStub:
     Status: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StatusRequest, _operator_pb2.StatusReport]
     Rounds: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RoundsRequest, _operator_pb2.RoundsReport]
     """attempts of rounds, the newest first"""
+    Releases: _grpc.UnaryUnaryMultiCallable[_release_pb2.ReleasesRequest, _release_pb2.ReleasesReport]
+    Draft: _grpc.UnaryUnaryMultiCallable[_release_pb2.DraftRequest, _release_pb2.ReleaseDraft]
+    """what the release of a round would say"""
+    Download: _grpc.UnaryStreamMultiCallable[_federation_pb2.DownloadRequest, _federation_pb2.Chunk]
+    """a released model"""
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -49,6 +56,11 @@ class OperatorAsyncStub(OperatorStub):
     Status: _aio.UnaryUnaryMultiCallable[_operator_pb2.StatusRequest, _operator_pb2.StatusReport]  # type: ignore[assignment]
     Rounds: _aio.UnaryUnaryMultiCallable[_operator_pb2.RoundsRequest, _operator_pb2.RoundsReport]  # type: ignore[assignment]
     """attempts of rounds, the newest first"""
+    Releases: _aio.UnaryUnaryMultiCallable[_release_pb2.ReleasesRequest, _release_pb2.ReleasesReport]  # type: ignore[assignment]
+    Draft: _aio.UnaryUnaryMultiCallable[_release_pb2.DraftRequest, _release_pb2.ReleaseDraft]  # type: ignore[assignment]
+    """what the release of a round would say"""
+    Download: _aio.UnaryStreamMultiCallable[_federation_pb2.DownloadRequest, _federation_pb2.Chunk]  # type: ignore[assignment]
+    """a released model"""
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """What the operator's program asks of a running coordinator. Operator certificates only."""
@@ -75,5 +87,28 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RoundsReport, _abc.Awaitable[_operator_pb2.RoundsReport]]:
         """attempts of rounds, the newest first"""
+
+    @_abc_1.abstractmethod
+    def Releases(
+        self,
+        request: _release_pb2.ReleasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_pb2.ReleasesReport, _abc.Awaitable[_release_pb2.ReleasesReport]]: ...
+
+    @_abc_1.abstractmethod
+    def Draft(
+        self,
+        request: _release_pb2.DraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_pb2.ReleaseDraft, _abc.Awaitable[_release_pb2.ReleaseDraft]]:
+        """what the release of a round would say"""
+
+    @_abc_1.abstractmethod
+    def Download(
+        self,
+        request: _federation_pb2.DownloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_federation_pb2.Chunk], _abc.AsyncIterator[_federation_pb2.Chunk]]:
+        """a released model"""
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -14,6 +14,7 @@ from protos.concilium.v1 import (
     enrolment_pb2,
     federation_pb2,
     operator_pb2,
+    release_pb2,
     words_pb2,
 )
 from protos.errors import PeerFault
@@ -246,6 +247,27 @@ LIMITS: Final = {
     "ConsistencyRequest.from_size": whole(),
     "ConsistencyRequest.to_size": whole(),
     "ConsistencyProof.hashes": NODES,
+    "ReleaseRequest.release": NAME,
+    "DraftRequest.round": whole(1),
+    "DraftRequest.release": NAME,
+    "ReleaseDraft.card": octets(2, MIB),
+    "ReleaseDraft.body": ENVELOPE,
+    "ReleaseParts.release": NAME,
+    "ReleaseParts.card": octets(2, MIB),
+    "ReleaseParts.agreements": octets(2, MIB, count=2),
+    "ReleaseParts.entries": Limit((), count=4000),
+    "ReleaseParts.checkpoint": text(0, 64 * KIB),
+    "ReleasesReport.releases": Limit((), count=1000),
+    "ReleaseStatus.release": NAME,
+    "ReleaseStatus.round": whole(1),
+    "ReleaseStatus.agreement": DIGEST,
+    "ReleaseStatus.model": DIGEST,
+    "ReleaseStatus.state": line(20),
+    "ReleaseStatus.seq": whole(),
+    "ProvenEntry.seq": whole(),
+    "ProvenEntry.received_at": line(40),
+    "ProvenEntry.envelope": ENVELOPE,
+    "ProvenEntry.inclusion": NODES,
 }
 """By message and field; a field of the .proto files without a row fails every test below."""
 
@@ -389,7 +411,14 @@ def test_the_limits_are_those_of_this_version_of_the_protocol():
 def test_each_row_is_of_a_field_that_there_is():
     known = {
         f"{message.name}.{field.name}"
-        for file in (audit_pb2, enrolment_pb2, federation_pb2, operator_pb2, words_pb2)
+        for file in (
+            audit_pb2,
+            enrolment_pb2,
+            federation_pb2,
+            operator_pb2,
+            release_pb2,
+            words_pb2,
+        )
         for message in file.DESCRIPTOR.message_types_by_name.values()
         for field in message.fields
     }

@@ -1,0 +1,220 @@
+"""What a release rests on: questions that the coordinator asks of its ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, select
+
+from coordinator.store import record
+from governance import statements
+from governance.figures import from_json
+from governance.ledger import project_releases, spending
+from governance.ledger import store as ledger
+from governance.ledger.schema import (
+    checkpoints,
+    contributions,
+    disclosures,
+    entries,
+    evaluations,
+    releases,
+    reservations,
+)
+from protos.words import Digest, ProvenEntry, SiteName
+from protos.words_operator import ReleasesReport, ReleaseStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import Connection
+
+    from governance.figures import Figures
+    from governance.ledger.spending import Cohort
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What is inside the model of a committed round, by the record up to its closing."""
+
+    round: int
+    attempt: int
+    agreement: Digest
+    model: Digest
+    closed_seq: int
+    rounds: list[int]
+    sites: list[SiteName]
+    patients: Mapping[SiteName, int]
+    spent: Mapping[SiteName, list[Cohort]]
+    figures: Mapping[SiteName, Figures]
+
+
+def inside(c: Connection, number: int) -> Inside | None:
+    """Return what is inside the model of a round; None where it committed none."""
+    row = project_releases.committed(c, number)
+    if row is None:
+        return None
+    rounds, sites = project_releases.inside(c, row)
+    return Inside(
+        round=row.round,
+        attempt=row.attempt,
+        agreement=Digest(row.agreement),
+        model=Digest(row.model_out),
+        closed_seq=row.ended_seq,
+        rounds=rounds,
+        sites=[SiteName(site) for site in sites],
+        patients=_patients(c, sites, row.ended_seq),
+        spent=_spent(c, sites, row.ended_seq),
+        figures=_figures(c, row),
+    )
+
+
+def _patients(c: Connection, sites: Iterable[str], until: int) -> dict[SiteName, int]:
+    """Return the declared patients of each site, as its last contribution says."""
+    rows = c.execute(
+        select(contributions.c.site, entries.c.envelope)
+        .join(entries, entries.c.seq == contributions.c.seq)
+        .where(contributions.c.site.in_(list(sites)), contributions.c.seq < until)
+        .order_by(contributions.c.seq)
+    )
+    said = {row.site: statements.read(row.envelope).body for row in rows}
+    return {SiteName(site): int(body["declared_patients"]) for site, body in said.items()}
+
+
+def _spent(c: Connection, sites: Iterable[str], until: int) -> dict[SiteName, list[Cohort]]:
+    """Return what each site had reserved from its cohorts."""
+    every = spending.Spending()
+    rows = c.execute(
+        select(reservations.c.site, reservations.c.seq, entries.c.envelope)
+        .join(entries, entries.c.seq == reservations.c.seq)
+        .where(reservations.c.site.in_(list(sites)), reservations.c.seq < until)
+        .order_by(reservations.c.seq)
+    )
+    for row in rows:
+        every.take(row.site, spending.read(row.seq, statements.read(row.envelope).body))
+    found: dict[SiteName, list[Cohort]] = {}
+    for (site, _), cohort in sorted(every.cohorts.items()):
+        found.setdefault(SiteName(site), []).append(cohort)
+    return found
+
+
+def _figures(c: Connection, attempt: Row[Any]) -> dict[SiteName, Figures]:
+    """Return the figures that sites disclosed on the model before its round was closed."""
+    rows = c.execute(  # the first that a site said comes last, and counts
+        select(evaluations.c.site, disclosures.c.value)
+        .join(disclosures, disclosures.c.seq == evaluations.c.seq)
+        .where(
+            evaluations.c.round == attempt.round,
+            evaluations.c.attempt == attempt.attempt,
+            evaluations.c.model == attempt.model_out,
+            evaluations.c.seq < attempt.ended_seq,
+            disclosures.c.label == "figures",
+        )
+        .order_by(evaluations.c.seq.desc())
+    )
+    return {SiteName(row.site): from_json(row.value) for row in rows}
+
+
+def release(c: Connection, name: str) -> Row[Any] | None:
+    """Return a release by its name."""
+    return project_releases.find(c, name)
+
+
+def report(c: Connection) -> ReleasesReport:
+    """Return every release, the oldest first."""
+    return ReleasesReport(
+        tuple(
+            ReleaseStatus(
+                row.release,
+                row.round,
+                Digest(row.agreement),
+                Digest(row.model),
+                row.state,
+                row.seq,
+            )
+            for row in c.execute(select(releases).order_by(releases.c.seq))
+        )
+    )
+
+
+def is_released(c: Connection, model: str) -> bool:
+    """Tell whether a model is that of a release that was not recalled."""
+    mine = select(releases.c.seq).where(
+        releases.c.model == model, releases.c.state == "published"
+    )
+    return c.execute(mine).first() is not None
+
+
+def agreement_at(c: Connection, seq: int) -> Digest | None:
+    """Return the last agreement that took force before an entry."""
+    digest = c.execute(
+        select(entries.c.agreement)
+        .where(entries.c.kind == "agreement-in-force", entries.c.seq < seq)
+        .order_by(entries.c.seq.desc())
+        .limit(1)
+    ).scalar()
+    return None if digest is None else Digest(digest)
+
+
+def witnessed(c: Connection, seq: int, roster: Iterable[str]) -> tuple[int, set[str], int]:
+    """Return the first checkpoint over an entry that more than half of a roster cosigned.
+
+    Returns its size (0 where there is none yet), who cosigned the best one, and how many of the
+    roster are in force.
+    """
+    in_force = set(roster) - record.revoked(c)
+    sizes = select(checkpoints.c.size).where(checkpoints.c.size > seq)
+    best: set[str] = set()
+    for size in c.execute(sizes.order_by(checkpoints.c.size)).scalars():
+        signed = in_force & ledger.cosigners(c, size).keys()
+        if 2 * len(signed) > len(in_force):
+            return size, signed, len(in_force)
+        best = max(best, signed, key=len)
+    return 0, best, len(in_force)
+
+
+def proven(c: Connection, seqs: Iterable[int], size: int) -> tuple[ProvenEntry, ...]:
+    """Return entries in order, each with the proof that it is under a checkpoint."""
+    wanted = sorted({seq for seq in seqs if seq < size})
+    rows = c.execute(
+        select(entries.c.seq, entries.c.received_at, entries.c.envelope)
+        .where(entries.c.seq.in_(wanted))
+        .order_by(entries.c.seq)
+    ).all()
+    return tuple(
+        ProvenEntry(
+            row.seq, row.received_at, row.envelope, tuple(ledger.inclusion(c, row.seq, size))
+        )
+        for row in rows
+    )
+
+
+def keys_of(c: Connection, sites: Iterable[str]) -> list[int]:
+    """Return the entries that brought in, turned or ended the keys that a release rests on.
+
+    The coordinator's, every operator's and these sites'; and whoever was revoked.
+    """
+    actors = ["coordinator", *(f"site/{name}" for name in sites)]
+    mine = select(entries.c.seq).where(
+        entries.c.kind.in_(("enrolled", "key-rotated")),
+        entries.c.actor.in_(actors) | entries.c.actor.startswith("operator/"),
+    )
+    barred = [
+        row.seq
+        for row in c.execute(
+            select(entries.c.seq, entries.c.envelope).where(entries.c.kind == "revoked")
+        )
+        if statements.read(row.envelope).body["name"] in set(sites)
+    ]
+    return [*c.execute(mine).scalars(), *barred]
+
+
+def in_force_seq(c: Connection, agreement: str) -> int:
+    """Return the entry by which an agreement took force."""
+    return int(
+        c.execute(
+            select(entries.c.seq).where(
+                entries.c.kind == "agreement-in-force", entries.c.agreement == agreement
+            )
+        ).scalar_one()
+    )
