@@ -207,6 +207,7 @@ async def _open(base: Foundation) -> bool:
         now = base.now()  # making the first weights may have taken the window's last minutes
         if not may_open(terms.schedule.window, now, terms.round.deadline):
             return False
+        heads.freshen(base, connection, now)
         campaign.open_round(base, connection, document, sites=members, files=files, now=now)
         return True
 

@@ -283,7 +283,6 @@ def cohort_of(settings: SiteSettings, federation: FederationSettings) -> CohortS
 def without_effect(site: SiteSettings) -> tuple[str, ...]:
     """Return what a hospital's file says and this version does not act upon, to be said."""
     said = {
-        "policy.witness_lag": "witness_lag" in site.policy.model_fields_set,
         "resources.memory": site.resources.memory is not None,
         "resources.device": site.resources.device == "cuda",
         "metrics": site.metrics is not None,

@@ -9,7 +9,7 @@ from governance.identity.trust import trust_lines
 from governance.models import catalogue
 from governance.settings import without_effect
 from governance.terminal import Answer
-from site_agent import doorbell, freshness, office
+from site_agent import doorbell, evidence, freshness, office
 from site_agent.standing import standing_of
 from site_agent.store import notes, terms, work
 from site_agent.store.copy import Copy, made_in
@@ -80,15 +80,26 @@ def _stored(c: Connection, m: Membership) -> tuple[list[str], dict[str, object]]
     newest = work.newest(c, m.federation, most=1)
     last = newest[0] if newest else None
     said = []
-    if alarm:
-        said.append(f"INTEGRITY ALARM: {alarm}. No task is taken; both notes are kept.")
+    shown = evidence.found(c, m.federation)
+    waits = notes.note(c, m.federation, notes.WAITS)
+    if shown is not None:
+        said += evidence.sentences(shown)
+    elif waits:
+        said.append(f"A task waits until other hospitals are seen on this history: {waits}.")
     if last is not None:
         rule = f" ({last.rule})" if last.rule else ""
         said.append(f"Last task: {last.task.task}, {last.state.value}{rule}.")
     said.append(f"Ledger cosigned up to {cosigned} entries.")
     if fault and not alarm:
         said.append(f"Last refused message: {fault}")
-    facts: dict[str, object] = {"alarm": alarm, "cosigned": cosigned, "fault": fault}
+    facts: dict[str, object] = {
+        "alarm": alarm,
+        "waits": waits,
+        "cosigned": cosigned,
+        "fault": fault,
+    }
+    if shown is not None:
+        facts |= {"head_held": shown.ours, "head_shown": shown.theirs}
     if last is not None:
         facts |= {"last_task": last.task.task, "last_task_state": last.state.value}
     return said, facts

@@ -58,6 +58,7 @@ class Facts:
         in_force: Agreements in force by the site's own copy of the ledger.
         outcomes: How earlier attempts of the task's round ended, by that copy.
         not_in_force: Agreements that are proposed, superseded or over, by that copy.
+        alone: Why too few others were seen on this site's history, or empty.
     """
 
     skew: timedelta
@@ -65,6 +66,7 @@ class Facts:
     in_force: frozenset[str]
     outcomes: Mapping[int, Outcome]
     not_in_force: frozenset[str] = frozenset()
+    alone: str = ""
 
 
 def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
@@ -118,6 +120,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
         cohort=m.cohort,
         bytes_today=egress.bytes_sent(c, since=now - _DAY),
         bytes_next=sending + with_state,
+        alone=facts.alone,
     )
 
 

@@ -73,6 +73,7 @@ class Moment:
         cohort: The cohort that this federation may use.
         bytes_today: What left within the last 24 hours.
         bytes_next: What the task would send.
+        alone: Why too few others were seen on this site's history, or empty.
     """
 
     now: datetime
@@ -85,6 +86,7 @@ class Moment:
     cohort: str
     bytes_today: int
     bytes_next: int
+    alone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,16 @@ def _integrity(asked: Asked) -> None:
             f"the ledger cannot be trusted: {asked.moment.alarm}",
             todo="No task is taken until the administrators have compared their copies.",
             rule="integrity-alarm",
+        )
+
+
+# 8b. A majority holds the same history. Stops a branch of it shown to few hospitals alone.
+def _compared(asked: Asked) -> None:
+    if asked.moment.alone:
+        raise Refused(
+            f"too few hospitals were seen on this site's history: {asked.moment.alone}",
+            todo="Ask the other hospitals for their heads: concilium-site status shows yours.",
+            rule="not-compared",
         )
 
 
@@ -217,6 +229,7 @@ def largest_file(agreement: Agreement) -> int:
 
 _MOMENT: Final[tuple[Callable[[Asked], None], ...]] = (
     _integrity,
+    _compared,
     _consent,
     _in_force,
     _clock,

@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from governance import statements
-from governance.ledger import checkpoint, merkle, note
+from governance.ledger import checkpoint, merkle, note, tree
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
-from site_agent import custody, voice
+from site_agent import custody, evidence, voice
 from site_agent.deciding import Facts, document_of
 from site_agent.readiness import Seen
-from site_agent.store import copy, journal, letters, notes
-from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, EVIDENCE, FAULT, RELINK
+from site_agent.store import comparing, copy, journal, letters, notes
+from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, RELINK, WAITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import timedelta
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from governance.agreement.load import Document
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
     from protos.words import EntryRecord, KeyId, Task
@@ -46,6 +47,8 @@ _log = structlog.get_logger("witness")
 SLICE: Final = 20_000
 """Entries that are fetched before they are checked and stored."""
 RETRY_S: Final = 10.0
+COMPARE_S: Final = 1.0
+"""How soon a task that waits for the others' cosignatures asks for them again."""
 TAIL: Final = 10_000
 """Entries beyond the last checkpoint that are looked through for this site's own statements."""
 FORKS: Final = frozenset(
@@ -115,15 +118,31 @@ class Witness:
         while True:
             heard = self._bell.count
             alarm, waiting, pending = await m.store.ask(partial(self._unsettled, task=task))
-            if alarm or not (waiting or pending):
+            waits = "" if alarm or waiting or pending else await self._alone(task, document)
+            await m.store.do(partial(self._note_waits, waits=waits))
+            if alarm or not (waiting or pending or waits) or task.deadline <= m.now():
                 break
             if not waiting:
                 await self._ask_for_the_latest()
-            await self._bell.within(heard, RETRY_S)
+            await self._bell.within(heard, COMPARE_S if waits else RETRY_S)
         agreements = await self._copy.do(copy.in_force)
         others = await self._copy.do(copy.not_in_force)
         ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
-        return Facts(skew, seen, agreements, ended, others)
+        return Facts(skew, seen, agreements, ended, others, waits)
+
+    async def _alone(self, task: Task, document: Document | None) -> str:
+        """Return why a task waits for the others to be seen on this history; empty if not."""
+        if document is None:
+            return ""
+        lag = self._m.settings.policy.witness_lag
+        since = self._m.now() - timedelta(seconds=lag)
+        asked = partial(comparing.compared, document=document, round_=task.round, since=since)
+        seen = await self._copy.do(asked)
+        return comparing.why_alone(seen, task.round, lag)
+
+    def _note_waits(self, c: Connection, waits: str) -> None:
+        if notes.note(c, self._m.federation, WAITS) != waits:
+            notes.set_note(c, self._m.federation, WAITS, waits)
 
     def _waiting(self, c: Connection) -> tuple[str, str]:
         federation = self._m.federation
@@ -216,12 +235,36 @@ class Witness:
         # 1. The log's own key, as it was at enrolment. Stops a head that somebody made up.
         head = checkpoint.read(sent.note, self._key)
         async with self._turn:
-            try:
-                await self._witnessed(sent, head)
-            except (Refused, PeerFault, Corrupt) as problem:
-                if problem.rule in FORKS:
-                    await self._alarm(sent, problem)
-                raise
+            # 2. The head before it, which others cosigned, is of this history too. Stops a
+            #    branch that is shown to few.
+            await self._compare(sent.predecessor)
+            await self._or_alarm(self._witnessed(sent, head), sent.note, head)
+            await self._compare(sent.predecessor, most=head.size)  # its entries came just now
+            await self._compare(sent.note)
+
+    async def _compare(self, text: str, *, most: int | None = None) -> None:
+        if text:
+            head = checkpoint.read(text, self._key)
+            await self._or_alarm(self._compared(text, head, most), text, head)
+
+    async def _compared(self, text: str, head: Checkpoint, most: int | None) -> None:
+        """Hold a head's cosignatures against this copy; `most` is the size it may have."""
+        if most is not None and head.size > most:
+            raise Refused(
+                f"the log had {head.size} entries before it had {most}: it was cut",
+                rule="history-differs",
+            )
+        await self._copy.do(partial(comparing.take, text=text, key=self._key, own=self._m.site))
+
+    async def _or_alarm(
+        self, doing: Coroutine[None, None, None], text: str, head: Checkpoint
+    ) -> None:
+        try:
+            await doing
+        except (Refused, PeerFault, Corrupt) as problem:
+            if problem.rule in FORKS:
+                await self._alarm(text, head, problem)
+            raise
 
     async def _witnessed(self, sent: CheckpointSent, head: Checkpoint) -> None:
         since, _ = await self._copy.do(partial(copy.cosigned, site=self._m.site))
@@ -250,7 +293,7 @@ class Witness:
         proof = sent.consistency
         if sent.from_size != since:
             proof = await self._link.consistency(since, head.size)
-        # 2. It extends the one cosigned last. Stops a rewritten past.
+        # 3. It extends the one cosigned last. Stops a rewritten past.
         merkle.verify_consistency(since, head.size, proof, known, head.root)
 
     async def _store(self, fresh: Sequence[EntryRecord]) -> None:
@@ -286,9 +329,9 @@ class Witness:
         m, head = self._m, found.head
         if copy.cosigned(c, m.site)[0] != found.since:
             raise Unavailable("another checkpoint was cosigned meanwhile", rule="overtaken")
-        # 3. The entries are admitted here by the same rules. Stops what the log let slip in.
+        # 4. The entries are admitted here by the same rules. Stops what the log let slip in.
         ledger.append_mirrored(c, found.fresh)
-        # 4. The root is that of the entries held here. Stops a second history.
+        # 5. The root is that of the entries held here. Stops a second history.
         ledger.add_checkpoint(c, found.note)
         line = checkpoint.cosign(found.note, site=m.site, key=m.voice.key, at=m.now())
         try:
@@ -328,27 +371,17 @@ class Witness:
             await m.store.do(partial(custody.settle, m=m, control=control, ended=ended))
         self._bell.ring()
 
-    async def _alarm(self, sent: CheckpointSent, problem: ConciliumError) -> None:
+    async def _alarm(self, theirs: str, head: Checkpoint, problem: ConciliumError) -> None:
         m = self._m
-        ours = await self._copy.do(ledger.latest_checkpoint) or "(none yet)"
+        ours = await self._copy.do(partial(evidence.ours_beside, size=head.size))
         _log.error("integrity-alarm", rule=problem.rule, what=problem.what)
-
-        def change(c: Connection) -> None:
-            if notes.note(c, m.federation, ALARM):
-                return
-            notes.set_note(c, m.federation, ALARM, f"{problem.rule}: {problem.what}")
-            notes.set_note(c, m.federation, EVIDENCE, f"{ours}\n\n{sent.note}")
-            notes.set_note(c, m.federation, FAULT, problem.what)
-            notes.set_note(c, m.federation, CHECKPOINT, "")
-
-        await m.store.do(change)
+        raising = partial(evidence.raise_alarm, federation=m.federation, problem=problem)
+        await m.store.do(partial(raising, ours=ours, theirs=theirs))
         self._bell.ring()
 
 
 def _check_older(c: Connection, head: Checkpoint) -> None:
     """Check a head that is no newer than what was cosigned: it must be of the same history."""
-    from governance.ledger import tree
-
     if head.size and tree.root(c, head.size) != head.root:
         raise Refused(
             f"the checkpoint of size {head.size} is of another history than this site's copy",

@@ -19,7 +19,6 @@ def test_each_setting_that_nothing_acts_upon_is_named(tmp_path):
     file = tmp_path / "site.yaml"
     file.write_text(yaml.safe_dump(said))
     assert without_effect(load_site(file)) == (
-        "policy.witness_lag",
         "resources.memory",
         "resources.device",
         "metrics",
@@ -29,7 +28,7 @@ def test_each_setting_that_nothing_acts_upon_is_named(tmp_path):
 
 def test_a_file_that_says_none_of_them_gives_nothing_to_say(tmp_path):
     said = yaml.safe_load(SAMPLE.read_text())
-    del said["policy"]["witness_lag"], said["resources"]["memory"]
+    del said["resources"]["memory"]
     file = tmp_path / "site.yaml"
     file.write_text(yaml.safe_dump(said))
     assert without_effect(load_site(file)) == ()

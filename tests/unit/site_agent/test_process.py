@@ -34,8 +34,6 @@ def test_status_names_what_the_file_says_without_effect(make):
     from site_agent import answers
 
     assert not any("without effect" in note for note in answers.status(make().m).notes)
-    wishful = make(policy__witness_lag="24h", resources__memory="8GiB")
-    said = (
-        "Not built yet, so without effect in site.yaml: policy.witness_lag, resources.memory."
-    )
+    wishful = make(resources__memory="8GiB")
+    said = "Not built yet, so without effect in site.yaml: resources.memory."
     assert said in answers.status(wishful.m).notes

@@ -1,0 +1,35 @@
+"""Five hospitals over real sessions, and a coordinator that shows them what it is told to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "site_agent"))
+
+import five_hospitals
+import two_faces
+
+
+def pytest_collection_modifyitems(items):
+    """Let no test here wait for ever."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.timeout(400))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    return five_hospitals.found(tmp_path_factory.mktemp("five"))
+
+
+@pytest_asyncio.fixture
+async def five(template, tmp_path):
+    """All five in one federation, its agreement in force, connected over TLS."""
+    async with two_faces.Federation(template, tmp_path).serving() as federation:
+        yield federation
