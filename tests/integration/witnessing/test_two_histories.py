@@ -45,7 +45,7 @@ async def test_two_of_five_on_another_history_stop_within_two_rounds(five):
     assert why["ucl"].endswith("seen so far: karolinska, ucl")
 
 
-async def test_a_site_that_waits_says_so_and_goes_on_when_the_others_are_seen(five):
+async def test_a_site_that_waits_says_who_was_seen(five):
     await begun(five)
     other = five.part(*TWO)
     for log in (five.log, other):
