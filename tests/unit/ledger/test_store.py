@@ -11,6 +11,7 @@ import textwrap
 import threading
 
 import pytest
+from admission import content, unguarded
 from sqlalchemy import insert, select, update
 
 from governance import statements
@@ -18,11 +19,6 @@ from governance.ledger import entry, merkle, projections, schema, store, tree
 from protos.errors import Corrupt, PeerFault, Refused
 
 SOFTWARE = {"program": "concilium-site", "version": "0.1.0", "os": "Linux 6.1"}
-
-
-def content(c):
-    """Return every row of every table."""
-    return {t.name: c.execute(select(t)).all() for t in schema.metadata.sorted_tables}
 
 
 def projected(c):
@@ -146,7 +142,7 @@ def test_no_proof_is_made_of_what_is_not_there(agreed, old, size):
 
 def test_a_node_that_is_missing_stops_everything(agreed):
     c = agreed.connection
-    c.exec_driver_sql("DROP TRIGGER nodes_no_delete")
+    unguarded(c, "nodes")
     c.exec_driver_sql("DELETE FROM nodes WHERE level = 2 AND idx = 0")
     with pytest.raises(Corrupt):
         store.inclusion(c, 5, 8)
@@ -232,6 +228,7 @@ def test_what_is_rolled_back_was_never_there(agreed):
     agreed.open_round(1)
 
 
+@pytest.mark.sqlite
 def test_a_process_killed_in_mid_transaction_leaves_the_log_as_it_was(agreed, tmp_path):
     agreed.connection.commit()
     key = agreed.key("amc agent")
@@ -311,6 +308,7 @@ def test_a_rolled_back_founding_is_forgotten(new, authorities):
     new.enrol("operator", "ops")
 
 
+@pytest.mark.sqlite
 def test_every_connection_is_durable_and_has_recursive_triggers(engine):
     with engine.connect() as c:
         settings = {
@@ -325,6 +323,7 @@ def test_every_connection_is_durable_and_has_recursive_triggers(engine):
     }
 
 
+@pytest.mark.sqlite
 def test_tables_are_made_once(engine, tmp_path):
     store.create(engine)
     raw = sqlite3.connect(tmp_path / "ledger.db")

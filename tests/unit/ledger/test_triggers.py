@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from governance.ledger import checkpoint, store
 
+pytestmark = pytest.mark.sqlite
 COLUMNS = (
     "seq, received_at, envelope, leaf_hash, statement, kind, actor, site, round, attempt,"
     " agreement, signer, counter"

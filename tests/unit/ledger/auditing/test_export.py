@@ -120,7 +120,7 @@ def test_an_export_answers_as_its_database_does(ledger, exported, keys):
             query_rounds.rounds_held,
             lambda c: query_rounds.one_round(c, 2),
             queries.spent,
-            queries.certificates_issued,
+            lambda c: queries.certificates_issued(c, now=keys.now),
             lambda c: showing.show(c, 20, proof=True),
         ):
             assert ask(ours) == ask(theirs)
@@ -229,6 +229,7 @@ needs_tools = pytest.mark.skipif(
 
 
 @needs_tools
+@pytest.mark.sqlite
 def test_the_readmes_script_verifies_without_our_program(short):
     done = checked(short)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -237,6 +238,7 @@ def test_the_readmes_script_verifies_without_our_program(short):
 
 
 @needs_tools
+@pytest.mark.sqlite
 def test_the_readmes_script_finds_an_altered_entry(short):
     entries = lines(short)
     entries[1]["received_at"] = "2026-11-21T09:00:09.000000Z"
@@ -246,6 +248,7 @@ def test_the_readmes_script_finds_an_altered_entry(short):
 
 
 @needs_tools
+@pytest.mark.sqlite
 def test_the_readmes_script_finds_a_bad_signature(short):
     entries = lines(short)
     envelope = json.loads(entries[3]["envelope"])
