@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from coordinator import campaign, heads, releasing
 from coordinator.rounds import Event
-from coordinator.store import kept, outbox, pausing, record, roundbook
+from coordinator.store import exits, kept, outbox, pausing, record, roundbook
 from governance import statements
 from governance.agreement.load import parse
 from governance.agreement.plan import plan
@@ -44,6 +44,7 @@ _OWN_KIND: Final[Mapping[str, str]] = {
     "release-published": "release",
     "release-given": "give",
     "release-recalled": "recall",
+    "exit-requested": "remove",
 }
 _WAITING: Final = 8
 _INVITATION: Final = ("role", "name", "secret", "expires")
@@ -216,7 +217,7 @@ def _invite(
         raise PeerFault("an invitation has the hash of its secret", rule="bad-body")
     if kept.invitation(connection, said["secret"]) is not None:
         raise Refused("this secret was used for an invitation before", rule="secret-taken")
-    if record.is_enrolled(connection, name):
+    if record.is_enrolled(connection, name) and not exits.may_enrol_again(connection, name):
         raise Refused(
             f"{name} is enrolled already",
             rule="already-enrolled",
@@ -243,6 +244,12 @@ def _revoke(
     if not record.is_enrolled(connection, name):
         raise Refused(f"{name} is not enrolled", rule="not-enrolled")
     return name
+
+
+def _remove(
+    base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
+) -> str:
+    return str(statement.body.get("site"))  # the ledger's own rules are all that is asked
 
 
 def _pause(
@@ -317,6 +324,7 @@ _HANDLERS: Final[Mapping[str, _Act]] = {
     "withdraw-proposal": _withdraw_proposal,
     "invite": _invite,
     "revoke": _revoke,
+    "remove": _remove,
     "pause": _pause,
     "resume": _resume,
     "stop-round": _stop_round,

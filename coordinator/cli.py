@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator import cli_live, cli_releases
+from coordinator import cli_exits, cli_live, cli_releases
 from coordinator.cli_options import (
     HERE,
     Folder,
@@ -34,7 +34,7 @@ _VERBS = (
         "resume",
         "stop-round",
     ),
-    *("release", "give", "recall"),
+    *("release", "give", "recall", "remove"),
 )
 app = typer.Typer(
     cls=terminal.in_order(*_VERBS),
@@ -48,6 +48,7 @@ app = typer.Typer(
 
 app.add_typer(cli_live.verbs)
 app.add_typer(cli_releases.verbs)
+app.add_typer(cli_exits.verbs)
 
 
 def main() -> None:

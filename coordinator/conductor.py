@@ -26,7 +26,7 @@ from coordinator import (
 )
 from coordinator.reporting import report
 from coordinator.rounds import Event
-from coordinator.store import kept, outbox, roundbook
+from coordinator.store import exits, kept, outbox, roundbook
 from governance import statements
 from protos.errors import ConciliumError, PeerFault
 from protos.words import (
@@ -249,7 +249,19 @@ class Conductor:
 
     async def _bar(self, name: str) -> None:
         self.base.bar(frozenset({name}))
-        self.base.sessions.end(_site(name), Goodbye("revoked", f"{name} is revoked"))
+        await self._end_calls(name, Goodbye("revoked", f"{name} is revoked"))
+
+    async def _part_from_those_gone(self) -> None:
+        """Bar the certificates of who left, once it was shown the end of its exit."""
+        gone = await self.base.store.read(lambda c: exits.gone(c, self.base.now()))
+        for name, serials in gone.items():
+            if not serials <= self.base.revocations.serials:
+                self.base.bar_serials(serials)
+                said = f"{name} has left the federation"
+                await self._end_calls(name, Goodbye("left", said))
+
+    async def _end_calls(self, name: str, goodbye: Goodbye) -> None:
+        self.base.sessions.end(_site(name), goodbye)
         if self.on_revoked is not None:
             await self.on_revoked(name)
 
@@ -320,6 +332,7 @@ class Conductor:
         try:
             while await onward.step(self.base):
                 pass
+            await self._part_from_those_gone()
             wait_s = await onward.wait_s(self.base)
             await self.base.store.write(lambda c: newcomers.renew_own(self.base, c))
             await self._door()  # it closes by time alone

@@ -53,6 +53,13 @@ def figures(connection: Connection, document: Document) -> list[float]:
     return [float(value) for value in note["figures"]]
 
 
+def forget(connection: Connection, document: Document, count: int) -> None:
+    """Forget the last figures: the models that they are of were given up."""
+    known = figures(connection, document)
+    note = {"agreement": document.digest, "figures": known[: max(0, len(known) - count)]}
+    kept.set_note(connection, _FIGURES, json.dumps(note))
+
+
 def due(connection: Connection, document: Document) -> Ending | None:
     """Return by what the agreement is complete now, or None."""
     rounds = record.rounds_of_schedule(connection)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from coordinator.chronicle import Chronicle
 from coordinator.sessions import Sessions
 from coordinator.spool import Spool
-from coordinator.store import kept, record
+from coordinator.store import exits, kept, record
 from coordinator.store.writer import Store
 from coordinator.summing import Summing
 from governance import statements
@@ -90,6 +90,8 @@ class Foundation:
         try:
             store.write_now(kept.check_documents)
             base.bar(store.write_now(record.revoked))
+            gone = store.write_now(lambda c: exits.gone(c, base.now()))
+            base.bar_serials(frozenset().union(*gone.values()))
         except (Corrupt, Unavailable):
             base.close_now()
             raise
@@ -155,6 +157,11 @@ class Foundation:
         """Bar revoked names from now on."""
         for name in names:
             self.revocations = self.revocations.revoke(name, (), ())
+
+    def bar_serials(self, serials: frozenset[str]) -> None:
+        """Bar certificates from now on; their holder may enrol anew."""
+        known = self.revocations
+        self.revocations = replace(known, serials=known.serials | serials)
 
 
 class Hold:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from coordinator.store import outbox, record
+from coordinator.store import exits, outbox, record
 from governance.ledger import checkpoint, note
 from governance.ledger import store as ledger
 from governance.statements import parse_time
@@ -36,14 +36,16 @@ def freshen(base: Foundation, connection: Connection, now: datetime) -> None:
 
 
 def publish(base: Foundation, connection: Connection) -> None:
-    """Sign the head of the log, and send it to every enrolled site with a consistency proof."""
+    """Sign the head of the log, and send it to every site with a consistency proof.
+
+    A site that left is sent it until it has seen the end of its exit.
+    """
     predecessor = ledger.latest_checkpoint(connection) or ""
     head = ledger.sign_checkpoint(connection, base.chronicle.key, base.chronicle.log.origin)
     size = ledger.head(connection).size
     barred = record.revoked(connection)
-    for site in record.officer_keys(connection):
-        if site in barred:
-            continue
+    members = record.officer_keys(connection).keys() - barred
+    for site in sorted(members | exits.lingering(connection, base.now()).keys()):
         since = record.cosigned_size(connection, site)
         proof = tuple(ledger.consistency(connection, since, size)) if since else ()
         outbox.send(connection, SiteName(site), CheckpointSent(head, since, proof, predecessor))

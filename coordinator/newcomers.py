@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from coordinator.store import kept, record
+from coordinator.store import exits, kept, outbox, record
 from governance import statements
 from governance.identity.enrolment import check_enrolment, secret_hash
 from governance.identity.renewal import check_request
 from governance.ledger import store as ledger
 from governance.ledger.checkpoint import log_key
 from protos.errors import Refused
-from protos.words import CertificateIssued, Enrolled
+from protos.words import CertificateIssued, Enrolled, SiteName
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
-    from protos.words import CertificateRequest, EnrolRequest, SiteName
+    from protos.words import CertificateRequest, EnrolRequest
 
 _LOOK_EVERY: Final = timedelta(hours=1)
 
@@ -37,13 +37,16 @@ def enrol(base: Foundation, connection: Connection, asked: EnrolRequest) -> Enro
     )
     name, role = str(statement.body["name"]), str(statement.body["role"])
     known = record.statement_seq(connection, statement.digest) is not None
-    # The name is new, or this is the same request again. Stops a second hospital of one name.
-    if not known and record.is_enrolled(connection, name):
+    # The name is new or left, or this is the same request again. Stops a second hospital of
+    # one name.
+    taken = record.is_enrolled(connection, name)
+    if not known and taken and not exits.may_enrol_again(connection, name):
         raise Refused(f"{name} is enrolled already", rule="already-enrolled")
     issued = base.authority.issue(asked.csr, name=name, role=role, now=now)
     if not known:
         envelope = statements.countersign(statement.envelope, base.authority.issuing_key)
         ledger.append(connection, statements.read(envelope), received_at=now)
+        outbox.begin_anew(connection, SiteName(name))
     base.chronicle.certify(connection, issued.body, now=now)
     kept.use_invitation(connection, hashed, statement.digest)
     return Enrolled(issued.pem_chain, base.authority.root_pem, vkey(base))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator import aggregate, campaign, ending, gate, heads, lapsing, waiting
+from coordinator import aggregate, campaign, ending, gate, heads, lapsing, leaving, waiting
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
-from coordinator.store import kept, outbox, pausing, record, roundbook
+from coordinator.store import exits, kept, outbox, pausing, record, roundbook
 from coordinator.summing import What
 from governance.agreement.schedule import may_open
 from governance.figures import from_json
@@ -55,14 +55,19 @@ async def step(base: Foundation) -> bool:
 
 
 async def _part(base: Foundation) -> bool:
-    """Take a site whose consent ended out of the round, and record what time has ended.
+    """Take a site whose consent ended out of the round; record what time ended, and exits.
 
     Says whether there was anything.
     """
 
     def change(connection: Connection) -> tuple[Chores | None, bool]:
         chores = campaign.part(base, connection, base.now())
-        return chores, chores is None and lapsing.lapse(base, connection)
+        if chores is not None:
+            return chores, True
+        if lapsing.lapse(base, connection):
+            return None, True
+        moved, chores = leaving.proceed(base, connection)
+        return chores, moved
 
     chores, lapsed = await base.store.write(change)
     if chores is not None:
@@ -105,7 +110,8 @@ async def wait_s(base: Foundation) -> float:
 
     def question(connection: Connection) -> datetime | None:
         now = base.now()
-        due_at = (_due_by_time(base, connection, now), lapsing.next_end(connection))
+        due_at = [_due_by_time(base, connection, now), lapsing.next_end(connection)]
+        due_at += exits.lingering(connection, now).values()
         return min((moment for moment in due_at if moment is not None), default=None)
 
     moment = await base.store.read(question)

@@ -52,6 +52,12 @@ def acknowledged(connection: Connection, site: SiteName, seq: int) -> None:
     connection.execute(delete(outbox).where(outbox.c.site == site, outbox.c.seq <= seq))
 
 
+def begin_anew(connection: Connection, site: SiteName) -> None:
+    """Forget what was said to and by a site that left: who takes its name counts from one."""
+    connection.execute(delete(outbox).where(outbox.c.site == site))
+    connection.execute(delete(peers).where(peers.c.site == site))
+
+
 def taken(connection: Connection, site: SiteName) -> int:
     """Return the last numbered message of a site that is durably taken."""
     value = connection.execute(select(peers.c.taken).where(peers.c.site == site)).scalar()

@@ -261,13 +261,14 @@ def rounds_committed(connection: Connection) -> int:
 
 
 def rounds_of_schedule(connection: Connection) -> int:
-    """Return how many rounds are closed of the agreement in force and those it superseded."""
+    """Return how many rounds count of the agreement in force and those it superseded."""
     ended = select(func.max(agreements.c.changed_seq)).where(agreements.c.state.in_(ENDED))
     count = connection.execute(
         select(func.count())
         .select_from(rounds)
         .where(
             rounds.c.state == "closed",
+            rounds.c.undone_seq.is_(None),
             rounds.c.opened_seq > func.coalesce(ended.scalar_subquery(), -1),
         )
     ).scalar()

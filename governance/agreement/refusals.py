@@ -138,12 +138,6 @@ def _not_built(document: Document) -> Iterator[Objection]:
             agreement.exits.releases == "recall",
             "releases: keep",
         ),
-        (
-            "exits.training",
-            "retrain-from-before",
-            agreement.exits.training == "retrain-from-before",
-            "training: continue",
-        ),
     )
     for path, value, holds, instead in terms:
         if holds:

@@ -157,7 +157,7 @@ def _check_others(
         _check_newcomer(statement, signed)
     elif statement.kind == "key-rotated":
         _check_rotation(c, statement, signed)
-    elif kind.by_officers:
+    elif kind.by_officers and statement.actor.startswith("site/"):
         _check_officers(c, statement, signed)
 
 

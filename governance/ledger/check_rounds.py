@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from governance.draw import draw, seed_of
+from governance.exits import Closed
 from governance.ledger.replay import Attempt, Committed
 from protos.errors import Refused
 
@@ -71,6 +72,8 @@ def round_closed(state: State, entry: Entry) -> None:
         state.standing.check_going(site, attempt.agreement, entry.received_at)
     attempt.end, attempt.counted = "closed", frozenset(sites_in)
     attempt.made = str(body["model_out"])
+    closed = Closed(attempt.round, attempt.model, attempt.state, attempt.made, attempt.counted)
+    state.closed.append(closed)
     state.committed[attempt.agreement] = Committed(
         str(body["model_out"]), str(body["state_out"])
     )

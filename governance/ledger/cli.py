@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from governance import terminal
-from governance.ledger import cli_keeping, cli_questions, cli_releases
+from governance.ledger import cli_exits, cli_keeping, cli_questions, cli_releases
 from governance.ledger.cli_options import Export, Form, Url, opened
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
@@ -75,6 +75,7 @@ def verify(
 app.add_typer(cli_questions.verbs)
 app.add_typer(cli_releases.verbs)
 app.add_typer(cli_keeping.verbs)
+app.add_typer(cli_exits.verbs)
 
 
 @app.command()

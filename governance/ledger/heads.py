@@ -96,7 +96,8 @@ class Heads:
                 said = f"the cosignature of {site} on {whose} of {size} entries is bad"
                 return Fault(size - 1, "bad-cosignature", f"{said}: it was forged")
             self.witnesses.append(site)
-        if 2 * len(set(self.witnesses)) > len(keyring.sites_in_force()):
+        counted = keyring.sites_in_force()
+        if 2 * len(set(self.witnesses) & set(counted)) > len(counted):
             self.witnessed = size
         return None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from governance import statements
+from governance.exits import Step
 from governance.ledger import founding, project_members
 from governance.ledger.kinds import check_form
 from protos.errors import Refused
@@ -87,9 +88,10 @@ class Keyring:
         if statement.kind == "key-rotated":
             self._end(KeyId(body["old"]), entry.seq)
             self._certify(statement)
-        elif statement.kind == "revoked":
+        elif statement.kind == "revoked" or _bars(statement):
+            name = body["name"] if statement.kind == "revoked" else body["site"]
             for held in self.keys.values():
-                if held.name == body["name"] and held.until_seq is None:
+                if held.name == name and held.until_seq is None:
                     held.until_seq = entry.seq
 
     def of(self, name: str, usage: str) -> dict[KeyId, Held]:
@@ -131,3 +133,8 @@ class Keyring:
     def _end(self, key: KeyId, seq: int) -> None:
         if key in self.keys:
             self.keys[key].until_seq = seq
+
+
+def _bars(statement: Statement) -> bool:
+    """Tell whether this is the step of an exit with which the site's keys end."""
+    return statement.kind == "exit-step" and statement.body["step"] == Step.BAR.value

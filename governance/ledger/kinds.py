@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from governance.ledger import (
     kinds_consents,
+    kinds_exits,
     kinds_members,
     kinds_patients,
     kinds_releases,
@@ -30,6 +31,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **kinds_patients.KINDS,
     **kinds_rounds.KINDS,
     **kinds_releases.KINDS,
+    **kinds_exits.KINDS,
 }
 
 _OPEN_ENDED: Final = frozenset({"operator-acted"})

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Executable, Row, insert, or_, select, update
 
 from governance import canonical, consent
 from governance.consent import Consent, Event
+from governance.ledger import project_exits
 from governance.ledger.project_members import act
 from governance.ledger.schema import agreements, consents, revocations
 from governance.statements import parse_time, timestamp
@@ -193,6 +194,7 @@ def consent_given(c: Connection, e: Entry) -> list[Executable]:
     2. The material digest is the agreement's. Stops a consent to other terms than were asked.
     3. Its time is not over. Stops an old consent from being delivered as a new one.
     4. The table has this step. Stops a second consent, and one after a withdrawal.
+    5. The site stays. Stops one that left from coming back without new keys.
     """
     body, site = e.body, e.actor_name
     known = agreement(c, body["agreement"])
@@ -207,6 +209,8 @@ def consent_given(c: Connection, e: Entry) -> list[Executable]:
         raise Refused("the consent's time is over", rule="consent-is-lapsed")
     # 4.
     state = consent.advance(_state(_consent(c, site, body["agreement"])), Event.SIGNED)
+    # 5.
+    project_exits.check_stays(c, site)
     names = ("cohort", "declared_patients", "cap", "delta", "until", "stops_in_round")
     terms = {name: body[name] for name in names}
     terms["purposes"] = canonical.encode(body["purposes"]).decode()
@@ -219,13 +223,16 @@ def consent_given(c: Connection, e: Entry) -> list[Executable]:
 def consent_moved(c: Connection, e: Entry) -> list[Executable]:
     """Decline, object to, pause or withdraw a consent, as the table allows.
 
-    These are taken after `until` too: they permit nothing.
+    These are taken after `until` too: they permit nothing. With a withdrawal from what was
+    signed an exit begins.
     """
     known = agreement(c, e.body["agreement"])
     row = consent_to(c, e.actor_name, known)
     state = consent.advance(_state(row), _EVENTS[e.statement.kind])
     if row is None:
         return [_new_consent(e, known, state, _NO_TERMS)]
+    if state is Consent.WITHDRAWN and row.until:
+        return [_moved(row, state, e), project_exits.withdrawn(e, known.digest)]
     return [_moved(row, state, e)]
 
 

@@ -54,10 +54,13 @@ def newcomers(statement: Statement) -> list[dict[str, str]]:
 
 
 def enrolled(c: Connection, e: Entry) -> list[Executable]:
-    """Add a newcomer's keys; a name and a key are taken once and for ever."""
-    rows = newcomers(e.statement)
+    """Add a newcomer's keys; a key is taken for ever, a name until its exit is over."""
+    from governance.ledger.project_exits import may_enrol_again
+
+    rows, name = newcomers(e.statement), e.body["name"]
     _check_new(c, [row["key_id"] for row in rows])
-    if c.execute(select(keys.c.name).where(keys.c.name == e.body["name"])).first():
+    known = c.execute(select(keys.c.role).where(keys.c.name == name)).scalars().first()
+    if known is not None and not (known == e.body["role"] and may_enrol_again(c, name)):
         raise Refused(f"{e.body['name']} is enrolled already", rule="name-taken")
     return [insert(keys).values([{**row, "from_seq": e.seq} for row in rows])]
 

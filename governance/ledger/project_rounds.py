@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Executable, Row, insert, select, update
 from governance import canonical
 from governance.consent import ENDED, Consent, at
 from governance.draw import draw, seed_of
-from governance.ledger import project_consents
+from governance.ledger import project_consents, project_exits
 from governance.ledger.schema import (
     consents,
     contributions,
@@ -61,6 +61,7 @@ def round_opened(c: Connection, e: Entry) -> list[Executable]:
     if last is not None and last.agreement == body["agreement"]:
         made = (last.model_out, last.state_out)
         model, state = made if last.state == "closed" else (last.model_in, last.state_in)
+        model, state = project_exits.moved_base(c, last.ended_seq) or (model, state)
         _check_same(body, {"model": model, "state": state})
     # 4.
     project_consents.check_in_force(c, body["sites"], agreed, e.received_at)

@@ -12,6 +12,7 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from governance.exits import Closed, Exit, Scope
     from governance.ledger.spending import Reserved
     from protos.words import Digest
 
@@ -80,11 +81,22 @@ class Released:
 
 
 @dataclass(slots=True)
+class Leaving:
+    """An exit as its entries tell it; `rests_on` are its request and its steps."""
+
+    site: str
+    scope: Scope
+    state: Exit
+    rests_on: list[int]
+
+
+@dataclass(slots=True)
 class State:
     """What follows from the entries taken so far.
 
     `in_force` has the digest of the statement that put an agreement in force; `reserved` and
-    `updates` go by (site, round), `tasks` are (site, task).
+    `updates` go by (site, round), `tasks` are (site, task). `closed` are the committed rounds
+    in the order of their closing, `exits` go by the seq of their request.
     """
 
     standing: Standing = field(default_factory=Standing)
@@ -97,6 +109,8 @@ class State:
     updates: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     tasks: set[tuple[str, str]] = field(default_factory=set)
     releases: dict[str, Released] = field(default_factory=dict)
+    closed: list[Closed] = field(default_factory=list)
+    exits: dict[int, Leaving] = field(default_factory=dict)
 
     def attempt(self, body: Mapping[str, Any]) -> Attempt:
         """Return the attempt that an entry speaks of, or raise Refused."""

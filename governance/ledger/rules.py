@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from governance.ledger import check_releases, check_rounds, check_sites
+from governance.ledger import check_exits, check_releases, check_rounds, check_sites
 from governance.ledger.replay import Fault, State
 from protos.errors import PeerFault, Refused
 
@@ -33,6 +33,10 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "release-given": check_releases.given,
     "release-recalled": check_releases.recalled,
     "release-fetched": check_releases.fetched,
+    "consent-withdrawn": check_exits.consent_withdrawn,
+    "exit-requested": check_exits.exit_requested,
+    "exit-step": check_exits.exit_step,
+    "exit-closed": check_exits.exit_closed,
 }
 """What is checked for a kind, beside what `Standing` does with agreements and consents."""
 

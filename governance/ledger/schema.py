@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from governance.ledger import triggers
+from governance.ledger import schema_exits, triggers
 
 metadata: Final = MetaData()
 
@@ -202,9 +202,11 @@ rounds: Final = Table(
     Column("sites_in", Text),
     Column("sites_out", Text),
     Column("reason", Text),
+    Column("undone_seq", _NUMBER),
     PrimaryKeyConstraint("round", "attempt"),
 )
-"""`sites` and `sites_in` are JSON lists, `sites_out` a JSON object site → reason."""
+"""`sites` and `sites_in` are JSON lists, `sites_out` a JSON object site → reason;
+`undone_seq` is the step of an exit that went back to before this round."""
 
 contributions: Final = Table(
     "contributions",
@@ -292,6 +294,8 @@ acts: Final = Table(
 )
 """`detail` is the JSON object of what the act says beside its name."""
 
+exits, exit_steps = schema_exits.define(metadata)
+
 PROJECTIONS: Final = (
     keys,
     certificates,
@@ -306,6 +310,8 @@ PROJECTIONS: Final = (
     releases,
     handed,
     acts,
+    exits,
+    exit_steps,
 )
 """The tables that a rebuild from the entries must make again, equal in every cell."""
 

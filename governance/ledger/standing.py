@@ -39,7 +39,10 @@ AGREEMENT_STATES: Final[Mapping[str, str]] = {
     "agreement-complete": "complete",
 }
 
-KINDS: Final = (*AGREEMENT_STATES, *EVENTS, "consent-given", "data-declared", "revoked")
+KINDS: Final = (
+    *(*AGREEMENT_STATES, *EVENTS, "consent-given", "data-declared", "revoked"),
+    *("exit-requested", "enrolled"),
+)
 """The kinds of entries that change what stands."""
 
 _OPEN: Final = frozenset({"proposed", "in-force"})
@@ -106,6 +109,7 @@ class Standing:
         self.agreements: dict[str, Agreed] = {}
         self.consents: dict[tuple[str, str], Held] = {}
         self.revoked: dict[str, int] = {}
+        self.left: dict[str, int] = {}
 
     def take(self, entry: Entry) -> None:
         """Let an entry take effect; kinds that change nothing here are passed by.
@@ -124,6 +128,10 @@ class Standing:
             self._declare(entry)
         elif kind == "revoked":
             self.revoked.setdefault(str(entry.body["name"]), entry.seq)
+        elif kind == "exit-requested":
+            self._leave(entry)
+        elif kind == "enrolled":
+            self.left.pop(str(entry.body["name"]), None)
 
     def agreement(self, digest: str) -> Agreed:
         """Return a known agreement, or raise Refused."""
@@ -216,6 +224,8 @@ class Standing:
         agreed = self._of_these_terms(site, body)
         before = self.consents.get((site, agreed.digest))
         state = advance(Consent.PROPOSED if before is None else before.state, Event.SIGNED)
+        if site in self.left:
+            raise Refused(f"{site} had left the federation", rule="leaving")
         given = Held(site, agreed.digest, agreed.material, state, _terms(body), seq, seq)
         if not given.permits(entry.received_at):
             raise Refused(f"{site} consents until a time that is over", rule="consent-lapsed")
@@ -272,6 +282,15 @@ class Standing:
         number = int(entry.body["declared_patients"])
         terms = replace(held.terms, declared_patients=number)
         self.consents[held.site, held.agreement] = replace(held, terms=terms)
+
+    def _leave(self, entry: Entry) -> None:
+        """End every consent of a site that leaves, or is taken out."""
+        site = str(entry.body["site"])
+        event = Event.WITHDRAWN if site_of(entry.statement) == site else Event.LAPSED
+        self.left[site] = entry.seq
+        for held in list(self.consents.values()):
+            if held.site == site and held.state not in ENDED:
+                self._move(held, event, entry.seq)
 
     def _move(self, held: Held, event: Event, seq: int) -> None:
         moved = replace(held, state=advance(held.state, event), changed_seq=seq)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select
 
 from governance.ledger import checkpoint, founding, tree
 from governance.ledger.checkpoint import Checkpoint
-from governance.ledger.schema import checkpoints, cosignatures, keys
+from governance.ledger.schema import checkpoints, cosignatures, exit_steps, keys
 from protos.errors import Corrupt, Refused
 from protos.words import KeyId
 
@@ -98,7 +98,8 @@ def add_cosignature(c: Connection, size: int, line: str, site: str) -> None:
     """Store a site's cosignature; a second one of the same site and size changes nothing.
 
     1. There is a checkpoint of this size. Stops a cosignature from waiting for a fork.
-    2. The site's agent key of today made it. Stops one witness from standing for another.
+    2. The site's agent key of today made it, or the last one of a site that left. Stops one
+       witness from standing for another.
 
     Raises:
         Refused: 1, or the site has no agent key now.
@@ -109,7 +110,7 @@ def add_cosignature(c: Connection, size: int, line: str, site: str) -> None:
     if found is None:
         raise Refused(f"there is no checkpoint of size {size}", rule="unknown-checkpoint")
     # 2.
-    agent = _key(c, site, "agent")
+    agent = _key(c, site, "agent") or _last_key(c, site)
     if agent is None:
         raise Refused(f"{site} has no agent key now", rule="key-not-enrolled")
     witness = checkpoint.witness_key(founding.of_log(c).log.origin, site, agent)
@@ -133,6 +134,17 @@ def _ledger_key(c: Connection) -> KeyId:
     if key is None:
         raise Refused("the log is empty", rule="no-genesis")
     return key
+
+
+def _last_key(c: Connection, site: str) -> KeyId | None:
+    """Return the agent key that ended when a site left: it may see its own exit through."""
+    steps = select(exit_steps.c.seq).where(exit_steps.c.site == site)
+    key = c.execute(
+        select(keys.c.key_id).where(
+            keys.c.name == site, keys.c.usage == "agent", keys.c.until_seq.in_(steps)
+        )
+    ).scalar()
+    return None if key is None else KeyId(key)
 
 
 def _key(c: Connection, name: str, usage: str) -> KeyId | None:

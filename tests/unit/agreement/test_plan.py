@@ -122,11 +122,6 @@ def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):
             "adam",
         ),
         ([("releases: keep", "releases: recall")], "exits.releases", "recall"),
-        (
-            [("training: continue", "training: retrain-from-before")],
-            "exits.training",
-            "retrain-from-before",
-        ),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(changed, pairs, path, value):

@@ -1,0 +1,109 @@
+"""What an auditor asks of exits: who left, what it set in motion, and what is still due."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Row, select
+
+from governance.exits import WORDS, Decision, Exit, Scope, Step, still_due
+from governance.ledger.reading import disclosed, received_at
+from governance.ledger.schema import exit_steps, exits
+from governance.terminal import Answer
+from protos.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+_EXITS: Final = (
+    *("seq", "site", "scope", "agreement", "cause", "asked_by", "asked", "state"),
+    *("closed", "rounds", "training", "still_due"),
+)
+_STEPS: Final = ("seq", "at", "step", "decision", "rounds", "model", "means")
+
+
+def exits_held(c: Connection, *, site: str | None = None) -> Answer:
+    """List every exit with where it stands, the rounds it touched and what is still due."""
+    question = select(exits).order_by(exits.c.seq)
+    if site is not None:
+        question = question.where(exits.c.site == site)
+    rows = [_exit(c, row) for row in c.execute(question).all()]
+    open_ = sum(1 for row in rows if row[7] != Exit.CLOSED.value)
+    return Answer(
+        _EXITS,
+        rows,
+        title=f"{len(rows)} exits, {open_} not closed",
+        notes=() if rows else ("Nobody has left.",),
+        facts={"exits": len(rows), "open": open_},
+    )
+
+
+def exit_of(c: Connection, site: str) -> Answer:
+    """Say step by step what a site's exits set in motion, with the time of each.
+
+    Raises:
+        Refused: the site has not left, nor withdrawn from any agreement.
+    """
+    begun = c.execute(select(exits).where(exits.c.site == site).order_by(exits.c.seq)).all()
+    if not begun:
+        raise Refused(
+            f"{site} has no exit",
+            todo="See who has: concilium-ledger exits",
+            rule="no-exit",
+        )
+    rows = [row for one in begun for row in _course(c, one)]
+    due = [step for one in begun for step in _due(one)]
+    notes = [f"Still due: {step.value}, so that {WORDS[step]}." for step in due]
+    return Answer(
+        _STEPS,
+        rows,
+        title=f"How {site} left",
+        notes=notes or ["Nothing is due any more."],
+        facts={"site": site, "still_due": [step.value for step in due]},
+    )
+
+
+def _exit(c: Connection, row: Row[Any]) -> tuple[object, ...]:
+    steps = {one.step: one for one in _steps(c, row)}
+    listed = steps.get(Step.LIST.value)
+    trained = steps.get(Step.SETTLE_TRAINING.value)
+    closed = row.state == Exit.CLOSED.value
+    return (
+        *(row.seq, row.site, row.scope, row.agreement, row.cause, row.asked_by),
+        received_at(c, row.seq),
+        row.state,
+        received_at(c, row.changed_seq) if closed else None,
+        _numbers(listed.rounds) if listed is not None else None,
+        trained.decision if trained is not None else None,
+        ", ".join(step.value for step in _due(row)),
+    )
+
+
+def _course(c: Connection, row: Row[Any]) -> Iterator[tuple[object, ...]]:
+    reason = disclosed(c, row.seq).get("reason", "")
+    why = f"{row.asked_by}: {row.cause}{f', {reason}' if reason else ''}"
+    yield row.seq, received_at(c, row.seq), "requested", row.scope, "", "", why
+    for one in _steps(c, row):
+        step = Step(one.step)
+        decided = Decision(one.decision).value
+        at = received_at(c, one.seq)
+        yield one.seq, at, step.value, decided, _numbers(one.rounds), one.model, WORDS[step]
+    if row.state == Exit.CLOSED.value:
+        at = received_at(c, row.changed_seq)
+        yield row.changed_seq, at, row.state, "", "", "", WORDS[Step.CLOSE]
+
+
+def _steps(c: Connection, row: Row[Any]) -> list[Row[Any]]:
+    mine = select(exit_steps).where(exit_steps.c.exit_seq == row.seq)
+    return list(c.execute(mine.order_by(exit_steps.c.seq)))
+
+
+def _due(row: Row[Any]) -> list[Step]:
+    return still_due(Scope(row.scope), Exit(row.state))
+
+
+def _numbers(text: str) -> str:
+    return ", ".join(str(number) for number in json.loads(text))
