@@ -201,11 +201,12 @@ def run(app: typer.Typer) -> None:
     except Exception as problem:
         if not isinstance(problem, usage):
             raise
-        said = str(getattr(problem, "format_message", problem.__str__)())
         if type(problem).__name__ == "NoArgsIsHelpError":
-            tell(said)
+            tell(str(getattr(problem, "format_message", problem.__str__)()))
         else:
-            complain(said, code="usage")
+            from governance.usage import sentence
+
+            complain(sentence(problem), code="usage")
         sys.exit(EXIT_USER)
     if outcome == EXIT_INTERRUPTED:
         said = "interrupted; nothing is lost, give the same command again"

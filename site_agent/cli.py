@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from governance import terminal
+from governance import moments, terminal
 from governance.terminal import Format
 from site_agent import cli_administrator, cli_patients
 from site_agent.cli_options import (
@@ -106,7 +106,8 @@ def consent(
     ] = "",
     role: Annotated[str, typer.Option(help="Their office in this hospital.")] = "",
     until: Annotated[
-        datetime | None, typer.Option(help="Until when; default: as the agreement.")
+        datetime | None,
+        typer.Option(parser=moments.until, help="Until when; default: as the agreement."),
     ] = None,
     declared_patients: Annotated[
         int | None, typer.Option(help="In tens; default: the cohort's, rounded.")

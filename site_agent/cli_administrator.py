@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from governance import terminal
+from governance import moments, terminal
 from governance.terminal import Format
 from site_agent.cli_options import HERE, Federation, Form, Passphrase, SiteFile, Yes
 
@@ -168,7 +169,10 @@ def models(
 
 @verbs.command()
 def sent(
-    since: Annotated[str, typer.Option(help="From this time or day on, UTC.")] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=moments.since, help="From this time or day on, UTC."),
+    ] = None,
     round_: Annotated[int | None, typer.Option("--round", help="Of this round alone.")] = None,
     dump: Annotated[int | None, typer.Option(help="Say what number N says, in words.")] = None,
     site: SiteFile = HERE,
@@ -185,5 +189,4 @@ def sent(
         if dump is not None:
             typer.echo(leaving.dumped(m, dump), nl=False)
             return
-        begin = leaving.moment(since) if since else None
-        terminal.say(leaving.listed(m, form, since=begin, round_=round_), form)
+        terminal.say(leaving.listed(m, form, since=since, round_=round_), form)

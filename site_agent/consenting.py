@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Final
 
 from governance import terminal
@@ -20,6 +19,7 @@ from site_agent.store import work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from governance.agreement.load import Document
@@ -47,7 +47,7 @@ def drafted(m: Membership, document: Document, reviewed: Reviewed, given: Given)
     number = has if given.declared_patients is None else given.declared_patients
     patients.check_number(document, number, has)
     until = given.until
-    end = document.agreement.valid.until if until is None else _end_of_day(until)
+    end = document.agreement.valid.until if until is None else until
     answer = Answer(given.officer, given.role, end, number, given.basis)
     return m.store.look(lambda c: office.consent_draft(c, m, document, reviewed, answer))
 
@@ -188,10 +188,3 @@ def _said(m: Membership, sentence: str) -> None:
         terminal.tell("The agent is not running; it will be delivered when it is.")
     for warning in freshness.warnings(live, m.settings):
         terminal.tell(f"Note: {warning}")
-
-
-def _end_of_day(until: datetime) -> datetime:
-    """A bare date means the end of that day, UTC."""
-    if until.tzinfo is None and until.time() == time():
-        return datetime.combine(until.date(), time.max, tzinfo=UTC)
-    return until if until.tzinfo is not None else until.replace(tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from governance import statements, tensors
@@ -49,21 +49,6 @@ def listed(
         ],
         facts={"messages_in_all": count, "bytes_in_all": total},
     )
-
-
-def moment(text: str) -> datetime:
-    """Read a time, in UTC where it says no zone; a bare day means its beginning.
-
-    Raises:
-        Refused: it is none.
-    """
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(
-            f"{text!r} is no time; write 2026-11-21 or 2026-11-21T10:46:00Z", rule="bad-time"
-        ) from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _row(left: Left, *, short: bool) -> tuple[object, ...]:

@@ -31,6 +31,14 @@ def parse_trust(text: str, *, where: str = "trust.keys") -> Mapping[str, frozens
     Raises:
         Refused: a line is something else; all such lines are named.
     """
+    # Stops a record from vouching for itself: an export's own keys establish nothing.
+    if text.lstrip().startswith(("[", "{")):
+        raise Refused(
+            f"{where} is JSON, as an export's keys.json is, and says only what the record says",
+            todo="Ask each hospital for what `concilium-site key` prints, and put the lines of "
+            "all of them into one file.",
+            rule="bad-trust",
+        )
     keys: dict[str, frozenset[KeyId]] = {}
     faults: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -45,7 +53,8 @@ def parse_trust(text: str, *, where: str = "trust.keys") -> Mapping[str, frozens
     if faults or not keys:
         raise Refused(
             "\n".join(faults) or f"{where}: there is no key in it",
-            todo="Each line is `<name> <usage> <key>`, as `concilium-site key` prints it.",
+            todo="Each line is `<name> <usage> <key>`; ask the hospital for it again: "
+            "`concilium-site key` prints it.",
             rule="bad-trust",
         )
     return keys
@@ -54,5 +63,12 @@ def parse_trust(text: str, *, where: str = "trust.keys") -> Mapping[str, frozens
 def _read(line: str) -> tuple[str, KeyId]:
     match line.split():
         case [name, usage, key] if names.is_name(name) and usage in USAGES:
-            return name, parse_key_id(key)
+            try:
+                return name, parse_key_id(key)
+            except PeerFault as fault:
+                what = f"the {usage} key of {name} is none: {fault.what}"
+                raise PeerFault(what, rule="bad-trust") from None
+        case [name, usage, _] if names.is_name(name):
+            what = f"{name} has no key called {usage[:20]}, but {', '.join(USAGES)}"
+            raise PeerFault(what, rule="bad-trust")
     raise PeerFault("this line is no name, usage and key", rule="bad-trust")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Final
 
 from governance import terminal
@@ -85,7 +84,13 @@ def verified(
     trusted = None if trust is None else parse_trust(_text(trust), where=str(trust))
     pinned = None if against is None else split_witnesses(_text(against))
     with source(url, export) as held:
-        return verify(held, trusted=trusted, against=pinned, signatures=signatures)
+        verdict = verify(held, trusted=trusted, against=pinned, signatures=signatures)
+    fault = verdict.fault
+    if fault is None or fault.rule != "untrusted-key":
+        return verdict
+    said = f"{fault.sentence}. The trusted keys are those in {trust}: ask the hospital itself"
+    said += " for what `concilium-site key` prints, and compare"
+    return replace(verdict, fault=replace(fault, sentence=said))
 
 
 def release_verified(folder: Path, trust: Path | None) -> tuple[ReleaseVerdict, Answer]:
@@ -146,23 +151,6 @@ def exported(folder: Path, made: Exported) -> Answer:
         notes=[f"Verify it with: concilium-ledger verify --export {folder}"],
         facts=facts,
     )
-
-
-def moment(text: str) -> datetime:
-    """Read a time, in UTC where it says no zone; a bare day means its end.
-
-    Raises:
-        Refused: it is no time.
-    """
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(
-            f"{text!r} is no time; write 2026-11-21T10:46:00Z or 2026-11-21", rule="bad-time"
-        ) from None
-    if "T" not in text and " " not in text:
-        parsed = datetime.combine(parsed.date(), time.max)
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def say(

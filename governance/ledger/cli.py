@@ -10,7 +10,7 @@ import typer
 
 from governance import terminal
 from governance.ledger import cli_exits, cli_keeping, cli_questions, cli_releases
-from governance.ledger.cli_options import Export, Form, Url, opened
+from governance.ledger.cli_options import Export, Form, Since, Until, Url, opened
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
 from protos.errors import EXIT_DONE, EXIT_FOUND
@@ -107,8 +107,8 @@ def search(
     url: Url = None,
     export: Export = None,
     kind: Annotated[str | None, typer.Option(help="Statements of this kind alone.")] = None,
-    since: Annotated[str | None, typer.Option(help="Received at or after this time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
+    since: Since = None,
+    until: Until = None,
     form: Form = Format.TABLE,
 ) -> None:
     """Find the statements that say a word, in their fields or in what is disclosed of them.
@@ -117,9 +117,8 @@ def search(
     """
     from governance.ledger import asking, searching
 
-    first, last = (None if time is None else asking.moment(time) for time in (since, until))
     with opened(url, export) as c:
-        answer = searching.search(c, word, kind=kind, since=first, until=last)
+        answer = searching.search(c, word, kind=kind, since=since, until=until)
         asking.say(answer, form)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from governance import moments
 from governance.terminal import Format
 
 if TYPE_CHECKING:
@@ -23,7 +25,20 @@ Export = Annotated[Path | None, typer.Option("--export", help="The folder of an 
 Form = Annotated[Format, typer.Option("--format", help="For eyes or for machines.")]
 Site = Annotated[str | None, typer.Option("--site", help="This hospital alone.")]
 At = Annotated[
-    str | None, typer.Option("--at", help="As of a time: 2026-11-21T10:46:00Z, or a day's end.")
+    datetime | None,
+    typer.Option(
+        "--at", parser=moments.at, help="As of a time: 2026-11-21T10:46:00Z, or a day's end."
+    ),
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option("--since", parser=moments.since, help="Received from this time or day on."),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        "--until", parser=moments.until, help="Received before this time, or by this day's end."
+    ),
 ]
 
 

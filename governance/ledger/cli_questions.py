@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from governance.ledger.cli_options import At, Export, Form, Site, Url, opened
+from governance.ledger.cli_options import At, Export, Form, Since, Site, Until, Url, opened
 from governance.terminal import Format
 
 verbs = typer.Typer()
@@ -22,12 +22,6 @@ class Attempt(StrEnum):
     ABANDONED = "abandoned"
 
 
-def _moment(text: str | None) -> datetime | None:
-    from governance.ledger import asking
-
-    return None if text is None else asking.moment(text)
-
-
 @verbs.command()
 def agreements(
     url: Url = None, export: Export = None, at: At = None, form: Form = Format.TABLE
@@ -39,7 +33,7 @@ def agreements(
     from governance.ledger import asking, query_agreed
 
     with opened(url, export) as c:
-        answer = query_agreed.agreements_at(c, now=datetime.now(UTC), at=_moment(at))
+        answer = query_agreed.agreements_at(c, now=datetime.now(UTC), at=at)
         asking.say(answer, form, hidden=frozenset({"proposed", "changed"}))
 
 
@@ -68,9 +62,7 @@ def consents(
             steps = query_agreed.consent_history(c, site=site)
             asking.say(steps, form, hidden=frozenset({"until", "review"}))
             return
-        answer = queries.consents_at(
-            c, now=datetime.now(UTC), site=site, at=_moment(at), round_=round_
-        )
+        answer = queries.consents_at(c, now=datetime.now(UTC), site=site, at=at, round_=round_)
         asking.say(answer, form, hidden=frozenset({"role", "changed_seq"}))
 
 
@@ -181,8 +173,8 @@ def acts(
     url: Url = None,
     export: Export = None,
     operator: Annotated[str | None, typer.Option(help="This operator's alone.")] = None,
-    since: Annotated[str | None, typer.Option(help="Received at or after this time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Received before this time.")] = None,
+    since: Since = None,
+    until: Until = None,
     form: Form = Format.TABLE,
 ) -> None:
     """Say which operator did which administrative act, when, with whom, and why.
@@ -192,9 +184,7 @@ def acts(
     from governance.ledger import asking, query_acts
 
     with opened(url, export) as c:
-        answer = query_acts.acts_done(
-            c, since=_moment(since), until=_moment(until), operator=operator
-        )
+        answer = query_acts.acts_done(c, since=since, until=until, operator=operator)
         asking.say(answer, form)
 
 
@@ -213,7 +203,5 @@ def certificates(
     from governance.ledger import asking, queries
 
     with opened(url, export) as c:
-        answer = queries.certificates_issued(
-            c, now=datetime.now(UTC), site=site, at=_moment(at)
-        )
+        answer = queries.certificates_issued(c, now=datetime.now(UTC), site=site, at=at)
         asking.say(answer, form)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from governance import terminal
-from governance.ledger.cli_options import Export, Form, Site, Url, opened
+from governance.ledger.cli_options import At, Export, Form, Site, Url, opened
 from governance.terminal import Format
 from protos.errors import EXIT_DONE, EXIT_FOUND
 
@@ -23,9 +23,7 @@ def releases(
     url: Url = None,
     export: Export = None,
     site: Site = None,
-    at: Annotated[
-        str | None, typer.Option(help="As of a time: 2026-11-21T10:46:00Z, or a day's end.")
-    ] = None,
+    at: At = None,
     form: Form = Format.TABLE,
 ) -> None:
     """List the released models, those with a hospital inside, or what became of one.
@@ -38,8 +36,7 @@ def releases(
         if name:
             asking.say(query_releases.one_release(c, name), form)
             return
-        moment = None if at is None else asking.moment(at)
-        answer = query_releases.releases_held(c, site=site, at=moment)
+        answer = query_releases.releases_held(c, site=site, at=at)
         hidden = frozenset({"agreement", "card", "rounds", "recalled_seq"})
         asking.say(answer, form, hidden=hidden)
 

@@ -40,6 +40,26 @@ def test_every_bad_line_is_named():
     assert "keys.txt:1" not in str(refusal.value)
 
 
+def test_a_bad_key_is_said_with_its_file_its_line_and_its_hospital():
+    with pytest.raises(Refused) as refusal:
+        parse_trust(f"charite officer {OFFICER}\noslo agent ed25519:12\n", where="keys.txt")
+    assert str(refusal.value).startswith("keys.txt:2: the agent key of oslo is none: ")
+    assert "concilium-site key" in refusal.value.todo
+
+
+def test_a_key_of_another_name_than_there_is_says_which_there_are():
+    with pytest.raises(Refused) as refusal:
+        parse_trust(f"oslo boss {OFFICER}\n", where="keys.txt")
+    assert "keys.txt:1: oslo has no key called boss, but officer, agent" in str(refusal.value)
+
+
+def test_the_keys_that_an_export_brings_along_are_no_trust_in_it():
+    with pytest.raises(Refused) as refusal:
+        parse_trust('[\n {"from_seq": 12}\n]', where="export/keys.json")
+    assert str(refusal.value).startswith("export/keys.json is JSON")
+    assert "\n" not in refusal.value.what
+
+
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n"])
 def test_a_file_without_a_key_establishes_nothing_and_is_refused(text):
     with pytest.raises(Refused):
