@@ -180,6 +180,14 @@ def of_kind(c: Connection, federation: str, kind: str) -> list[Said]:
     return [_said(row) for row in rows]
 
 
+def every(c: Connection, federation: str) -> list[Said]:
+    """Return all that was ever said, in the order in which it was said."""
+    rows = c.execute(
+        select(_journal).where(_journal.c.federation == federation).order_by(_journal.c.place)
+    )
+    return [_said(row) for row in rows]
+
+
 def chain(c: Connection, federation: str, key: KeyId) -> Chain:
     """Return what the next statement of a key builds on: the last that is not void."""
     row = c.execute(
