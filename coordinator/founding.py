@@ -140,7 +140,7 @@ def _begin(folder: Path) -> Path:
             shutil.rmtree(made)
         else:
             made.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     half.touch()
     return half
 

@@ -51,6 +51,24 @@ class Checked(AfterValidator):
         return self.shape(handler(schema))
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The words of a choice that run today; others are known, and refused by their name."""
+
+    words: tuple[str, ...]
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Json:
+        """Return the choice among the words that run."""
+        return {"type": "string", "enum": list(self.words)}
+
+
+def offered(*words: str) -> Offered:
+    """Return which words of a choice are offered."""
+    return Offered(words)
+
+
 def exactly(**schema: object) -> Shape:
     """Return the shape of a value that is written in this way, whatever it becomes."""
     return lambda _inner: dict(schema)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from governance.json_shapes import Offered
 from governance.yaml_positions import Problem, dotted
 
 if TYPE_CHECKING:
@@ -114,16 +115,26 @@ def _explained(model: type[BaseModel], detail: ErrorDetails) -> Problem:
     unseen = detail["type"] == "must-unseen"
     subject = f"{dotted(path)} is {'not shown here' if unseen else shown(detail['input'])}"
     if detail["type"] == "literal_error":
-        return Problem(path, f"{subject}, but must be {_choice(detail)}")
+        return Problem(path, f"{subject}, but must be {_choice(model, path, detail)}")
     at_key = bool(detail["loc"]) and detail["loc"][-1] == "[key]"
     return Problem(path, f"{subject}, but must be {_required(model, path, detail)}", at_key)
 
 
-def _choice(detail: ErrorDetails) -> str:
+def _choice(model: type[BaseModel], path: YamlPath, detail: ErrorDetails) -> str:
     expected = str(detail["ctx"]["expected"])
     known = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
+    known = list(_offered(model, path)) or known
     named = [f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0]]
     return "".join([*named, guess(str(detail["input"]), known)])
+
+
+def _offered(model: type[BaseModel], path: YamlPath) -> tuple[str, ...]:
+    """Return the words of a choice that run today, none where all of them do."""
+    section = _section(model, path[:-1])
+    fields = section.model_fields.items() if section else ()
+    here = [field for name, field in fields if path[-1] == (field.alias or name)]
+    told = [m for field in here for m in field.metadata if isinstance(m, Offered)]
+    return told[0].words if told else ()
 
 
 def _required(model: type[BaseModel], path: YamlPath, detail: ErrorDetails) -> str:

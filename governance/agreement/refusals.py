@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from governance.agreement.gate_error import gate_error, naive_figure
 from governance.agreement.schedule import longest_opening_s
+from governance.agreement.training_terms import BUILT_STRATEGIES
 from governance.figures import HIGHER_IS_BETTER
 from governance.models import catalogue
 from governance.privacy.releases import decimal_text
@@ -31,7 +32,6 @@ GATE: Final = "gate-below-noise"
 OVERSHOOT: Final = "step-overshoots"
 WINDOW: Final = "window-too-short"
 
-BUILT_STRATEGIES: Final = ("fedavg", "fedprox", "scaffold")
 ROBUST_STRATEGIES: Final = ("trimmed-mean", "median", "krum", "norm-bound")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationInfo
 
 from governance.agreement.party_terms import Count, Metric
-from governance.json_shapes import Written, exactly
+from governance.json_shapes import Written, exactly, offered
 from governance.yaml_models import Section
 from governance.yaml_values import (
     DURATION_SHAPE,
@@ -26,9 +26,13 @@ from governance.yaml_values import (
     whole,
 )
 
-StrategyName = Literal[
-    "fedavg", "fedprox", "scaffold", "fedavgm", "fedadagrad", "fedadam", "fedyogi", "fednova",
-    "fedcurv", "fedbn", "ditto", "trimmed-mean", "median", "krum", "norm-bound",
+BUILT_STRATEGIES: Final = ("fedavg", "fedprox", "scaffold")
+StrategyName = Annotated[
+    Literal[
+        "fedavg", "fedprox", "scaffold", "fedavgm", "fedadagrad", "fedadam", "fedyogi",
+        "fednova", "fedcurv", "fedbn", "ditto", "trimmed-mean", "median", "krum", "norm-bound",
+    ],
+    offered(*BUILT_STRATEGIES),
 ]  # fmt: skip
 
 
@@ -77,7 +81,7 @@ class Round(Section):
     deadline: LongerThanZero
     stragglers: Annotated[int, Written(_stragglers, shape=_WAIT_OR_CLOSE)] = 0
     attempts: Annotated[int, whole(1, 100)] = 3
-    late: Literal["discard", "next-round"] = "discard"
+    late: Annotated[Literal["discard", "next-round"], offered("discard")] = "discard"
     local: Local
 
 
@@ -90,7 +94,7 @@ class Model(Section):
     hidden: Annotated[
         tuple[Annotated[int, whole(1, 65_536)], ...], Field(max_length=32), Listed
     ] = ()
-    norm: Literal["none", "group", "batch"] = "none"
+    norm: Annotated[Literal["none", "group", "batch"], offered("none", "group")] = "none"
     seed: Annotated[int, whole(0, LARGEST_WHOLE)] = 1
 
 
@@ -105,7 +109,7 @@ class Strategy(Section):
 class Optimizer(Section):
     """The local rule's optimizer and its rate η."""
 
-    name: Literal["sgd", "adam"]
+    name: Annotated[Literal["sgd", "adam"], offered("sgd")]
     rate: Annotated[float, number(above=0, at_most=100)]
     momentum: Annotated[float, number(at_least=0, below=1)] = 0.0
 
@@ -159,7 +163,7 @@ class Privacy(Section):
 class Compression(Section):
     """How an update is made smaller; `keep` is random-k's share of coordinates."""
 
-    name: Literal["none", "int8", "random-k"] = "none"
+    name: Annotated[Literal["none", "int8", "random-k"], offered("none")] = "none"
     keep: PositiveShare | None = None
 
 

@@ -131,6 +131,33 @@ def test_a_key_says_what_a_change_of_it_asks_of_the_hospitals():
     assert "[m] material" in properties["purpose"]["description"]
 
 
+OFFERED = {
+    ("strategy", "name"): ["fedavg", "fedprox", "scaffold"],
+    ("optimizer", "name"): ["sgd"],
+    ("round", "late"): ["discard"],
+    ("aggregation", "compression", "name"): ["none"],
+    ("data", "statistics"): ["reference"],
+    ("model", "norm"): ["none", "group"],
+}
+
+
+@pytest.mark.parametrize("path", OFFERED, ids=".".join)
+def test_of_a_choice_only_what_runs_today_is_offered(path, tmp_path):
+    right = content(EXAMPLE / "agreement.yaml")
+    for word in OFFERED[path]:
+        assert not faults("agreement", changed(right, path, word))
+    (fault,) = faults("agreement", changed(right, path, "nothing"))
+    assert fault.endswith(f"'nothing' is not one of {OFFERED[path]}")
+    file = tmp_path / "agreement.yaml"
+    file.write_text(json.dumps(changed(right, path, "nothing")))
+    (tmp_path / "obligations.md").write_text("Duties.\n")
+    with pytest.raises(Refused) as refused:
+        load(file)
+    *first, last = OFFERED[path]
+    words = f"{', '.join(first)} or {last}" if first else last
+    assert f"{'.'.join(path)} is 'nothing', but must be {words}" in str(refused.value)
+
+
 def test_defaults_are_shown_as_they_are_written():
     made = json_schemas.schema("agreement")
     assert "default" not in made["properties"]["notice"]

@@ -56,6 +56,11 @@ def test_one_port_for_members_and_newcomers_is_refused(tmp_path):
         found(tmp_path / "fed", replace(here, enrolment=here.listen))
 
 
+def test_the_folder_that_it_makes_is_its_owners_alone(tmp_path):
+    found(tmp_path / "studies" / "fed", outline())
+    assert (tmp_path / "studies" / "fed").stat().st_mode & 0o777 == 0o700
+
+
 def test_the_settings_are_right_by_the_schema_beside_them(tmp_path):
     place = tmp_path / "fed"
     found(place, outline())

@@ -127,3 +127,9 @@ def test_epsilon_is_written_rounded_up(value, text):
 
 def test_release_that_costs_next_to_nothing_fits_as_often_as_anybody_asks():
     assert rounds_within(Release(1e-6, 100.0, 20), cap=8.0, delta=1e-5) == 10_000
+
+
+def test_a_bound_of_very_many_rounds_is_computed_without_a_word_of_the_library(capfd, caplog):
+    large = epsilon([Release(0.2, 1.0, 100_000)], 1e-5)
+    assert large > 1000
+    assert (capfd.readouterr().err, caplog.records) == ("", [])
