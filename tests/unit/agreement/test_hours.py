@@ -161,3 +161,9 @@ def test_quiet_from_a_time_that_never_comes_begin_before_the_clock_is_set():
     early = _hours("02:30", "06:00", days=["sun"])
     quiet = quiet_ahead(early, datetime(2027, 3, 27, 12, tzinfo=BERLIN))
     assert quiet == Span(_utc("2027-03-28T00:30"), _utc("2027-03-28T04:00"))
+
+
+def test_quiet_to_a_time_that_never_comes_last_until_the_clock_shows_it_passed():
+    night = _hours("20:00", "02:30", days=["sat"])
+    quiet = quiet_ahead(night, datetime(2027, 3, 27, 12, tzinfo=BERLIN))
+    assert quiet == Span(_utc("2027-03-27T19:00"), _utc("2027-03-28T01:30"))

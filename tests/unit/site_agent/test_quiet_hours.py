@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from hospital import START
 
 from protos.words import Cancel, TaskAnswer
@@ -95,3 +96,40 @@ async def test_a_cancel_ends_a_training_that_pauses(bench, make):
     await bench.until(task, TaskState.CANCELLED)
     await bench.eventually(lambda: bench.worker.killed == 1)
     assert bench.presence.paused_until is None
+
+
+NIGHT = {"days": ["sat"], "from": "22:00", "to": "06:00", "zone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize(
+    ("evening", "long"),
+    [
+        (datetime(2027, 3, 27, 20, 30, tzinfo=UTC), timedelta(hours=7)),  # the clock is set on
+        (datetime(2027, 10, 30, 19, 30, tzinfo=UTC), timedelta(hours=9)),  # and back
+    ],
+)
+async def test_a_training_pauses_for_as_long_as_the_night_really_is_when_clocks_are_set(
+    bench, make, evening, long
+):
+    await bench.stop()
+    bench.charite = make(policy__quiet_hours=NIGHT)
+    bench.charite.clock.time = evening
+    bench.worker.hang, bench.worker.last = asyncio.Event(), asyncio.Event()
+    bench.begin()
+    due = evening + timedelta(hours=14)
+    task = bench.offer(bench.charite.consented(), deadline=due)
+    await bench.reserved(task)
+    await bench.worker.hang.wait()
+    bench.charite.clock.time = evening + timedelta(minutes=30)
+    bench.bell.ring()
+    await bench.eventually(lambda: bench.worker.hints == ["pause"])
+    ends = evening + timedelta(minutes=30) + long
+    assert bench.presence.paused_until == ends
+    bench.charite.clock.time = ends - timedelta(seconds=1)
+    bench.bell.ring()
+    assert bench.worker.hints == ["pause"]
+    bench.charite.clock.time = ends
+    bench.bell.ring()
+    await bench.eventually(lambda: bench.worker.hints == ["pause", "resume"])
+    bench.worker.last.set()
+    await bench.until(task, TaskState.DONE)
