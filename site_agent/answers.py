@@ -9,7 +9,7 @@ from governance.identity.trust import trust_lines
 from governance.models import catalogue
 from governance.settings import without_effect
 from governance.terminal import Answer
-from site_agent import doorbell, evidence, freshness, office
+from site_agent import doorbell, evidence, freshness, office, released
 from site_agent.standing import standing_of
 from site_agent.store import notes, terms, work
 from site_agent.store.copy import Copy, made_in
@@ -37,6 +37,7 @@ def status(m: Membership) -> Answer:
             *freshness.warnings(live, m.settings),
             *_asked(rows),
             *stored[0],
+            *released.warnings(m),
             *_without_effect(m.settings),
         ],
         facts={**facts, **stored[1]},
@@ -147,6 +148,7 @@ def models(m: Membership) -> Answer:
         rows.append(
             (path.stem[:12], "held", titles.get(agreement, ""), told, path.stat().st_size)
         )
+    rows += released.rows(m)
     notes = [f"Held models lie in {m.premises.models}, named by their digest."] if held else []
     return Answer(
         columns=("model", "kind", "standing", "from", "bytes"),

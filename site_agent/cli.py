@@ -10,7 +10,7 @@ import typer
 
 from governance import moments, terminal
 from governance.terminal import Format
-from site_agent import cli_administrator, cli_audit, cli_patients
+from site_agent import cli_administrator, cli_audit, cli_patients, cli_releases
 from site_agent.cli_options import (
     HERE,
     Digest,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _VERBS = (
     *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),
     *("object", "run", "status", "budget", "sent", "models", "pause", "resume", "withdraw"),
-    *("opt-out", "declare", "audit"),
+    *("opt-out", "declare", "audit", "fetch", "predict"),
 )
 app = typer.Typer(
     name="concilium-site",
@@ -45,6 +45,7 @@ app = typer.Typer(
 app.add_typer(cli_administrator.verbs)
 app.add_typer(cli_patients.verbs)
 app.add_typer(cli_audit.verbs)
+app.add_typer(cli_releases.verbs)
 
 
 def main() -> None:

@@ -59,6 +59,7 @@ RULES: Final[Mapping[str, str]] = {
     "always": "no patient's data: which program and version started",
     "always-allowed": "a pause or a withdrawal needs nobody's leave",
     "certificate-renewal": "the certificate ends, and a new one needs a new public key",
+    "release": "an administrator fetched a released model, which its officer's consent allows",
     "keys": "a key of this hospital was replaced, signed by the old one",
     "overtaken": "said again, word for word, since the ledger took another statement before it",
     "enrolment": "an administrator enrolled this hospital with an invitation",

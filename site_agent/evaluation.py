@@ -61,17 +61,34 @@ def predictions(
     Of a category the scores are patients × values, and what was so is the place of the value
     that most of a patient's records have.
     """
+    target, said = agreement.data.target, scores(agreement, part, state)
+    if target.kind == "category":
+        so = shares(part, agreement.output_width).argmax(axis=1).astype(np.float64)
+        return said, so
+    if target.kind == "binary":
+        return said, _each(part.target, part).round()
+    mean, std = _unit(agreement)
+    return said, _each(part.target, part) * std + mean
+
+
+def scores(agreement: Agreement, part: PatientSet, state: Mapping[str, Tensor]) -> Floats:
+    """Return each patient's score, in the order of `part`; of a category patients × values."""
     model = module(agreement, state).eval()
     with torch.no_grad():
         every = model(torch.from_numpy(np.ascontiguousarray(part.features))).double()
-    target, outputs = agreement.data.target, every[:, 0]
-    if target.kind == "category":
-        so = shares(part, agreement.output_width).argmax(axis=1).astype(np.float64)
-        return _columns(torch.softmax(every, dim=1).numpy(), part), so
-    if target.kind == "binary":
-        return _each(torch.sigmoid(outputs).numpy(), part), _each(part.target, part).round()
-    mean, std = (target.reference.mean, target.reference.std) if target.reference else (0, 1)
-    return _each(outputs.numpy(), part) * std + mean, _each(part.target, part) * std + mean
+    kind, outputs = agreement.data.target.kind, every[:, 0]
+    if kind == "category":
+        return _columns(torch.softmax(every, dim=1).numpy(), part)
+    if kind == "binary":
+        return _each(torch.sigmoid(outputs).numpy(), part)
+    mean, std = _unit(agreement)
+    return _each(outputs.numpy(), part) * std + mean
+
+
+def _unit(agreement: Agreement) -> tuple[float, float]:
+    """Return the mean and the deviation by which a target was normalised."""
+    reference = agreement.data.target.reference
+    return (reference.mean, reference.std) if reference else (0.0, 1.0)
 
 
 def shares(part: PatientSet, values: int) -> Floats:

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 _DIGITS = 8
 _REQUESTS = frozenset(
-    {"download-request", "upload-status", "entries-request", "consistency-request"}
+    {
+        "download-request",
+        "upload-status",
+        "entries-request",
+        "consistency-request",
+        "release-request",
+    }
 )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from governance.identity.tls import pin_tls13
 from protos import codec
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
-from protos.words import ConsistencyRequest, DownloadRequest, EntriesRequest
+from protos.words import ConsistencyRequest, DownloadRequest, EntriesRequest, ReleaseRequest
 
 pin_tls13()
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         EntryRecord,
         FromSite,
         Receipt,
+        ReleaseParts,
         ToSite,
         UploadHeader,
         UploadOffset,
@@ -219,6 +220,14 @@ class Link:
         with _our_errors("ledger"):
             answer = await self._method(_AUDIT, "Consistency")(raw, timeout=UNARY_S)
         return codec.proof_in(answer)
+
+    async def release(self, release: str) -> ReleaseParts:
+        """Return all of a release but its model."""
+        raw = _bytes(codec.release_request_out(ReleaseRequest(release)))
+        await self._egress.asked("release-request", raw, rule="release")
+        with _our_errors("release"):
+            answer = await self._method(_AUDIT, "Release")(raw, timeout=UNARY_S)
+        return codec.release_in(answer)
 
     def _method(self, service: ServiceDescriptor, name: str) -> Any:  # noqa: ANN401 - as above
         """Return how a method is called with the very bytes that were listed."""

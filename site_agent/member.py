@@ -60,7 +60,7 @@ class Member:
         self.presence = Presence()
         self._copy = Copy.open(m.premises.copy_of(m.federation))
         address = Address(federation.coordinator, federation.proxy)
-        self._link = Link(address, _papers(identity), Egress(m.store, m.federation, m.now))
+        self._link = Link(address, papers_of(identity), Egress(m.store, m.federation, m.now))
         self._session = Session(m, self._link, self.presence, bell=self.bell)
         self._witness = Witness(
             m, self._link, self.bell, ledger_key=identity.ledger_key, kept=self._copy
@@ -176,13 +176,14 @@ class Member:
         except (Refused, PeerFault) as problem:
             _log.warning("certificate-refused", rule=problem.rule, what=problem.what)
         else:
-            await self._link.renew(_papers(self._identity))
+            await self._link.renew(papers_of(self._identity))
             self._session.redial()
             _log.info("certificate-renewed", until=str(self._identity.peer.not_after))
         await m.store.do(partial(renewal.settled, m=m, chain=chain))
 
 
-def _papers(identity: Identity) -> Papers:
+def papers_of(identity: Identity) -> Papers:
+    """Return what a channel shows and trusts, of an identity's folder."""
     return Papers(identity.tls_key_pem, identity.tls_chain_pem, identity.root_pem)
 
 

@@ -68,6 +68,13 @@ class Premises:
         return self.state / "models"
 
     @property
+    def releases(self) -> Path:
+        """Released models that were fetched, a folder each; made when it is missing."""
+        folder = self.state / "releases"
+        folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
+        return folder
+
+    @property
     def pid(self) -> Path:
         """The running agent's process id, locked while it runs."""
         return self.state / "agent.pid"

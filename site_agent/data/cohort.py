@@ -102,6 +102,16 @@ def of_table(table: Table, agreement: Agreement, *, secret: bytes, held_out: flo
     )
 
 
+def of_features(table: Table, agreement: Agreement) -> PatientSet:
+    """Make records with an identifier ready to be scored, in the order of `table.ids`."""
+    usable = np.flatnonzero(table.patient >= 0)
+    records = usable[np.argsort(table.patient[usable], kind="stable")]
+    inputs = [_encoded(table.features[f.name], f)[records] for f in agreement.data.features]
+    features = np.concatenate(inputs, axis=1, dtype=np.float32)
+    nothing = np.zeros(len(records), np.float32)
+    return PatientSet(features, nothing, table.patient[records], len(table.ids))
+
+
 def _part(
     features: NDArray[np.float32],
     target: NDArray[np.float32],

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from governance.agreement import data_terms as terms
 from protos.errors import Refused
 from site_agent.data import cells, csv
 from site_agent.data.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -77,6 +79,23 @@ def read(
             nothing but text where numbers are due. The message holds no value of a record.
     """
     fields: list[Feature | Target] = [agreement.data.target, *agreement.data.features]
+    return _read(cohort, fields, cohort.source.csv, opt_outs)
+
+
+def read_features(cohort: CohortSettings, agreement: Agreement, path: Path) -> Table:
+    """Read the features alone of records in another file of a cohort's form; raises as `read`.
+
+    The target is missing in each of them.
+    """
+    return _read(cohort, list(agreement.data.features), path, frozenset())
+
+
+def _read(
+    cohort: CohortSettings,
+    fields: Sequence[Feature | Target],
+    path: Path,
+    opt_outs: frozenset[str],
+) -> Table:
     _require_mapped(cohort, [field.name for field in fields])
     mappings = [cohort.map[field.name] for field in fields]
     comma = cohort.source.decimal == "comma"
@@ -86,9 +105,8 @@ def read(
     patients: list[NDArray[np.int64]] = []
     wanted = [cohort.patient_id, *(mapping.column for mapping in mappings)]
     gone = {name.strip() for name in opt_outs}
-    source = cohort.source
     read_from = csv.read(
-        source.csv, encoding=source.encoding, columns=wanted, patient_id=cohort.patient_id
+        path, encoding=cohort.source.encoding, columns=wanted, patient_id=cohort.patient_id
     )
     for own, *columns in read_from:
         numbers = _numbered(own, ids)
@@ -96,16 +114,19 @@ def read(
         patients.append(numbers[kept])
         for part, column in zip(parts, columns, strict=True):
             part.take(column, kept)
-    where = str(source.csv)
-    made = [
-        part.column(mapping, where=where) for part, mapping in zip(parts, mappings, strict=True)
-    ]
-    names = [feature.name for feature in agreement.data.features]
+    where = str(path)
+    made = {
+        part.terms.name: part.column(mapping, where=where)
+        for part, mapping in zip(parts, mappings, strict=True)
+    }
+    patient = np.concatenate(patients)
+    nothing = Column(np.full(len(patient), np.nan), len(patient), 0)
+    target = next((f.name for f in fields if isinstance(f, terms.Target)), "")
     return Table(
         ids=tuple(ids),
-        patient=np.concatenate(patients),
-        features=dict(zip(names, made[1:], strict=True)),
-        target=made[0],
+        patient=patient,
+        features={name: column for name, column in made.items() if name != target},
+        target=made.get(target, nothing),
         opted_out=frozenset(gone & ids.keys()),
     )
 
