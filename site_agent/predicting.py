@@ -54,7 +54,7 @@ def predict(m: Membership, records: Path, out: Path, *, release: str = "") -> Sc
             f"the release {name} is not what was published: {verdict.sentence}",
             where=str(place),
             todo=f"Fetch it again: concilium-site fetch {name}",
-            rule=verdict.fault,
+            rule="release-altered",
         )
     agreement = verdict.proven.agreement.agreement
     settings = m.settings.cohorts[m.cohort]

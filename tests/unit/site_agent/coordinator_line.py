@@ -12,9 +12,11 @@ import grpc
 from protos import codec
 from protos.concilium.v1 import audit_pb2_grpc, federation_pb2_grpc
 from protos.words import (
+    BlobRef,
     EntryRecord,
     Hello,
     Receipt,
+    ReleaseParts,
     ToSite,
     UploadHeader,
     UploadOffset,
@@ -73,6 +75,11 @@ class Coordinator(federation_pb2_grpc.FederationServicer, audit_pb2_grpc.AuditSe
     async def Consistency(self, request, context):
         self._took("Consistency", request)
         return codec.proof_out((bytes(32),))
+
+    async def Release(self, request, context):
+        self._took("Release", request)
+        model = BlobRef("a" * 64, 1)
+        return codec.release_out(ReleaseParts("v1", model, b"{}", (b"{}",), (), "a note"))
 
 
 class _Raw:

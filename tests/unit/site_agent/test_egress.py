@@ -81,6 +81,7 @@ async def everything(hospital, servicer, port, path):
         [batch async for batch in link.entries(0, 5)]
         await link.checkpoint()
         await link.consistency(1, 2)
+        await link.release("v1")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from governance import figures
 from site_agent.data.cohort import PatientSet
-from site_agent.evaluation import evaluate, predictions
+from site_agent.evaluation import evaluate, predictions, scores
 from site_agent.ready import ready
 from site_agent.training import read_model
 
@@ -32,9 +32,17 @@ def test_auc_is_that_of_the_scores(hospital):
     h = hospital(patients=2000)
     cohort = ready(h.spec(), h.document)
     path = h.write_model(GOOD)
-    scores, labels = predictions(h.agreement, cohort.held_out, read_model(path, h.agreement))
-    exact = roc_auc_score(labels, scores)
+    said, labels = predictions(h.agreement, cohort.held_out, read_model(path, h.agreement))
+    exact = roc_auc_score(labels, said)
     assert evaluate(h.evaluation(path)).auc() == pytest.approx(exact, abs=0.005)
+
+
+def test_scores_alone_are_those_of_the_evaluation(hospital):
+    h = hospital()
+    part = ready(h.spec(), h.document).held_out
+    state = read_model(h.write_model(GOOD), h.agreement)
+    both, _ = predictions(h.agreement, part, state)
+    assert (scores(h.agreement, part, state) == both).all()
 
 
 def test_patients_score_is_the_mean_over_its_records(hospital):
