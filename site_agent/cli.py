@@ -10,7 +10,13 @@ import typer
 
 from governance import moments, terminal
 from governance.terminal import Format
-from site_agent import cli_administrator, cli_audit, cli_patients, cli_releases
+from site_agent import (
+    cli_administrator,
+    cli_audit,
+    cli_exits,
+    cli_patients,
+    cli_releases,
+)
 from site_agent.cli_options import (
     HERE,
     Digest,
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 _VERBS = (
     *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),
     *("object", "run", "status", "budget", "sent", "models", "pause", "resume", "withdraw"),
-    *("opt-out", "declare", "audit", "fetch", "predict"),
+    *("leave", "opt-out", "declare", "audit", "fetch", "predict"),
 )
 app = typer.Typer(
     name="concilium-site",
@@ -46,6 +52,7 @@ app.add_typer(cli_administrator.verbs)
 app.add_typer(cli_patients.verbs)
 app.add_typer(cli_audit.verbs)
 app.add_typer(cli_releases.verbs)
+app.add_typer(cli_exits.verbs)
 
 
 def main() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from governance import terminal
+from governance import canonical, terminal
 from governance.agreement.plan import plan
 from governance.consent import Consent
 from governance.identity.folder import Identity
 from governance.identity.keys import SigningKey
 from governance.privacy.releases import declared
 from protos.errors import Refused
-from site_agent import desk, doorbell, freshness, office, patients, turning
+from site_agent import desk, doorbell, exiting, freshness, office, patients, turning
 from site_agent.membership import chosen
 from site_agent.office import Answer
 from site_agent.store import work
@@ -177,7 +177,9 @@ def _officer_path(m: Membership) -> Path:
 
 
 def _delivered(m: Membership, draft: Draft) -> None:
-    statement = m.store.now(lambda c: office.deliver(c, m, draft))
+    leaves = canonical.decode(draft.payload).get("kind") == "exit-requested"
+    deliver = exiting.deliver if leaves else office.deliver
+    statement = m.store.now(lambda c: deliver(c, m, draft))
     _said(m, f"Signed and written down: {statement.kind} ({statement.digest[:12]}).")
 
 

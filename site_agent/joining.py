@@ -15,7 +15,8 @@ from protos.errors import Refused
 from site_agent import egress
 from site_agent.premises import Premises
 from site_agent.process import now
-from site_agent.store import Store, journal
+from site_agent.standing import has_left
+from site_agent.store import Store, journal, letters
 from site_agent.store import egress as listed
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ def _list(settings: SiteSettings, federation: str, raw: bytes, *, readers: str) 
 
 def _keep_once(c: Connection, federation: str, statement: Statement) -> None:
     if journal.find(c, federation, statement.digest) is None:
+        if has_left(c, federation):
+            letters.begin_anew(c, federation)
         journal.keep(c, federation, statement, status=journal.ACCEPTED)
 
 

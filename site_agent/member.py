@@ -22,10 +22,12 @@ from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from site_agent import renewal, transfers, voice
 from site_agent.agent import backoff_s
 from site_agent.bell import Bell
+from site_agent.departure import Left, seen_through
 from site_agent.duties import Duties
 from site_agent.egress import Egress
 from site_agent.link import Address, Link, Papers
 from site_agent.session import Presence, Session
+from site_agent.standing import has_left
 from site_agent.store import notes
 from site_agent.store.copy import Copy
 from site_agent.store.notes import CERTIFICATE, FINAL, RENEWAL
@@ -77,23 +79,36 @@ class Member:
         )
 
     async def run(self) -> None:
-        """Serve the federation until cancelled."""
+        """Serve the federation until cancelled, or until this site has left it."""
         try:
-            await _for_ever(self._started, self.m.federation)
-            async with asyncio.TaskGroup() as group:
-                for serve in (
-                    self._session.run,
-                    self._witness.run,
-                    self._duties.run,
-                    self._workshop.warm,
-                    self._final_models,
-                    self._certificate,
-                ):
-                    group.create_task(_for_ever(serve, self.m.federation))
+            if not await self._noted(notes.LEFT):
+                await self._serve()
+        except* Left:
+            _log.info("served-to-the-end", federation=self.m.federation)
         finally:
             await self._workshop.stop()
             await self._link.close()
             self._copy.close()
+
+    async def _serve(self) -> None:
+        federation = self.m.federation
+        if not await self.m.store.ask(partial(has_left, federation=federation)):
+            await _for_ever(self._started, federation)
+        async with asyncio.TaskGroup() as group:
+            for serve in (
+                self._session.run,
+                self._witness.run,
+                self._duties.run,
+                self._workshop.warm,
+                self._final_models,
+                self._certificate,
+                partial(seen_through, self.m, self._copy, self.presence, self.bell),
+            ):
+                group.create_task(_for_ever(serve, federation))
+
+    async def _noted(self, name: str) -> str:
+        ask = partial(notes.note, federation=self.m.federation, name=name)
+        return await self.m.store.ask(ask)
 
     def status(self) -> dict[str, object]:
         """Return how this federation stands right now, for `concilium-site status`."""
@@ -196,6 +211,8 @@ async def _for_ever(serve: Callable[[], Awaitable[None]], federation: str) -> No
             _log.warning(
                 "begins-again", federation=federation, rule=problem.rule, why=str(problem)
             )
+        except Left:
+            raise
         except Exception:  # noqa: BLE001 - a bug ends one of them, never the session
             _log.exception("crashed", federation=federation)
         else:

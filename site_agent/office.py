@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from site_agent.review import Reviewed
     from site_agent.store.terms import Offered
 
-OFFICERS: Final = frozenset({"consent-given", "consent-declined", "consent-resumed"})
+OFFICERS: Final = frozenset(
+    {"consent-given", "consent-declined", "consent-resumed", "exit-requested"}
+)
 """What only an officer may say; a pause and a withdrawal either key may."""
 _FORM: Final = "concilium-to-sign"
 
@@ -211,7 +213,7 @@ def deliver(c: Connection, m: Membership, draft: Draft) -> Statement:
         Refused: a signature is missing, or something else was signed meanwhile.
     """
     statement = statements.read(draft.envelope)
-    _check_signed(c, m, statement, draft.disclosures)
+    check_signed(c, m, statement, draft.disclosures)
     kind, agreement = statement.kind, str(statement.body["agreement"])
     consent.advance(standing_of(c, m.federation, agreement).at(m.now()), EVENTS[kind])
     saying = Saying(kind, statement.body, "officer", draft.disclosures)
@@ -285,6 +287,18 @@ def _draft(
     if kind == "consent-given" and state is Consent.LAPSED:
         raise _ended(state)
     consent.advance(state, EVENTS[kind])
+    return compose(c, m, kind, body, told, shown)
+
+
+def compose(
+    c: Connection,
+    m: Membership,
+    kind: str,
+    body: Mapping[str, Any],
+    told: Sequence[Disclosure],
+    shown: str,
+) -> Draft:
+    """Compose an officer's statement, with the text that is shown to whoever signs it."""
     officers, _ = officers_of(c, m)
     payload = statements.compose(
         kind,
@@ -306,9 +320,15 @@ def _ended(state: Consent) -> Refused:
     )
 
 
-def _check_signed(
+def check_signed(
     c: Connection, m: Membership, statement: Statement, told: Sequence[Disclosure]
 ) -> None:
+    """Check what an officer signed, perhaps on another machine.
+
+    Raises:
+        PeerFault: it is no officer's statement of this site.
+        Refused: a signature is missing, or something else was signed meanwhile.
+    """
     # 1. An officer's kind, of this site, for this log. Stops another statement in its place.
     if statement.kind not in OFFICERS or statement.actor != m.voice.actor:
         raise PeerFault("this is no officer's statement of this site", rule="wrong-kind")

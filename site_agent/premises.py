@@ -62,6 +62,12 @@ class Premises:
         """The one folder that a task's worker writes."""
         return self.work_of(federation) / hashlib.sha256(task.encode()).hexdigest()[:16]
 
+    def exit_of(self, federation: str) -> Path:
+        """The certificate of this site's exit from a federation."""
+        folder = self.state / "exits"
+        folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
+        return folder / f"{federation}.json"
+
     @property
     def models(self) -> Path:
         """Final models of agreements that are complete."""

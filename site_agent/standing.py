@@ -13,6 +13,7 @@ from site_agent.store import journal, terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -50,10 +51,24 @@ def standing_of(c: Connection, federation: str, agreement: str) -> Standing:
         if offered is not None and one.statement.at >= offered.received_at
     ]
     standing = _declared(c, federation, agreement, standing_after(said))
+    if offered is not None and has_left(c, federation, since=offered.received_at):
+        standing = _moved(standing, Event.WITHDRAWN)
     event = _STATES.get(offered.state) if offered is not None else None
     if event is None or standing.state in ENDED:
         return standing
     return _moved(standing, event)
+
+
+def has_left(c: Connection, federation: str, *, since: datetime | None = None) -> bool:
+    """Tell whether this site has asked to leave, and did not enrol anew; it counts at once.
+
+    With `since`, whether it did after a moment.
+    """
+    asked = journal.of_kind(c, federation, "exit-requested")
+    if since is None:
+        enrolled = journal.of_kind(c, federation, "enrolled")
+        since = enrolled[-1].statement.at if enrolled else None
+    return any(since is None or one.statement.at >= since for one in asked)
 
 
 def standing_after(said: Sequence[Said]) -> Standing:

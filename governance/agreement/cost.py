@@ -21,6 +21,8 @@ class Cost:
             update was computed and must be trained anew.
         affordable_rounds: How many rounds the budget bears in all.
         sigma: The noise multiplier.
+        retraining: ε of the others in all by the round of an exit, where training goes back
+            to before it; a few rounds of the schedule, and the last that the budget bears.
     """
 
     epsilon: float | None
@@ -28,6 +30,7 @@ class Cost:
     spare_rounds: int
     affordable_rounds: int
     sigma: float
+    retraining: tuple[tuple[int, float], ...] = ()
 
 
 NOTHING = Cost(None, None, 0, 0, 0.0)
@@ -62,4 +65,9 @@ def cost_of(agreement: Agreement) -> Cost:
         if fits
         else rounds_within(release, cap=cap, delta=privacy.delta),
         sigma=release.noise_multiplier,
+        retraining=tuple(
+            (k, epsilon([release.times(rounds + k)], privacy.delta))
+            for k in sorted({1, (rounds + 1) // 2, min(spare, rounds), rounds} - {0})
+            if agreement.exits.training == "retrain-from-before"
+        ),
     )

@@ -67,7 +67,7 @@ def parts(document: Document, cost: Cost) -> tuple[Part, ...]:
         ("privacy", "What it costs in privacy", meaning_training.privacy_said(agreement, cost)),
         ("quality", "When a new model is accepted", meaning_training.quality_said(agreement)),
         ("time", "How long, and when", _time(agreement)),
-        ("exits", "If a hospital leaves", _exits(agreement)),
+        ("exits", "If a hospital leaves", _exits(agreement, cost)),
     )
     return tuple(Part(key, title, tuple(sentences)) for key, title, sentences in written)
 
@@ -199,7 +199,7 @@ def _stops(agreement: Agreement) -> str:
     return " or ".join(ends)
 
 
-def _exits(agreement: Agreement) -> Iterator[str]:
+def _exits(agreement: Agreement, cost: Cost) -> Iterator[str]:
     yield "A hospital can pause or withdraw at any moment, without a reason, by one command."
     kept = {"keep": "stay as they are", "recall": "are recalled"}
     yield f"Published models that contain its contribution {kept[agreement.exits.releases]}."
@@ -208,4 +208,25 @@ def _exits(agreement: Agreement) -> Iterator[str]:
         "retrain-from-before": "goes back to the last model without it",
     }
     yield f"Training among the others {goes_on[agreement.exits.training]}."
+    yield from _retraining(agreement, cost)
     yield "What it has spent of its privacy budget stays spent."
+
+
+def _retraining(agreement: Agreement, cost: Cost) -> Iterator[str]:
+    """Say what going back costs the others, by the round of the exit."""
+    if agreement.exits.training == "continue":
+        return
+    rounds = agreement.schedule.rounds
+    if not cost.retraining:
+        yield f"The others then train up to {count(rounds, 'round')} again; no ε bounds that."
+        return
+    told = [f"ε {value:.2f} after an exit in round {k}" for k, value in cost.retraining]
+    yield (
+        f"The others then train up to {count(rounds, 'round')} again, which is "
+        f"ε {cost.epsilon:.2f} by itself; with what they had spent they come to {listed(told)}."
+    )
+    last = min(cost.spare_rounds, rounds)
+    bears = (
+        f"bear that up to an exit in round {last}" if last else "bear that after no exit at all"
+    )
+    yield f"Their budgets {bears}; beyond it the federation pauses and asks its operators."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,3 +44,18 @@ def exit_(
     with opened(url, export) as c:
         hidden = frozenset({"means"})
         asking.say(query_exits.exit_of(c, site), form, hidden=hidden)
+
+
+@verbs.command("verify-exit")
+def verify_exit(
+    file: Annotated[Path, typer.Argument(help="What a hospital's agent kept of its exit.")],
+    form: Form = Format.TABLE,
+) -> None:
+    """Check a hospital's exit certificate offline: its entries, their proofs, the signed head.
+
+    Example: concilium-ledger verify-exit state/exits/heart-failure-europe.json
+    """
+    from governance import terminal
+    from governance.ledger import query_exits
+
+    terminal.say(query_exits.certified(file), form)

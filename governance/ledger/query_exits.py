@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Row, select
 
 from governance.exits import WORDS, Decision, Exit, Scope, Step, still_due
+from governance.ledger import exit_certificate
 from governance.ledger.reading import disclosed, received_at
 from governance.ledger.schema import exit_steps, exits
 from governance.terminal import Answer
@@ -15,6 +16,7 @@ from protos.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -63,6 +65,32 @@ def exit_of(c: Connection, site: str) -> Answer:
         title=f"How {site} left",
         notes=notes or ["Nothing is due any more."],
         facts={"site": site, "still_due": [step.value for step in due]},
+    )
+
+
+def certified(file: Path) -> Answer:
+    """Check a hospital's exit certificate, and say what it shows.
+
+    Raises:
+        Refused: it is none, or it was altered.
+    """
+    shown = exit_certificate.check(file.read_bytes(), where=str(file))
+    facts = {
+        "federation": shown.federation,
+        "site": shown.site,
+        "closed": shown.closed,
+        "steps": list(shown.steps),
+        "log": shown.key,
+        "size": shown.size,
+        "signed_by": list(shown.signers),
+    }
+    said = {name: ", ".join(v) if isinstance(v, list) else str(v) for name, v in facts.items()}
+    return Answer(
+        ("field", "value"),
+        list(said.items()),
+        title=f"{shown.site} left {shown.federation}",
+        notes=["Compare the log's key with the one that the hospital's ledger_key says."],
+        facts=facts,
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Integer, LargeBinary, String, Table, delete, inse
 from protos import codec
 from protos.words import FromSite
 from site_agent.store.database import metadata
-from site_agent.store.notes import SENT, TAKEN, note, set_note
+from site_agent.store.notes import LEFT, SENT, TAKEN, note, set_note
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,6 +65,13 @@ def unsent(c: Connection, federation: str, *, after: int) -> list[FromSite]:
         .order_by(_outbox.c.seq)
     )
     return [codec.from_site_parse(row.message) for row in rows]
+
+
+def begin_anew(c: Connection, federation: str) -> None:
+    """Forget what was said to and heard from a federation that this site left."""
+    c.execute(delete(_outbox).where(_outbox.c.federation == federation))
+    for name in (SENT, TAKEN, LEFT):
+        set_note(c, federation, name, "")
 
 
 def acknowledged(c: Connection, federation: str, seq: int) -> None:

@@ -37,6 +37,8 @@ LEFT_OUT: Final = "left-out"
 """Which patients the ledger was last told to be left out, as a keyed digest."""
 DECLARED: Final = "declared"
 """How many patients the administrator wants declared with the next task: agreement, number."""
+LEFT: Final = "left"
+"""This site has left the federation and keeps the certificate of it."""
 FAULT: Final = "fault"
 """The last thing that went wrong, for eyes."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import standing
+from programs import LEDGER, call
 from standing import SITES
 
 pytestmark = pytest.mark.long
@@ -64,4 +67,21 @@ def test_a_hospital_withdraws_mid_round_and_the_others_go_on(training):
     assert contributed(fed, name, since=out) == 0
     assert said(fed, "budget-reserved", name) < out
     assert contributed(fed, SITES[1], since=out) > 0
+    assert fed.verified()
+
+
+def test_a_hospital_leaves_and_keeps_a_certificate_that_holds_offline(training):
+    fed, name = training, SITES[0]
+    assert fed.site(name, "leave", "--yes", *fed.secret).code == 0
+    fed.until(lambda: fed.entries("exit-closed"), why="for the exit to be closed")
+    kept = fed.site_file(name).parent / "state" / "exits"
+    fed.until(lambda: list(kept.glob("*.json")), why="for the certificate")
+    (certificate,) = kept.glob("*.json")
+    answer = call(LEDGER, "verify-exit", certificate, "--format", "json")
+    assert answer.code == 0, answer
+    assert json.loads(answer.out)["closed"]
+    assert fed.running.pop(name).ended().code == 0  # it serves no other federation
+    out = said(fed, "exit-requested", name)
+    fed.until(lambda: fed.closed() == ROUNDS, why="for the others to finish")
+    assert contributed(fed, name, since=out) == 0
     assert fed.verified()

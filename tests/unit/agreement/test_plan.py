@@ -48,6 +48,29 @@ def test_spare_rounds_are_those_that_the_budget_still_bears(agreement_file):
     assert epsilon([one.times(40 + spare)], 1e-5) <= 8 < epsilon([one.times(41 + spare)], 1e-5)
 
 
+def test_going_back_after_an_exit_is_said_with_its_price_and_the_last_round_it_is_borne(
+    changed,
+):
+    made = plan(load(changed(("training: continue", "training: retrain-from-before"))))
+    one = Release(0.05, 1.25, 20)
+    said = " ".join(made.sections["exits"])
+    for k in (1, 20, 40):
+        whole = epsilon([one.times(40 + k)], 1e-5)
+        assert f"ε {whole:.2f} after an exit in round {k}" in said
+    last = made.spare_rounds
+    assert epsilon([one.times(40 + last)], 1e-5) <= 8 < epsilon([one.times(41 + last)], 1e-5)
+    assert f"bear that up to an exit in round {last}" in said
+    assert "the federation pauses and asks" in said
+
+
+def test_a_budget_that_bears_no_going_back_is_said(changed):
+    path = changed(
+        ("training: continue", "training: retrain-from-before"),
+        ("budget: {epsilon: 8.0}", "budget: {epsilon: 6.51}"),
+    )
+    assert "bear that after no exit at all" in " ".join(plan(load(path)).sections["exits"])
+
+
 def test_target_gives_the_noise_that_reaches_it(changed):
     document = load(changed(("noise_multiplier: 1.25", "target: {epsilon: 3.0}")))
     made = plan(document)
