@@ -88,11 +88,12 @@ class Foundation:
             held=held,
         )
         try:
+            store.write_now(kept.check_not_moved)
             store.write_now(kept.check_documents)
             base.bar(store.write_now(record.revoked))
             gone = store.write_now(lambda c: exits.gone(c, base.now()))
             base.bar_serials(frozenset().union(*gone.values()))
-        except (Corrupt, Unavailable):
+        except (Corrupt, Refused, Unavailable):
             base.close_now()
             raise
         return base

@@ -40,6 +40,7 @@ from governance.yaml_values import (
     text,
     whole,
 )
+from protos.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,14 +74,33 @@ def _code(value: object) -> object:
 
 def _database(value: object, info: ValidationInfo) -> str:
     """Resolve a SQLite file against the folder; a URL may hold a password and is not shown."""
+    url = _resolved(value, (info.context or {}).get(FOLDER, Path()))
+    if url is None:
+        raise must_unseen(_DATABASES)
+    return url
+
+
+def database_url(text: str, folder: Path) -> str:
+    """Return the URL that `database` in a folder's coordinator.yaml would mean.
+
+    Raises:
+        Refused: it is none of SQLite or PostgreSQL; it is not repeated, it may hold a password.
+    """
+    url = _resolved(text, folder.resolve())
+    if url is None:
+        raise Refused(f"the database must be {_DATABASES}", rule="bad-database")
+    return url
+
+
+def _resolved(value: object, folder: Path) -> str | None:
     if isinstance(value, str) and value.startswith("sqlite:///") and len(value) > 10:
-        folder: Path = (info.context or {}).get(FOLDER, Path())
         return f"sqlite:///{folder / value.removeprefix('sqlite:///')}"
     if isinstance(value, str) and re.fullmatch(r"postgresql\+psycopg://\S+", value):
         return value
-    raise must_unseen("a URL such as sqlite:///state/coordinator.db or postgresql+psycopg://…")
+    return None
 
 
+_DATABASES: Final = "a URL such as sqlite:///state/coordinator.db or postgresql+psycopg://…"
 _AN_ENCODING: Final = exactly(
     type="string", description="the name of a text encoding", examples=["utf-8", "latin-1"]
 )

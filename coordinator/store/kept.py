@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, update
 
@@ -11,7 +11,7 @@ from coordinator.store.schema import documents, invitations, notes, pending_acts
 from governance.identity.enrolment import Invitation
 from governance.statements import parse_time, timestamp
 from protos import codec
-from protos.errors import Corrupt
+from protos.errors import Corrupt, Refused
 from protos.words import BlobRef, Digest
 
 if TYPE_CHECKING:
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from protos.words_operator import OperatorAct
+
+
+MOVED: Final = "moved"
+"""The note of where a database's federation went."""
+
+
+def check_not_moved(connection: Connection) -> None:
+    """Refuse a database whose federation lives elsewhere now: two of them would be a fork."""
+    where = note(connection, MOVED)
+    if where:
+        raise Refused(
+            f"this federation was moved to {where}",
+            todo="Write that as `database` in coordinator.yaml; this database is of the past.",
+            rule="moved-away",
+        )
 
 
 def keep_document(connection: Connection, digest: Digest, raw: bytes) -> None:

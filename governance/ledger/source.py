@@ -101,16 +101,19 @@ class Database:
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in order, from a seq on."""
         wanted = _as_is(entries).where(entries.c.seq >= since).order_by(entries.c.seq)
-        for row in self.connection.execute(wanted, execution_options=_STREAM).mappings():
-            held = dict(row)
-            seq, received = held.pop("seq"), str(held.pop("received_at"))
-            yield HeldEntry(seq, received, _octets(held.pop("envelope")), held)
+        # A reader that stops early leaves no cursor open at the server.
+        with self.connection.execute(wanted, execution_options=_STREAM) as rows:
+            for row in rows.mappings():
+                held = dict(row)
+                seq, received = held.pop("seq"), str(held.pop("received_at"))
+                yield HeldEntry(seq, received, _octets(held.pop("envelope")), held)
 
     def disclosures(self) -> Iterator[tuple[int, Disclosure]]:
         """Return the values that are still disclosed, with the seq that commits to each."""
         wanted = _as_is(disclosures).order_by(disclosures.c.seq, disclosures.c.label)
-        for row in self.connection.execute(wanted, execution_options=_STREAM):
-            yield row.seq, Disclosure(str(row.label), _octets(row.salt), str(row.value))
+        with self.connection.execute(wanted, execution_options=_STREAM) as rows:
+            for row in rows:
+                yield row.seq, Disclosure(str(row.label), _octets(row.salt), str(row.value))
 
     def checkpoints(self) -> list[HeldCheckpoint]:
         """Return every checkpoint there is, by its column `size`."""

@@ -27,6 +27,7 @@ from governance.ledger import store as ledger
 from governance.ledger.schema import rounds as rounds_table
 from governance.ledger.verify import verify
 from governance.ledger.walk import Signatures
+from governance.settings import load_coordinator
 from protos.words import Proposal, TaskKind
 
 SITES = ("amc", "charite", "ucl")
@@ -85,7 +86,7 @@ class Members:
 
     @property
     def url(self):
-        return f"sqlite:///{self.folders.coordinator.resolve()}/state/coordinator.db"
+        return load_coordinator(self.folders.coordinator / "coordinator.yaml").database
 
     async def ready(self):
         """Wait until members can connect."""

