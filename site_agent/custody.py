@@ -1,7 +1,8 @@
 """SCAFFOLD's control variates: c_i⁺ is the site's only when the ledger says that it counted.
 
-A round that is abandoned changes no c_i; a site that missed rounds keeps its old one. The files
-lie in the work folder, what they are is in the store, so that a restart changes nothing.
+A round that is abandoned changes no c_i; a site that missed rounds keeps its old one. Where an
+exit moves the base of training, c and every c_i begin anew at zero. The files lie in the work
+folder, what they are is in the store, so that a restart changes nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ def has_pending(c: Connection, m: Membership, task: Task) -> bool:
     """Tell whether an earlier attempt's c_i⁺ must be settled before a task trains."""
     here = (task.round, task.attempt)
     return any((one.round, one.attempt) < here for one in pending(c, m))
+
+
+def restart(c: Connection, m: Membership, until: int) -> None:
+    """Drop the control variates up to a round: c began anew after it, and each c_i with it."""
+    for control in work.controls(c, m.federation, state=work.COMMITTED):
+        if control.round <= until:
+            work.set_control(c, m.federation, control, work.DROPPED)
 
 
 def settle(c: Connection, m: Membership, control: Control, ended: Outcome | None) -> None:

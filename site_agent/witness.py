@@ -369,6 +369,8 @@ class Witness:
             place = (control.round, control.attempt)
             ended = await self._copy.do(lambda c, p=place: copy.outcome(c, *p))  # type: ignore[misc]
             await m.store.do(partial(custody.settle, m=m, control=control, ended=ended))
+        given_up = await self._copy.do(copy.given_up_with)
+        await m.store.do(partial(custody.restart, m=m, until=given_up))
         self._bell.ring()
 
     async def _alarm(self, theirs: str, head: Checkpoint, problem: ConciliumError) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import func, select
 
 from governance.ledger import store as ledger
-from governance.ledger.schema import agreements, checkpoints, cosignatures, rounds
+from governance.ledger.schema import agreements, checkpoints, cosignatures, exit_steps, rounds
 from site_agent.agent import Outcome
 
 if TYPE_CHECKING:
@@ -100,6 +100,15 @@ def outcomes(c: Connection, round_: int) -> dict[int, Outcome]:
     attempts = c.execute(select(rounds.c.attempt).where(rounds.c.round == round_)).scalars()
     known = {attempt: outcome(c, round_, attempt) for attempt in list(attempts)}
     return {attempt: found for attempt, found in known.items() if found is not None}
+
+
+def given_up_with(c: Connection) -> int:
+    """Return the last round before an exit moved the base of training, 0 where none did."""
+    moved = select(func.max(exit_steps.c.seq)).where(exit_steps.c.model != "")
+    before = select(func.max(rounds.c.round)).where(
+        rounds.c.opened_seq < moved.scalar_subquery(), rounds.c.state == "closed"
+    )
+    return int(c.execute(before).scalar() or 0)
 
 
 def rounds_closed(c: Connection) -> int:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from federations import SITES, Here, ledger_of, officer_of
 from scripted_site import Ended, ScriptedSite, channel_to, refused
-from small_agreement import agreement_yaml
+from small_agreement import PRIVATE, agreement_yaml
 from sqlalchemy import select
 
 from governance.agreement.load import load
@@ -23,11 +23,14 @@ from governance.ledger import remote
 from governance.ledger.schema import exits
 from protos.concilium.v1 import federation_pb2, federation_pb2_grpc
 from protos.errors import Refused
-from protos.words import Cancel, TaskKind
+from protos.words import Cancel, Proposal, TaskKind
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 TWO = {"sites.ready_at_least": 2, "sites.close_at_least": 2}
 BACK = {"exits.training": "retrain-from-before"}
+JUST_ENOUGH = "0.009"
+"""ε that bears the first round, and one more of the two that are needed again."""
+PAID = {"sampling_rate": "0.01", "noise_multiplier": "5", "clip": "1", "expected_batch": "10"}
 COURSE = [
     "quiesced",
     "credentials-revoked",
@@ -55,9 +58,9 @@ async def in_force(fed, changes, **terms):
     return document
 
 
-async def first_round(fed):
+async def first_round(fed, values=None):
     """Let all three be in the first round, which is committed."""
-    await fed.all_in(values=by_the_model)
+    await fed.all_in(values=values or by_the_model)
     for site in fed.sites.values():
         await site.evaluate(await site.task(TaskKind.EVALUATE))
     await until_committed(fed, 1)
@@ -122,6 +125,17 @@ def by_the_model(site, task):
         "y/linear.weight": (0.01 * draws.standard_normal((1, 2))).astype(np.float32),
         "y/linear.bias": (0.01 * draws.standard_normal(1)).astype(np.float32),
     }
+
+
+def with_control(site, task):
+    """The same, with a change of the control variate beside it."""
+    made = by_the_model(site, task)
+    return made | {name.replace("y/", "c/", 1): value for name, value in made.items()}
+
+
+def zeros(site, task):
+    """No change at all: no noise bound is in its way."""
+    return {name: 0 * value for name, value in by_the_model(site, task).items()}
 
 
 def finals(fed):
@@ -210,6 +224,54 @@ async def test_training_continues_from_the_model_where_the_agreement_says_so(fed
     opened = [e.body["model"] for e in fed.entries("round-opened")]
     assert [opened[0], *finals(fed)[:-1]] == sorted(set(opened), key=opened.index)
     fed.verified()
+
+
+async def test_scaffolds_control_begins_anew_when_a_hospital_whose_own_is_in_it_leaves(fed):
+    changes = {
+        "strategy": {"name": "scaffold", "server_rate": 1.0},
+        "schedule.rounds": 2,
+        "aggregation.weighting": "equal",
+    }
+    await in_force(fed, changes)
+    await first_round(fed, with_control)
+    charite, ucl = fed.site("charite"), fed.site("ucl")
+    tasks = await fed.tasks(sites=("charite", "ucl"))
+    assert tasks["ucl"].state is not None
+    await leaves(fed.site("amc"))
+    for site in (charite, ucl):  # the round at work ends first: its c is what it began with
+        await site.contribute(tasks[site.name], with_control(site, tasks[site.name]))
+        site.works(with_control)
+    await until_closed(fed)
+    assert step(fed, "cleaned")["decision"] == "control-restarted"
+    assert step(fed, "cleaned")["model"] == finals(fed)[-1]
+    assert step(fed, "cleaned")["state"] == ""
+    fed.verified()
+
+
+async def test_where_budgets_do_not_bear_going_back_the_federation_pauses_and_asks(fed):
+    changes = {**BACK, **PRIVATE, "schedule.rounds": 2}
+    await fed.operator_acts("pause")
+    document = await fed.propose(changes={**TWO, **changes})
+    for site in await fed.come():
+        await site.next(Proposal, document=document.raw)
+        await site.consent(document, cap=JUST_ENOUGH)
+    await fed.operator_acts("resume")
+    for name, task in (await fed.tasks()).items():
+        site = fed.site(name)
+        await site.accept(task, reserve=False)
+        await site.reserve(task, **PAID, epsilon_total="0.0058")
+        await site.hand_in(task, zeros(site, task), epsilon="0.0058")
+    for site in fed.sites.values():
+        await site.evaluate(await site.task(TaskKind.EVALUATE))
+    await until_committed(fed, 1)
+    for name in ("charite", "ucl"):
+        await fed.site(name).task()
+    await leaves(fed.site("amc"))
+    await until_closed(fed)
+    status = await fed.status()
+    assert status.state.startswith("paused: amc left, and training goes back to before round 1")
+    assert "2 rounds are needed again" in status.state
+    assert "charite 1, ucl 1" in status.state
 
 
 async def test_a_withdrawal_goes_back_too_and_the_site_stays_enrolled(fed):

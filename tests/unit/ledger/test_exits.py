@@ -10,6 +10,7 @@ from governance.ledger import projections, schema, store
 from governance.ledger.entry import Entry
 from governance.ledger.rules import Replay
 from protos.errors import Refused
+from site_agent.store import copy
 
 LEAVES = {"site": "amc", "scope": "federation", "cause": "own-wish"}
 SPENT = "7.5000"
@@ -190,6 +191,7 @@ def test_going_back_marks_the_rounds_since_and_moves_the_base(agreed):
     marked = agreed.connection.execute(select(schema.rounds.c.undone_seq)).scalars().all()
     assert marked == [went, went]
     refused("wrong-base", agreed.open_round, 3, sites=("ucl", "gemelli"), model="m2")
+    assert copy.given_up_with(agreed.connection) == 2  # c_i of these rounds are dropped
     agreed.open_round(3, sites=("ucl", "gemelli"), model="m0")
     assert replayed(agreed) is None
 
