@@ -31,6 +31,7 @@ EXIT_INTERRUPTED = 130
 _READER_GONE = 141
 """What a shell gives a program that SIGPIPE ended. The signal itself stays ignored: a peer that
 closes a socket must not end an agent."""
+_WIDTH = 100
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -72,12 +73,19 @@ def say(answer: Answer, form: Format) -> None:
         _say_table(answer)
 
 
+def room() -> int:
+    """Return how many signs a line of a table may have: the terminal's, else 100."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else _WIDTH
+
+
 def _say_table(answer: Answer) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+    console = Console(width=room(), soft_wrap=False)
     if answer.columns and answer.rows:
         table = Table(
             title=Text(answer.title) if answer.title else None,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from governance import statements, tensors
-from governance.terminal import Answer, Format
+from governance.terminal import Answer, Format, room
 from protos import codec
 from protos.codec.requests import asked_parse
 from protos.errors import ConciliumError, Refused
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from site_agent.store.egress import Left
 
 _DIGITS = 8
+_WIDE = 100
 _REQUESTS = frozenset(
     {
         "download-request",
@@ -61,7 +62,8 @@ def _row(left: Left, *, short: bool) -> tuple[object, ...]:
     times = f" ×{left.messages}" if left.messages > 1 else ""
     told = (left.round, left.size, left.digest[:_DIGITS] if short else left.digest)
     if short:
-        at = f"{left.at:%Y-%m-%dT%H:%M:%S}"
+        between = "T" if room() >= _WIDE else " "  # where a narrow column may break
+        at = f"{left.at:%Y-%m-%d}{between}{left.at:%H:%M:%S}"
         return (left.place, at, left.kind + times, *told, left.readers, left.rule)
     at = statements.timestamp(left.at)
     return (left.place, at, left.kind, left.messages, *told, left.readers, left.rule)

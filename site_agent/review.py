@@ -25,7 +25,7 @@ from site_agent.acceptance import Law, objections, reasons
 from site_agent.policy import cap_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from governance.agreement.data_terms import Feature, Target
     from governance.agreement.load import Document
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from protos.errors import Refused
 
 WIDTH: Final = 79
-_COLUMNS_SHOWN: Final = 40
+_FEW_COLUMNS: Final = 12
+"""So many are shown each with its feature and codes; of more, the columns alone."""
+_COLUMNS_SHOWN: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +173,21 @@ def _read_here(agreement: Agreement, place: Place) -> Iterator[str]:
         f"{name}: site.yaml maps no column to it, so this cohort cannot train."
         for name in missing
     )
-    known = [field.name for field in fields if field.name in cohort.map]
-    said = [f"{name} from {cohort.map[name].column}{_how(cohort.map[name])}" for name in known]
-    more = ""
-    if len(said) > _COLUMNS_SHOWN:
-        more = f"; and {len(said) - _COLUMNS_SHOWN} more, see --full"
-    yield f"Your columns: {'; '.join(said[:_COLUMNS_SHOWN])}{more}."
+    known = {field.name: cohort.map[field.name] for field in fields if field.name in cohort.map}
+    yield f"Your columns: {_named(known)}."
     unused = sorted(set(cohort.map) - {field.name for field in fields})
     if unused:
         yield f"Mapped in site.yaml, but not read for this agreement: {', '.join(unused)}."
+
+
+def _named(known: Mapping[str, ColumnMap]) -> str:
+    if len(known) <= _FEW_COLUMNS:
+        said = (f"{name} from {one.column}{_how(one)}" for name, one in known.items())
+        return "; ".join(said)
+    columns = list(dict.fromkeys(one.column for one in known.values()))
+    shown, rest = columns[:_COLUMNS_SHOWN], len(columns) - _COLUMNS_SHOWN
+    more = f"; and {rest} more" if rest > 0 else ""
+    return f"{'; '.join(shown)}{more}. What each is read as: --full"
 
 
 def _fields(agreement: Agreement) -> list[Feature | Target]:

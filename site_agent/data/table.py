@@ -134,11 +134,10 @@ def _read(
 def _require_mapped(cohort: CohortSettings, names: Sequence[str]) -> None:
     absent = [name for name in names if name not in cohort.map]
     if absent:
-        verb = "has" if len(absent) == 1 else "have"
-        example = ", ".join(f"{name}: {{column: …}}" for name in absent)
+        verb, its = ("has", "its column") if len(absent) == 1 else ("have", "a column for each")
         raise Refused(
             f"the agreement's {', '.join(absent)} {verb} no column in this cohort",
-            todo=f"Name its column under `map` in site.yaml: {example}.",
+            todo=f"Name {its} under `map` in site.yaml: {absent[0]}: {{column: …}}.",
             rule="unmapped-feature",
         )
 

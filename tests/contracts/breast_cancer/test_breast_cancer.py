@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from governance.agreement.load import load
+from governance.agreement.roster import fill_roster
 from governance.agreement.schema import unsafe_terms
+from governance.identity.keys import SigningKey
 from governance.privacy.accountant import epsilon, rounds_within
 from governance.privacy.releases import of_a_round
 from governance.settings import load_site
 from site_agent.data import cohort as cohorts
 from site_agent.data import contract, table
+from site_agent.review import Place, review
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,6 +51,27 @@ def agreement() -> Agreement:
 @pytest.fixture(scope="module")
 def written(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return script.write_sites(tmp_path_factory.mktemp("sites"))
+
+
+def test_the_review_of_thirty_features_fits_two_screens(tmp_path: Path) -> None:
+    names = (*SITES, "operator")
+    keys = {name: SigningKey.from_seed(name.ljust(32).encode()).key_id for name in names}
+    filled = tmp_path / "agreement.yaml"
+    officers = {name: (keys[name],) for name in SITES}
+    filled.write_text(
+        fill_roster(CONFIG / "agreement.yaml", officers, {"operator": keys["operator"]})
+    )
+    document = load(filled)
+    settings = load_site(CONFIG / "sites" / "lakeside" / "site.yaml")
+    released = of_a_round(document.agreement)
+    place = Place(settings=settings, cohort=COHORT, releases=(), release=released)
+    reviewed = review(document, place)
+    lines = reviewed.text.splitlines()
+    assert not reviewed.objections
+    assert len(lines) <= 2 * 40
+    assert max(map(len, lines)) < 80
+    assert "and 7 more. What each is read as: --full." in " ".join(reviewed.text.split())
+    assert "radius_mean (µm): your column Radius Mittel × 1000" in reviewed.terms
 
 
 @pytest.fixture
