@@ -1,0 +1,116 @@
+"""Five hospitals over thirty rounds, each statement really signed, for a tamperer to hold.
+
+One abandoned round, one pause, one key renewal and two withdrawals; every hospital cosigns the
+head after every round. A further event is one more method and one more line of `_EVENTS`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+
+from histories import STEPS, History
+
+from governance import statements
+from governance.privacy.accountant import epsilon, format_epsilon
+from governance.privacy.releases import Release
+
+HOSPITALS = ("amc", "gem", "kul", "ucl", "usz")
+ROUNDS = 30
+ABANDONED, PAUSED, RESUMED = 7, 10, 13
+FIRST_LEAVES, RENEWED, SECOND_LEAVES = 16, 20, 26
+
+
+class Saga(History):
+    """A federation whose history is long enough to be worth forging."""
+
+    def __init__(self, federation):
+        super().__init__(federation)
+        self.trained = dict.fromkeys(HOSPITALS, 0)
+        self.present = list(HOSPITALS)
+        federation.agent = self._agent
+
+    def _agent(self, site, kind, body, **more):
+        fed = self.fed
+        key = fed.key(fed.agents.get(site, f"{site} agent"))
+        return fed.say(kind, body, f"site/{site}", key, **more)
+
+    def cost(self, site):
+        return _cost(self.trained[site])
+
+    @property
+    def agreed(self):
+        return {"agreement": sha256(b"first").hexdigest()}
+
+    def go(self):
+        self.begin()
+        for number in range(1, ROUNDS + 1):
+            _EVENTS.get(number, lambda _: None)(self)
+            self.round(number)
+        return self
+
+    def begin(self):
+        fed = self.fed
+        fed.found()
+        fed.enrol("operator", "ops")
+        for number, site in enumerate(HOSPITALS):
+            fed.enrol_site(site)
+            fed.certify(site, "site", f"{number:02x}")
+        fed.propose("first")
+        for site in HOSPITALS:
+            fed.consent(site, "first", cap="60")
+        fed.moved("in-force", "first", *HOSPITALS)
+        self.checkpoint(HOSPITALS)
+
+    def round(self, number):
+        attempt = 1
+        if number == ABANDONED:
+            self.open(number, sites=self.present)
+            self.fed.abandon(number, sites=self.present)
+            attempt = 2
+        self.open(number, attempt, sites=self.present)
+        for site in self.present:
+            self.train(site, number, attempt)
+        self.close(number, attempt, sites=self.present)
+        self.checkpoint(HOSPITALS)
+
+    # --- events --------------------------------------------------------------------------
+
+    def pause(self):
+        self.fed.agent("ucl", "consent-suspended", self.agreed)
+        self.present.remove("ucl")
+
+    def resume(self):
+        body = {**self.agreed, "material": self.agreed["agreement"]}
+        self.fed.officer("ucl", "consent-resumed", body)
+        self.present = sorted([*self.present, "ucl"])
+
+    def renew(self):
+        fed = self.fed
+        old, new = fed.key("amc agent"), fed.key("amc agent 2")
+        body = {"name": "amc", "usage": "agent", "old": old.key_id, "new": new.key_id}
+        fed.say("key-rotated", body, "site/amc", old, fed.key("amc officer"), new)
+        fed.agents["amc"] = "amc agent 2"
+
+    def withdraw(self, site):
+        self.fed.agent(site, "consent-withdrawn", self.agreed)
+        self.present.remove(site)
+
+
+_EVENTS = {
+    PAUSED: Saga.pause,
+    RESUMED: Saga.resume,
+    FIRST_LEAVES: lambda saga: saga.withdraw("kul"),
+    RENEWED: Saga.renew,
+    SECOND_LEAVES: lambda saga: saga.withdraw("usz"),
+}
+
+
+@lru_cache
+def _cost(trainings):
+    return format_epsilon(epsilon([Release(0.1, 1.1, STEPS * trainings)], 1e-5))
+
+
+def told():
+    """What a consent discloses."""
+    return [statements.disclose(label, "x", salt=bytes(32)) for label in ("officer", "role")]
