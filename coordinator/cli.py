@@ -199,8 +199,8 @@ def plan(
     """
     from coordinator import planning
 
-    document = planning.in_force(folder, identity) if against is None else None
-    changed = planning.show(agreement, against=against, in_force=document, form=form)
+    report = planning.asked(folder, identity) if against is None else None
+    changed = planning.show(agreement, against=against, report=report, form=form)
     raise typer.Exit(1 if changed else 0)
 
 

@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator import aggregate, campaign, ending, gate, heads, lapsing, leaving, waiting
+from coordinator import (
+    aggregate,
+    campaign,
+    ending,
+    gate,
+    heads,
+    lapsing,
+    leaving,
+    succession,
+    waiting,
+)
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
-from coordinator.store import exits, kept, outbox, pausing, record, roundbook
+from coordinator.store import exits, kept, pausing, record, roundbook
 from coordinator.summing import What
 from governance.agreement.schedule import may_open
 from governance.figures import from_json
 from governance.models import parameter_shapes
 from governance.tensors import shapes, verify, write
 from protos.errors import Corrupt, PeerFault, Refused
-from protos.words import AgreementState, Digest, SiteName
+from protos.words import Digest, SiteName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +53,7 @@ async def step(base: Foundation) -> bool:
         return True
     running, document = await base.store.read(_at_work)
     if running is None:
-        if await base.store.write(lambda c: _settle(base, c)):
+        if await base.store.write(lambda c: succession.settle(base, c)):
             return True
         return await _open(base)
     assert document is not None
@@ -127,7 +137,11 @@ def _due_by_time(base: Foundation, connection: Connection, now: datetime) -> dat
         if force is None:
             return kept.open_invitations_end(connection, now)
         found = waiting.readiness(base, connection, force, now)
-        return waiting.look_again_at(force.agreement, found, now)
+        moments = (
+            waiting.look_again_at(force.agreement, found, now),
+            succession.change_due_at(connection),
+        )
+        return min((moment for moment in moments if moment is not None), default=None)
     assert document is not None
     if running.state == State.AGGREGATING.value:
         return None
@@ -141,52 +155,6 @@ def _at_work(connection: Connection) -> tuple[Running | None, Document | None]:
     if running is None:
         return None, None
     return running, record.read_document(connection, running.agreement)
-
-
-# --- agreements ----------------------------------------------------------------------------
-
-
-def _settle(base: Foundation, connection: Connection) -> bool:
-    """Put a proposed agreement in force once enough sites have consented to it."""
-    proposed = record.agreement_proposed(connection)
-    if proposed is None:
-        return False
-    now, former = base.now(), record.agreement_in_force(connection)
-    members = record.declared_patients(connection, proposed.digest, now)
-    over = proposed.agreement.valid.until <= now
-    if over or len(members) < proposed.agreement.sites.ready_at_least:
-        return False
-    if former is not None:  # first, since two are never in force
-        _say(base, connection, "agreement-superseded", former, [])
-    _say(base, connection, "agreement-in-force", proposed, sorted(members))
-    for site in proposed.agreement.sites.roster:
-        if former is not None:
-            state = AgreementState(former.digest, "superseded")
-            outbox.send(connection, SiteName(site), state)
-        outbox.send(connection, SiteName(site), AgreementState(proposed.digest, "in-force"))
-    heads.publish(base, connection)
-    _log.info("agreement-in-force", agreement=proposed.digest[:12], at=base.timestamp(now))
-    return True
-
-
-def _say(
-    base: Foundation,
-    connection: Connection,
-    kind: str,
-    document: Document,
-    sites: list[SiteName],
-) -> None:
-    base.chronicle.say(
-        connection,
-        kind,
-        {
-            "agreement": document.digest,
-            "material": document.material,
-            "rests_on": record.seqs_of_consents(connection, document.digest),
-            "sites": sites,
-        },
-        now=base.now(),
-    )
 
 
 # --- opening and completing ----------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coordinator import dissenting
 from governance import terminal
 from governance.agreement.load import Document, load, parse
 from governance.agreement.plan import plan
@@ -16,33 +17,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coordinator.console import Console
-    from protos.words_operator import OperatorActed
+    from protos.words_operator import OperatorActed, StatusReport
 
 
-def in_force(folder: Path, identity: Path | None) -> Document | None:
-    """Ask the running coordinator for the agreement in force; None when none can be asked."""
+def asked(folder: Path, identity: Path | None) -> StatusReport | None:
+    """Ask the running coordinator where things stand; None when none can be asked."""
     if identity is None and not (folder / "operators").is_dir():
         return None
     from coordinator.console import open_console
 
     try:
         with open_console(folder, identity) as console:
-            raw = console.status().document
+            return console.status()
     except ConciliumError as problem:
         terminal.tell(f"Not compared with the agreement in force: {problem.what}.")
         return None
-    return parse(raw) if raw else None
 
 
 def show(
-    agreement: Path, *, against: Path | None, in_force: Document | None, form: Format
+    agreement: Path, *, against: Path | None, report: StatusReport | None, form: Format
 ) -> bool:
     """Print what an agreement means; say whether it differs from the one it is held against."""
+    in_force = parse(report.document) if report is not None and report.document else None
     former = load(against) if against is not None else in_force
     held_against = "the agreement in force" if against is None else str(against)
-    meaning = plan(load(agreement), in_force=former, against=held_against)
+    document = load(agreement)
+    meaning = plan(document, in_force=former, against=held_against)
+    dissents = report.dissents if report is not None else ()
     if form is Format.TABLE:
-        terminal.say(Answer((), (), title=meaning.text()), form)
+        notes = list(dissenting.lines(dissents, document))
+        terminal.say(Answer((), (), title=meaning.text(), notes=notes), form)
         return bool(meaning.changes)
     rows = [(c.path, c.old, c.new, c.klass) for c in meaning.changes]
     facts = {
@@ -51,6 +55,7 @@ def show(
         "spare_rounds": meaning.spare_rounds,
         "unsafe": sorted(meaning.unsafe),
         "warnings": list(meaning.warnings),
+        "dissents": dissenting.facts(dissents),
         "text": meaning.text(),
     }
     terminal.say(Answer(("path", "old", "new", "class"), rows, facts=facts), form)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from coordinator import alarms, ending, site_reports, waiting
+from coordinator import alarms, ending, site_reports, succession, waiting
 from coordinator.store import kept, pausing, record, roundbook
 from governance import statements
 from governance.ledger import store as ledger
@@ -28,6 +28,8 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         record.agreement_in_force(connection),
         record.agreement_proposed(connection),
     )
+    by_itself = succession.change_due_at(connection) is not None
+    asked = None if by_itself else proposed  # nobody is to answer what takes force by itself
     running = roundbook.running(connection)
     planned = force.agreement.schedule.rounds if force else 0
     counted = record.rounds_of_schedule if force else record.rounds_committed
@@ -42,7 +44,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         attempt=last[1],
         round_state=running.state if running else last[2],
         sites=site_reports.statuses(
-            base, connection, force or _last(connection, proposed), proposed
+            base, connection, force or _last(connection, proposed), asked
         ),
         enrolled=tuple(RosterKey(*row) for row in record.enrolled(connection)),
         pending=_pending(connection),
@@ -57,6 +59,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         quality=tuple(_history(connection)[-_SHOWN:]),
         alarms=alarms.alarms(base, connection),
         proposed_material=proposed.material if proposed else "",
+        dissents=site_reports.dissents(connection, proposed),
     )
 
 
@@ -79,7 +82,8 @@ def _state(
     if force is not None:
         now = base.now()
         found = waiting.readiness(base, connection, force, now)
-        return waiting.reason(force.agreement, found, now)
+        change = succession.words(connection)
+        return waiting.reason(force.agreement, found, now) + (f"; {change}" if change else "")
     if proposed is not None:
         return "waits for the sites' consent"
     return "no agreement is proposed"

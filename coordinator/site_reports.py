@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from coordinator import waiting
-from coordinator.store import record, roundbook
+from coordinator.store import proposals, record, roundbook
+from governance.agreement import counter
 from protos.words import SiteName
-from protos.words_operator import SiteStatus
+from protos.words_operator import Dissent, SiteStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,21 @@ def statuses(
             agreement=agreement,
         )
         for name, said in sorted(told.items())
+    )
+
+
+def dissents(connection: Connection, proposed: Document | None) -> tuple[Dissent, ...]:
+    """Return who said no to the proposal, why, and what it would sign instead."""
+    if proposed is None:
+        return ()
+    return tuple(
+        Dissent(
+            SiteName(site),
+            state,
+            _one_line(said.get("reason", "")),
+            said.get(counter.LABEL, ""),
+        )
+        for site, (state, said) in proposals.dissents(connection, proposed.digest).items()
     )
 
 

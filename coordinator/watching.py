@@ -6,6 +6,7 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from coordinator import dissenting
 from coordinator.board import Board
 from governance import terminal
 from governance.terminal import Answer
@@ -76,6 +77,7 @@ def status(report: StatusReport) -> Answer:
         "metric": report.metric,
         "quality": list(report.quality),
         "alarms": list(report.alarms),
+        "dissents": dissenting.facts(report.dissents),
         "pending": [{"digest": p.digest, "act": p.act, "by": p.by} for p in report.pending],
     }
     notes = [f"ALARM: {alarm}" for alarm in report.alarms]
@@ -83,6 +85,7 @@ def status(report: StatusReport) -> Answer:
         f"waits for a second operator: {p.act} by {p.by}, approve {p.digest[:12]}"
         for p in report.pending
     ]
+    notes += dissenting.lines(report.dissents)
     columns = ("site", "connected", "consent", "doing", "steps_done", "waiting_for")
     return Answer(columns, rows, title=report.state, notes=notes, facts=facts)
 

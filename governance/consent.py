@@ -53,6 +53,9 @@ ENDED: Final = frozenset(
 )
 """Nothing follows: a new proposal is a new consent."""
 
+CARRIED: Final = frozenset({Consent.IN_FORCE, Consent.OBJECTED, Consent.PAUSED})
+"""What holds on, as it is, for an agreement that follows on the same material terms."""
+
 _NEXT: Final[Mapping[tuple[Consent, Event], Consent]] = {
     (Consent.PROPOSED, Event.SIGNED): Consent.IN_FORCE,
     (Consent.PROPOSED, Event.DECLINED): Consent.DECLINED,

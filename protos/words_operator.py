@@ -61,6 +61,16 @@ class PendingAct:
 
 
 @dataclass(frozen=True, slots=True)
+class Dissent:
+    """Why a site said no to the proposal, and what it would sign instead (JSON, or empty)."""
+
+    site: SiteName
+    state: str
+    reason: str
+    counter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """Where the federation stands."""
 
@@ -85,6 +95,7 @@ class StatusReport:
     quality: tuple[float, ...] = ()
     alarms: tuple[str, ...] = ()
     proposed_material: str = ""
+    dissents: tuple[Dissent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from governance.agreement.classes import Klass
 from governance.agreement.load import parse
 from governance.identity.trust import trust_lines
 from governance.models import catalogue
 from governance.settings import without_effect
 from governance.terminal import Answer
-from site_agent import doorbell, evidence, freshness, office, released
+from site_agent import changing, doorbell, evidence, freshness, office, released
 from site_agent.standing import standing_of
 from site_agent.store import notes, terms, work
 from site_agent.store.copy import Copy, made_in
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from governance.settings import SiteSettings
+    from site_agent.changing import Change
     from site_agent.membership import Membership
 
 
@@ -28,6 +30,7 @@ def status(m: Membership) -> Answer:
     stored = m.store.look(lambda c: _stored(c, m))
     facts = {"site": m.site, "federation": m.federation, "running": live is not None, **said}
     rows = m.store.look(lambda c: _agreements(c, m))
+    changes = m.store.look(lambda c: changing.waiting(c, m))
     return Answer(
         columns=("agreement", "title", "state", "consent", "until"),
         rows=rows,
@@ -35,7 +38,7 @@ def status(m: Membership) -> Answer:
         notes=[
             *_sentences(said),
             *freshness.warnings(live, m.settings),
-            *_asked(rows),
+            *_asked(rows, changes),
             *stored[0],
             *released.warnings(m),
             *_without_effect(m.settings),
@@ -62,11 +65,23 @@ def _sentences(said: dict[str, object]) -> list[str]:
     return ["Connected; nothing to do."]
 
 
-def _asked(rows: list[tuple[object, ...]]) -> list[str]:
-    """Say what to do about an agreement that waits for this hospital's answer."""
-    waits = any(row[2] == row[3] == "proposed" for row in rows)
-    said = "An agreement waits for your answer; read it with: concilium-site review"
-    return [said] if waits else []
+def _asked(rows: list[tuple[object, ...]], changes: list[Change]) -> list[str]:
+    """Say what to do about an agreement that waits for this hospital's answer, and what not."""
+    said = [_by_itself(change) for change in changes]
+    noted = {change.new.digest[:12] for change in changes}
+    if any(row[2] == row[3] == "proposed" and row[0] not in noted for row in rows):
+        said.append("An agreement waits for your answer; read it with: concilium-site review")
+    return said
+
+
+def _by_itself(change: Change) -> str:
+    title = change.new.agreement.title
+    if change.klass is Klass.EDITORIAL:
+        return f"The text of «{title}» changes; that is taken note of, nothing is asked."
+    return (
+        f"A change of «{title}» takes force on {change.due:%Y-%m-%d %H:%M} UTC unless you say "
+        "concilium-site object --reason …; read it with: concilium-site review"
+    )
 
 
 def _without_effect(settings: SiteSettings) -> list[str]:

@@ -179,6 +179,9 @@ def sign(
 @app.command()
 def decline(
     reason: Reason,
+    counter: Annotated[
+        Path | None, typer.Option(help="The agreement's file as this hospital would sign it.")
+    ] = None,
     agreement: Digest = "",
     export: Export = None,
     passphrase_file: Passphrase = None,
@@ -187,16 +190,20 @@ def decline(
 ) -> None:
     """Say no to the proposed agreement, signed with the officer's key.
 
-    Example: concilium-site decline --reason "the noise is too low for us"
+    Example: concilium-site decline --reason "the noise is too low for us" --counter ours.yaml
     """
+    from governance.agreement.load import load
     from site_agent import consenting, desk, office
 
     with desk.opened(site, federation) as m:
         document = desk.proposal(m, agreement)
-        draft = m.store.look(lambda c: office.decline_draft(c, m, document, reason))
+        wanted = load(counter) if counter is not None else None
+        draft = m.store.look(lambda c: office.decline_draft(c, m, document, reason, wanted))
         if export is not None:
             consenting.export(draft, export)
         else:
+            if wanted is not None:
+                terminal.tell(draft.shown.rstrip())
             _deliver(m, draft, passphrase_file)
 
 

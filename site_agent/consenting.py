@@ -107,16 +107,12 @@ def pause(m: Membership) -> None:
 
 
 def object_to(m: Membership, reason: str) -> None:
-    """Object to the agreement that this site consented to, and say what that means today."""
+    """Object to the agreement that this site consented to, or to a change of it by notice."""
     document = desk.in_state(m, Consent.IN_FORCE)
     m.store.now(lambda c: office.object_to(c, m, document, reason))
     _said(m, f"Objected: {m.site} takes no task under «{document.agreement.title}».")
     terminal.tell("The operator sees the reason. This hospital stays enrolled.")
     terminal.tell("Go on with: concilium-site resume, or consent to a new version.")
-    terminal.tell(
-        "Changes by notice are not built yet: every new version asks for consent, so that one "
-        "which is only proposed is refused with: concilium-site decline --reason …"
-    )
 
 
 def withdraw(m: Membership, *, dry_run: bool, yes: bool) -> None:

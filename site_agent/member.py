@@ -19,7 +19,7 @@ import structlog
 from governance.identity import folder
 from governance.statements import timestamp
 from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
-from site_agent import renewal, transfers, voice
+from site_agent import changing, renewal, transfers, voice
 from site_agent.agent import backoff_s
 from site_agent.bell import Bell
 from site_agent.departure import Left, seen_through
@@ -28,7 +28,7 @@ from site_agent.egress import Egress
 from site_agent.link import Address, Link, Papers
 from site_agent.session import Presence, Session
 from site_agent.standing import has_left
-from site_agent.store import notes
+from site_agent.store import copy, notes
 from site_agent.store.copy import Copy
 from site_agent.store.notes import CERTIFICATE, FINAL, RENEWAL
 from site_agent.voice import Saying
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("agent")
 
 VERSION: Final = version("concilium")
+_LOOK_AGAIN_S: Final = 60.0
 
 
 class Member:
@@ -101,6 +102,7 @@ class Member:
                 self._duties.run,
                 self._workshop.warm,
                 self._final_models,
+                self._changes,
                 self._certificate,
                 partial(seen_through, self.m, self._copy, self.presence, self.bell),
             ):
@@ -136,6 +138,19 @@ class Member:
         saying = Saying("software-started", body, "always")
         await self.m.store.do(partial(voice.say, voice=self.m.voice, saying=saying))
         self.bell.ring()
+
+    async def _changes(self) -> None:
+        """Acknowledge each change of an agreement that asks for no consent."""
+        m = self.m
+        while True:
+            heard = self.bell.count
+            states = await self._copy.do(copy.states)
+            due = await m.store.do(partial(changing.acknowledge, m=m, states=states))
+            if due is None:
+                await self.bell.after(heard)
+            else:
+                wait = (due - m.now()).total_seconds()
+                await self.bell.within(heard, min(max(wait, 0.0), _LOOK_AGAIN_S))
 
     async def _final_models(self) -> None:
         """Fetch each final model that the coordinator tells of."""

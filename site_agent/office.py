@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from governance import canonical, consent, statements
+from governance.agreement import counter
 from governance.agreement.load import parse
+from governance.agreement.plan import change_lines
 from governance.consent import Consent
 from governance.privacy.releases import decimal_text
 from governance.statements import timestamp
 from protos.errors import PeerFault, Refused
 from protos.words import Disclosure, KeyId
-from site_agent import patients, progress, voice
+from site_agent import changing, patients, progress, voice
 from site_agent.acceptance import reasons
 from site_agent.standing import EVENTS, standing_of
 from site_agent.store import journal, terms
@@ -145,11 +147,35 @@ def consent_draft(
     return _draft(c, m, "consent-given", body, told, reviewed.text)
 
 
-def decline_draft(c: Connection, m: Membership, document: Document, reason: str) -> Draft:
-    """Compose the answer that this site does not consent."""
+def decline_draft(
+    c: Connection,
+    m: Membership,
+    document: Document,
+    reason: str,
+    wanted: Document | None = None,
+) -> Draft:
+    """Compose the answer that this site does not consent, with what it would sign instead.
+
+    Raises:
+        Refused: no consent is asked for: the consent before holds on, unless the site objects;
+            or the counter-proposal is none.
+    """
+    change = changing.change_of(c, m, document.digest)
+    if change is not None:
+        raise Refused(
+            f"this is an {change.words} change, which asks for no consent",
+            todo="Object to it with: concilium-site object --reason …",
+            rule="no-consent-asked",
+        )
     body = {"agreement": document.digest}
     shown = f"{m.site} declines {document.agreement.title}: {reason}\n"
-    return _draft(c, m, "consent-declined", body, (_told("reason", reason),), shown)
+    told = [_told("reason", reason)]
+    if wanted is not None:
+        changes = counter.difference(document, wanted)
+        told.append(_told(counter.LABEL, counter.to_text(changes)))
+        lines = change_lines(changes, against="the proposal")
+        shown += "".join(f"{line}\n" for line in ("It would sign instead:", *lines))
+    return _draft(c, m, "consent-declined", body, told, shown)
 
 
 def resume_draft(c: Connection, m: Membership, document: Document) -> Draft:

@@ -12,7 +12,7 @@ from site_agent.policy import Standing
 from site_agent.store import journal, terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -30,7 +30,8 @@ EVENTS: Final[Mapping[str, Event]] = {
 }
 """What each statement of a site does to its consent."""
 
-_PERMITS: Final = frozenset({"consent-given", "consent-resumed"})
+ACKNOWLEDGED: Final = "change-acknowledged"
+_PERMITS: Final = frozenset({"consent-given", "consent-resumed", ACKNOWLEDGED})
 _STATES: Final[Mapping[str, Event]] = {
     "superseded": Event.LEFT_OUT,
     "expired": Event.LAPSED,
@@ -45,14 +46,7 @@ def standing_of(c: Connection, federation: str, agreement: str) -> Standing:
     A permission that the ledger refused does not count; a withdrawal or a pause does.
     """
     offered = terms.find(c, federation, agreement)
-    said = [
-        one
-        for one in journal.of_agreement(c, federation, agreement, kinds=EVENTS)
-        if offered is not None and one.statement.at >= offered.received_at
-    ]
-    standing = _declared(c, federation, agreement, standing_after(said))
-    if offered is not None and has_left(c, federation, since=offered.received_at):
-        standing = _moved(standing, Event.WITHDRAWN)
+    standing = said_of(c, federation, agreement)
     event = _STATES.get(offered.state) if offered is not None else None
     if event is None or standing.state in ENDED:
         return standing
@@ -71,10 +65,45 @@ def has_left(c: Connection, federation: str, *, since: datetime | None = None) -
     return any(since is None or one.statement.at >= since for one in asked)
 
 
-def standing_after(said: Sequence[Said]) -> Standing:
-    """Return the consent that follows from statements about one agreement, in their order."""
+def said_of(c: Connection, federation: str, agreement: str) -> Standing:
+    """Return what the site said of an agreement, whatever became of the agreement itself."""
+    offered = terms.find(c, federation, agreement)
+    kinds = {*EVENTS, ACKNOWLEDGED}
+    said = [
+        one
+        for one in journal.of_agreement(c, federation, agreement, kinds=kinds)
+        if offered is not None and one.statement.at >= offered.received_at
+    ]
+    standing = standing_after(said, _carried(c, federation))
+    standing = _declared(c, federation, agreement, standing)
+    if offered is not None and has_left(c, federation, since=offered.received_at):
+        return _moved(standing, Event.WITHDRAWN)
+    return standing
+
+
+def _carried(c: Connection, federation: str) -> Callable[[Statement], Standing]:
+    """Return what a change carries over: the consent before, for the agreement after."""
+
+    def carried(acknowledged: Statement) -> Standing:
+        before = said_of(c, federation, str(acknowledged.body["former"]))
+        return replace(before, agreement=str(acknowledged.body["agreement"]))
+
+    return carried
+
+
+def standing_after(
+    said: Sequence[Said], carried: Callable[[Statement], Standing] | None = None
+) -> Standing:
+    """Return the consent that follows from statements about one agreement, in their order.
+
+    `carried` returns the consent that an acknowledged change carries over.
+    """
     standing = Standing(Consent.PROPOSED)
     for statement in _that_count(said):
+        if statement.kind == ACKNOWLEDGED:
+            if standing.state is Consent.PROPOSED and carried is not None:
+                standing = carried(statement)
+            continue
         before, standing = standing, _moved(standing, EVENTS[statement.kind])
         if statement.kind == "consent-given" and standing.state is not before.state:
             standing = _signed(standing.state, statement.body)

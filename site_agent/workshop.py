@@ -14,7 +14,7 @@ from governance import figures, tensors
 from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import Digest, TaskKind
-from site_agent import deciding, jobs
+from site_agent import changing, deciding, jobs
 from site_agent.pausing import Course, course_of
 from site_agent.policy import QUIET
 from site_agent.standing import standing_of
@@ -172,9 +172,7 @@ class Workshop:
         self, held: Held, document: Document, standing: Standing, out: Path
     ) -> TrainJob:
         m, task = self._m, held.task
-        control = await m.store.do(
-            partial(work.own_control, federation=m.federation, agreement=task.agreement)
-        )
+        control = await m.store.do(partial(_own_control, m=m, agreement=task.agreement))
         state, here = task.state, m.premises.work_of(m.federation)
         return TrainJob(
             document=self._written(document),
@@ -203,6 +201,15 @@ class Workshop:
             half.write_bytes(document.raw)
             half.replace(path)
         return path
+
+
+def _own_control(c: Connection, m: Membership, agreement: str) -> work.Control | None:
+    """Return c_i under an agreement, or else under those whose consent it carries on."""
+    held = (
+        work.own_control(c, m.federation, one)
+        for one in changing.lineage(c, m.federation, agreement)
+    )
+    return next((one for one in held if one is not None), None)
 
 
 async def _tried(attempt: Callable[[], Awaitable[T]], held: Held) -> T:

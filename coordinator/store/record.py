@@ -148,8 +148,8 @@ def declared_patients(
 ) -> dict[SiteName, int]:
     """Return, for every site whose consent is in force now, its declared patients.
 
-    Only a consent to these very bytes counts, as at the sites: until the notice of a change
-    that is not material is built, every change asks for consent anew.
+    Only a consent to these very bytes counts, as at the sites, or one that the site itself has
+    carried over to them by acknowledging a change.
     """
     return {
         SiteName(row.site): int(row.declared_patients)

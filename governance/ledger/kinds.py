@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from governance.ledger import (
+    kinds_changes,
     kinds_consents,
     kinds_exits,
     kinds_members,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 KINDS: Final[Mapping[str, Kind]] = {
     **kinds_members.KINDS,
     **kinds_consents.KINDS,
+    **kinds_changes.KINDS,
     **kinds_patients.KINDS,
     **kinds_rounds.KINDS,
     **kinds_releases.KINDS,

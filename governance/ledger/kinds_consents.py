@@ -86,7 +86,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Carrier.SESSION,
         {"agreement": DIGEST},
         consented.consent_moved,
-        disclosed=REASON,
+        disclosed=REASON | {"counter"},
     ),
     "consent-objected": Kind(
         SITE,

@@ -257,10 +257,20 @@ def consent_lapsed(c: Connection, e: Entry) -> list[Executable]:
     row = _consent(c, site, known.digest)
     state = consent.advance(_state(row), Event.LAPSED)
     if row is None:
+        _check_overtaken(c, known)
         return [_new_consent(e, known, state, _NO_TERMS)]
     if parse_time(row.until) > e.received_at:
         raise Refused(f"{site}'s consent has time left", rule="consent-has-time")
     return [_moved(row, state, e)]
+
+
+def _check_overtaken(c: Connection, known: Row[Any]) -> None:
+    """Stops a hospital's right to answer from being taken away while it is asked."""
+    later = select(agreements.c.digest).where(
+        agreements.c.state == "in-force", agreements.c.changed_seq > known.proposed_seq
+    )
+    if known.state != "proposed" or c.execute(later).first() is None:
+        raise Refused("the sites are asked for their consent still", rule="still-asked")
 
 
 def _left_behind(c: Connection, e: Entry, material: str) -> list[Executable]:
@@ -314,6 +324,7 @@ def _new_consent(
         material=known.material,
         state=state.value,
         given_seq=e.seq,
+        signed_seq=e.seq,
         changed_seq=e.seq,
         **terms,
     )

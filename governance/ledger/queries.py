@@ -99,7 +99,7 @@ def _by_site(held: Held) -> tuple[str, int]:
 def _consent_row(
     c: Connection, held: Held, standing: Standing, moment: datetime
 ) -> tuple[object, ...]:
-    told = disclosed(c, held.given_seq)
+    told = disclosed(c, held.signed_seq)
     terms = held.terms
     state = "revoked" if held.site in standing.revoked else held.state_at(moment).value
     return (
@@ -112,7 +112,7 @@ def _consent_row(
         timestamp(terms.until) if terms else None,
         terms.declared_patients if terms else None,
         f"{terms.cap:g}" if terms else None,
-        held.given_seq,
+        held.signed_seq,
         held.changed_seq,
     )
 

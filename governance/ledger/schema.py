@@ -166,11 +166,13 @@ consents: Final = Table(
     Column("purposes", Text, nullable=False),
     Column("stops_in_round", _NUMBER, nullable=False),
     Column("given_seq", _NUMBER, nullable=False),
+    Column("signed_seq", _NUMBER, nullable=False),
     Column("changed_seq", _NUMBER, nullable=False),
     PrimaryKeyConstraint("site", "agreement"),
 )
 """`purposes` is a JSON list. A site that only declined has empty terms, and given_seq is then
-the seq of declining."""
+the seq of declining. `signed_seq` is what an officer signed: where a change was acknowledged,
+the consent before, which holds on."""
 
 patient_counts: Final = Table(
     "patient_counts",

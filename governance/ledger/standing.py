@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from governance.consent import ENDED, Consent, Event, advance, at, in_force_at
+from governance.consent import CARRIED, ENDED, Consent, Event, advance, at, in_force_at
 from governance.ledger.entry import site_of
 from governance.statements import parse_time
 from protos.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from governance.ledger.entry import Entry
@@ -40,8 +40,14 @@ AGREEMENT_STATES: Final[Mapping[str, str]] = {
 }
 
 KINDS: Final = (
-    *(*AGREEMENT_STATES, *EVENTS, "consent-given", "data-declared", "revoked"),
-    *("exit-requested", "enrolled"),
+    *AGREEMENT_STATES,
+    *EVENTS,
+    "consent-given",
+    "change-acknowledged",
+    "data-declared",
+    "revoked",
+    "exit-requested",
+    "enrolled",
 )
 """The kinds of entries that change what stands."""
 
@@ -79,6 +85,7 @@ class Held:
     terms: Terms | None
     given_seq: int
     changed_seq: int
+    signed_seq: int
 
     def state_at(self, now: datetime) -> Consent:
         """Return the state that counts at a moment, whether an entry says so or not."""
@@ -120,18 +127,10 @@ class Standing:
         kind = entry.statement.kind
         if kind in AGREEMENT_STATES:
             self._agree(entry.seq, AGREEMENT_STATES[kind], entry.body)
-        elif kind == "consent-given":
-            self._give(entry)
         elif kind in EVENTS:
             self._change(entry)
-        elif kind == "data-declared":
-            self._declare(entry)
-        elif kind == "revoked":
-            self.revoked.setdefault(str(entry.body["name"]), entry.seq)
-        elif kind == "exit-requested":
-            self._leave(entry)
-        elif kind == "enrolled":
-            self.left.pop(str(entry.body["name"]), None)
+        elif kind in _TAKES:
+            _TAKES[kind](self, entry)
 
     def agreement(self, digest: str) -> Agreed:
         """Return a known agreement, or raise Refused."""
@@ -226,7 +225,7 @@ class Standing:
         state = advance(Consent.PROPOSED if before is None else before.state, Event.SIGNED)
         if site in self.left:
             raise Refused(f"{site} had left the federation", rule="leaving")
-        given = Held(site, agreed.digest, agreed.material, state, _terms(body), seq, seq)
+        given = Held(site, agreed.digest, agreed.material, state, _terms(body), seq, seq, seq)
         if not given.permits(entry.received_at):
             raise Refused(f"{site} consents until a time that is over", rule="consent-lapsed")
         self.consents[site, agreed.digest] = given
@@ -263,12 +262,35 @@ class Standing:
         site, event, seq = _site(entry), EVENTS[entry.statement.kind], entry.seq
         agreed = self.agreement(str(entry.body["agreement"]))
         held = self.consent(site, agreed.digest)
+        if held is None and event is Event.LAPSED:
+            self._check_overtaken(agreed)
         if held is None:
-            held = Held(site, agreed.digest, agreed.material, Consent.PROPOSED, None, seq, seq)
+            held = Held(
+                site, agreed.digest, agreed.material, Consent.PROPOSED, None, *(seq,) * 3
+            )
         if event is Event.RESUMED:
             self._of_these_terms(site, entry.body)
             advance(held.state_at(entry.received_at), event)
         self._move(held, event, seq)
+
+    def _acknowledge(self, entry: Entry) -> None:
+        """Let a consent hold for the agreement that superseded its own on the same terms."""
+        site, body, seq = _site(entry), entry.body, entry.seq
+        new, former = self.agreement(body["agreement"]), self.agreement(body["former"])
+        held = self.consents.get((site, former.digest))
+        # 1. It follows on the same terms. Stops a consent from holding for what nobody signed.
+        if (new.state, former.state) != ("in-force", "superseded"):
+            raise Refused(f"{site} acknowledges what did not follow", rule="agreement-state")
+        if not new.material == former.material == body["material"]:
+            raise Refused(f"{site} acknowledges other material terms", rule="other-material")
+        # 2. A consent goes on; nothing else was said. Stops a withdrawal from being undone.
+        if held is None or held.state_at(entry.received_at) not in CARRIED:
+            raise Refused(f"no consent of {site} goes on", rule="no-consent")
+        if (site, new.digest) in self.consents:
+            raise Refused(f"{site} answered this agreement before", rule="answered-before")
+        carried = replace(held, agreement=new.digest, given_seq=seq, changed_seq=seq)
+        self.consents[site, new.digest] = carried
+        self._move(held, Event.OWN_NEW_CONSENT, seq)
 
     def _declare(self, entry: Entry) -> None:
         """Let a consent that goes on count on another number of its cohort's patients."""
@@ -283,6 +305,13 @@ class Standing:
         terms = replace(held.terms, declared_patients=number)
         self.consents[held.site, held.agreement] = replace(held, terms=terms)
 
+    def _revoke(self, entry: Entry) -> None:
+        self.revoked.setdefault(str(entry.body["name"]), entry.seq)
+
+    def _enrol(self, entry: Entry) -> None:
+        """Let who had left be asked again: it came back with keys of its own."""
+        self.left.pop(str(entry.body["name"]), None)
+
     def _leave(self, entry: Entry) -> None:
         """End every consent of a site that leaves, or is taken out."""
         site = str(entry.body["site"])
@@ -292,9 +321,28 @@ class Standing:
             if held.site == site and held.state not in ENDED:
                 self._move(held, event, entry.seq)
 
+    def _check_overtaken(self, asked: Agreed) -> None:
+        later = (
+            other.state == "in-force" and other.changed_seq > asked.changed_seq
+            for other in self.agreements.values()
+        )
+        if asked.state != "proposed" or not any(later):
+            raise Refused("its sites are asked for their consent still", rule="still-asked")
+
     def _move(self, held: Held, event: Event, seq: int) -> None:
         moved = replace(held, state=advance(held.state, event), changed_seq=seq)
         self.consents[held.site, held.agreement] = moved
+
+
+_TAKES: Final[Mapping[str, Callable[[Standing, Entry], None]]] = {
+    "consent-given": Standing._give,  # noqa: SLF001 - the class's own table
+    "data-declared": Standing._declare,  # noqa: SLF001
+    "change-acknowledged": Standing._acknowledge,  # noqa: SLF001
+    "revoked": Standing._revoke,  # noqa: SLF001
+    "exit-requested": Standing._leave,  # noqa: SLF001
+    "enrolled": Standing._enrol,  # noqa: SLF001
+}
+"""What a kind does beside moving an agreement or a consent by the tables above."""
 
 
 def _site(entry: Entry) -> str:

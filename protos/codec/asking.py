@@ -10,6 +10,7 @@ from protos.concilium.v1 import audit_pb2, operator_pb2
 from protos.words import ConsistencyRequest, EntriesRequest, EntryRecord
 from protos.words_operator import (
     AttemptStatus,
+    Dissent,
     OperatorAct,
     OperatorActed,
     PendingAct,
@@ -103,6 +104,15 @@ def _roster_in(m: operator_pb2.RosterKey) -> RosterKey:
     )
 
 
+def _dissent_in(m: operator_pb2.Dissent) -> Dissent:
+    return Dissent(
+        site=fields.name("status.dissents.site", m.site),
+        state=fields.line("status.dissents.state", m.state, most=20),
+        reason=fields.line("status.dissents.reason", m.reason),
+        counter=fields.text("status.dissents.counter", m.counter, most=fields.DISCLOSURE_CHARS),
+    )
+
+
 def status_in(m: operator_pb2.StatusReport) -> StatusReport:
     """Check a status report."""
     return StatusReport(
@@ -140,6 +150,9 @@ def status_in(m: operator_pb2.StatusReport) -> StatusReport:
         ),
         proposed_material=m.proposed_material
         and fields.digest("status.proposed_material", m.proposed_material),
+        dissents=tuple(
+            _dissent_in(one) for one in fields.some("status.dissents", m.dissents, most=_SITES)
+        ),
     )
 
 
@@ -175,6 +188,12 @@ def status_out(w: StatusReport) -> operator_pb2.StatusReport:
         quality=w.quality,
         alarms=w.alarms,
         proposed_material=w.proposed_material,
+        dissents=[
+            operator_pb2.Dissent(
+                site=one.site, state=one.state, reason=one.reason, counter=one.counter
+            )
+            for one in w.dissents
+        ],
     )
 
 

@@ -77,6 +77,12 @@ def in_force(c: Connection) -> frozenset[str]:
     return frozenset(rows.scalars())
 
 
+def states(c: Connection) -> dict[str, str]:
+    """Return the state of every agreement, by digest."""
+    rows = c.execute(select(agreements.c.digest, agreements.c.state))
+    return {str(row.digest): str(row.state) for row in rows}
+
+
 def not_in_force(c: Connection) -> frozenset[str]:
     """Return the agreements that are known here and are in another state than in force."""
     rows = c.execute(select(agreements.c.digest).where(agreements.c.state != "in-force"))

@@ -114,6 +114,7 @@ class StatusReport(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     ALARMS_FIELD_NUMBER: _builtins.int
     PROPOSED_MATERIAL_FIELD_NUMBER: _builtins.int
+    DISSENTS_FIELD_NUMBER: _builtins.int
     federation: _builtins.str
     state: _builtins.str
     """one line for eyes"""
@@ -152,6 +153,10 @@ class StatusReport(_message.Message):
     def alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """what an operator must look at, a sentence each"""
 
+    @_builtins.property
+    def dissents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dissent]:
+        """who said no to the proposal, and what it would sign"""
+
     def __init__(
         self,
         *,
@@ -176,14 +181,45 @@ class StatusReport(_message.Message):
         quality: _abc.Iterable[_builtins.float] | None = ...,
         alarms: _abc.Iterable[_builtins.str] | None = ...,
         proposed_material: _builtins.str = ...,
+        dissents: _abc.Iterable[Global___Dissent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "alarms", b"alarms", "attempt", b"attempt", "document", b"document", "enrolled", b"enrolled", "federation", b"federation", "ledger_size", b"ledger_size", "metric", b"metric", "operator_counter", b"operator_counter", "operator_previous", b"operator_previous", "pending", b"pending", "proposed", b"proposed", "proposed_material", b"proposed_material", "quality", b"quality", "root", b"root", "round", b"round", "round_state", b"round_state", "rounds_committed", b"rounds_committed", "rounds_planned", b"rounds_planned", "sites", b"sites", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "alarms", b"alarms", "attempt", b"attempt", "dissents", b"dissents", "document", b"document", "enrolled", b"enrolled", "federation", b"federation", "ledger_size", b"ledger_size", "metric", b"metric", "operator_counter", b"operator_counter", "operator_previous", b"operator_previous", "pending", b"pending", "proposed", b"proposed", "proposed_material", b"proposed_material", "quality", b"quality", "root", b"root", "round", b"round", "round_state", b"round_state", "rounds_committed", b"rounds_committed", "rounds_planned", b"rounds_planned", "sites", b"sites", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusReport: _TypeAlias = StatusReport  # noqa: Y015
+
+@_typing.final
+class Dissent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    state: _builtins.str
+    """declined or objected"""
+    reason: _builtins.str
+    counter: _builtins.str
+    """JSON: a list of path, old and new; empty for none"""
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        counter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "reason", b"reason", "site", b"site", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Dissent: _TypeAlias = Dissent  # noqa: Y015
 
 @_typing.final
 class SiteStatus(_message.Message):

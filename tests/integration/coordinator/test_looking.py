@@ -156,7 +156,7 @@ async def test_an_agreement_in_force_is_not_withdrawn_as_a_proposal(fed):
 async def test_withdrawing_a_proposal_leaves_the_agreement_in_force_at_work(fed):
     first = await fed.in_force()
     tasks = await fed.tasks()
-    second = await fed.propose(changes={"title": "A second study"})
+    second = await fed.propose(changes={"optimizer.rate": 0.1})
     for name in SITES:
         await fed.site(name).next(Proposal, document=second.raw)
     status = await fed.status()

@@ -172,3 +172,34 @@ async def interrupted(process):
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.wait(), PATIENCE_S)
     return time.monotonic() - began
+
+
+async def test_status_and_plan_show_who_declined_why_and_what_it_would_sign(fed):
+    document = await fed.propose()
+    (ucl,) = await fed.come("ucl")
+    wanted = json.dumps([{"path": "optimizer.rate", "old": "0.3", "new": "0.1"}])
+    told = (ucl.disclose("reason", "too fast"), ucl.disclose("counter", wanted))
+    body = {"agreement": document.digest}
+    await ucl.must_say("consent-declined", body, key=ucl.officer, told=told)
+    said = ("ucl declined the proposal: «too fast»", "would sign optimizer.rate: 0.3 -> 0.1")
+    _, out, _ = await ran(fed, "status")
+    assert all(words in out for words in said)
+    path = fed.folders.place / "agreement.yaml"
+    _, out, _ = await ran(fed, "plan", str(path))
+    assert all(words in out for words in (*said, "(not taken up)"))
+    fed.document(changes={"optimizer.rate": 0.1})
+    _, out, _ = await ran(fed, "plan", str(path), "--format", "json")
+    (dissent,) = json.loads(out)["dissents"]
+    assert (dissent["site"], dissent["counter"][0]["class"]) == ("ucl", "m")
+    _, out, _ = await ran(fed, "plan", str(path))
+    assert "(taken up)" in out
+
+
+async def test_a_counter_proposal_that_nobody_can_read_hides_no_status(fed):
+    document = await fed.propose()
+    (ucl,) = await fed.come("ucl")
+    told = (ucl.disclose("counter", "[{]"),)
+    body = {"agreement": document.digest}
+    await ucl.must_say("consent-declined", body, key=ucl.officer, told=told)
+    code, out, _ = await ran(fed, "status")
+    assert (code, "cannot be read" in out) == (0, True)

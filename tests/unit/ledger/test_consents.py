@@ -223,9 +223,22 @@ def test_the_coordinator_records_a_lapse_only_once_it_is_one(federation):
     refused("consent-has-time", federation.coordinator, "consent-lapsed", lapsed)
     federation.now = until
     federation.coordinator("consent-lapsed", lapsed)
-    federation.coordinator("consent-lapsed", FIRST | {"site": "ucl"})
-    assert states(federation) == {"amc": "lapsed", "ucl": "lapsed"}
+    assert states(federation) == {"amc": "lapsed"}
     refused("consent-is-lapsed", federation.coordinator, "consent-lapsed", lapsed)
+
+
+def test_a_proposal_lapses_unanswered_only_when_a_later_one_took_force(federation):
+    federation.propose("first")
+    lapsed = FIRST | {"site": "ucl"}
+    refused("still-asked", federation.coordinator, "consent-lapsed", lapsed)
+    federation.propose("second")
+    federation.consent("amc", "second")
+    federation.moved("in-force", "second", "amc")
+    federation.coordinator("consent-lapsed", lapsed)
+    assert states(federation) == {"ucl": "lapsed"}
+    refused("consent-is-lapsed", federation.consent, "ucl", "first")
+    asked = {"agreement": digest("second"), "site": "ucl"}
+    refused("still-asked", federation.coordinator, "consent-lapsed", asked)
 
 
 def test_a_revoked_site_consents_to_nothing_any_more(agreed):

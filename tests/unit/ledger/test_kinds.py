@@ -40,6 +40,7 @@ NAMED = {
     "consent-resumed",
     "data-declared",
     "opt-outs-applied",
+    "change-acknowledged",
     "budget-reserved",
     "round-opened",
     "contribution-made",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hospital import FEDERATION, SITE, officer_of
 
+from governance.agreement import counter
 from governance.consent import Consent
 from site_agent.standing import standing_of
 
@@ -133,7 +135,6 @@ def test_an_objection_says_what_it_means_and_what_it_does_not(program, today, se
     code, _, err = program("object", "--reason", "our nights", *here)
     assert code == 0
     assert "takes no task" in err
-    assert "Changes by notice are not built yet" in err
     assert state_of(today, document) is Consent.OBJECTED
     assert program("resume", "--passphrase-file", secret, *here)[0] == 0
     assert state_of(today, document) is Consent.IN_FORCE
@@ -162,3 +163,31 @@ def test_a_new_officer_key_signs_from_then_on(program, today, secret, tmp_path):
     code, _, err = program(*argv)
     assert code == 0, err
     assert state_of(today, document) is Consent.IN_FORCE
+
+
+def test_a_counter_proposal_travels_behind_a_commitment(program, today, secret):
+    from hospital import changed
+
+    document = today.proposed()
+    file = today.folder / "agreement.yaml"
+    ours = today.folder / "ours.yaml"
+    terms = yaml.safe_load(file.read_text())
+    ours.write_text(yaml.safe_dump(changed(terms, {"privacy.noise_multiplier": 3.0})))
+    argv = ["decline", "--reason", "too little noise", "--counter", ours]
+    code, _, err = program(*argv, "--passphrase-file", secret, "--site", today.file)
+    assert code == 0, err
+    assert "privacy.noise_multiplier: 2 -> 3" in err
+    assert state_of(today, document) is Consent.DECLINED
+    (said,) = today.said("consent-declined")
+    told = {one.label: one.value for one in said.disclosures}
+    (change,) = counter.of_text(told["counter"])
+    assert (change.path, change.old, change.new) == ("privacy.noise_multiplier", "2", "3")
+    assert b"noise_multiplier" not in said.statement.envelope
+
+
+def test_a_counter_proposal_that_says_the_same_is_refused(program, today, secret):
+    today.proposed()
+    same = today.folder / "agreement.yaml"
+    argv = ["decline", "--reason", "no", "--counter", same, "--passphrase-file", secret]
+    code, _, err = program(*argv, "--site", today.file)
+    assert (code, "[bad-counter]" in err) == (2, True)
