@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from site_agent.membership import Membership
     from site_agent.store.releases import Release
 
-_PATIENCE_S: Final = 20.0
+_PATIENCE_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.5
 _NEVER_OR_ENDED: Final = {
     Consent.PROPOSED: "did not consent to",
