@@ -123,7 +123,8 @@ def test_as_many_officers_consent_as_the_enrolment_says(federation, refuses):
     told = OFFICER
     body = federation.consent_body("first")
     one, two = federation.key("ki officer"), federation.key("ki dean")
-    for others in ((), (federation.key("ki agent"),), (federation.key("amc officer"),)):
+    stranger = federation.key("amc officer")
+    for others in ((), (one,), (federation.key("ki agent"),), (stranger,)):
         refuses(
             "officer-needed",
             federation.say,
