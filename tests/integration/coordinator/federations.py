@@ -248,9 +248,8 @@ class Here(Members):
         self._stop = self._serving = None
 
     async def start(self, **base):
+        Timed.clock = self.clock  # before it opens: it asks for the time then
         self.base = (Timed if self.clock else Foundation).open(self.folders.coordinator)
-        if self.clock is not None:
-            self.base.clock = self.clock
         self.base.store = WatchedStore(self.base.store.engine)
         for name, value in base.items():
             setattr(self.base, name, value)
