@@ -52,5 +52,8 @@ def pending(acted: OperatorActed) -> bool:
     """Tell whether an act waits for a second operator, and say so if it does."""
     if acted.pending:
         which = acted.result[:12]
-        terminal.tell(f"It waits for a second operator: concilium-coordinator approve {which}")
+        terminal.tell(
+            "It waits for a second operator, in their own name: "
+            f"concilium-coordinator approve {which} --identity DIR"
+        )
     return acted.pending

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from typing_extensions import override
 
+from governance import hints
 from protos.errors import EXIT_USER, ConciliumError, Refused, exit_code
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _say_table(answer: Answer) -> None:
         console.print(table, markup=False, highlight=False)
     elif answer.title:
         console.print(answer.title, markup=False, highlight=False)
-    for note in answer.notes:
+    for note in map(hints.complete, answer.notes):
         indented = note.startswith("  ")  # a command: it is to be copied, so never broken
         console.print(note, markup=False, highlight=False, soft_wrap=indented)
 
@@ -195,6 +196,7 @@ def run(app: typer.Typer) -> None:
     import typer
 
     # typer carries a click of its own and names few of its errors
+    hints.note(app, sys.argv[1:])
     usage = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     try:
         outcome = app(standalone_mode=False)
@@ -256,7 +258,7 @@ def complain(sentence: str, *, code: str) -> None:
     The code ends the first line; `docs/errors.md` explains it. A peer's that is no code of the
     usual form is left out.
     """
-    first, new_line, rest = sentence.partition("\n")
+    first, new_line, rest = hints.complete(sentence).partition("\n")
     said = f" [{code}]" if _CODE.fullmatch(code) else ""
     sys.stderr.write(f"error: {first}{said}{new_line}{rest}\n")
 
@@ -269,7 +271,7 @@ def interrupted(sentence: str, *, todo: str) -> NoReturn:
 
 def tell(sentence: str) -> None:
     """Write progress on standard error."""
-    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.write(f"{hints.complete(sentence)}\n")
     sys.stderr.flush()
 
 

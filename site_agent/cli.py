@@ -155,7 +155,7 @@ def consent(
         if export is not None:
             consenting.export(draft, export)
             return
-        terminal.tell(reviewed.text)
+        typer.echo(reviewed.text, err=True)  # word for word what is signed
         if terminal.confirmed("Consent to this?", yes=yes):
             _deliver(m, draft, passphrase_file)
 
