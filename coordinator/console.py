@@ -309,6 +309,6 @@ def _readable(problem: grpc.RpcError, where: str) -> Exception:
         return Unavailable(what, todo=todo, rule=rule)  # it answers, and says so itself
     return Unavailable(
         f"the coordinator at {where} cannot be reached ({code.name.lower()})",
-        todo="Start it with `concilium-coordinator serve`, in its folder or with --folder.",
+        todo="Start it with `concilium-coordinator serve`, on the machine that it runs on.",
         rule="unreachable",
     )
