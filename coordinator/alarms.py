@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from coordinator.store import record, roundbook
+from governance.counts import count, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +54,8 @@ def _unwitnessed(connection: Connection) -> Iterator[str]:
     cosigned = sum(record.cosigned_size(connection, site) > seq for site in sites)
     if 2 * cosigned <= len(sites):
         yield (
-            f"round {round_} is not final: {cosigned} of its {len(sites)} hospitals have "
-            "cosigned a checkpoint that covers it"
+            f"round {round_} is not final: {cosigned} of its {count(len(sites), 'hospital')} "
+            f"{verb(cosigned, 'has', 'have')} cosigned a checkpoint that covers it"
         )
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from governance.agreement.load import parse
+from governance.counts import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,7 @@ class Board:
 def _lines(report: StatusReport) -> Iterator[str]:
     """Yield what there is to say, a line each; a line that was said before is not news."""
     if report.rounds_planned:
-        yield f"{report.rounds_committed} of {report.rounds_planned} rounds closed"
+        yield f"{report.rounds_committed} of {count(report.rounds_planned, 'round')} closed"
     yield report.state
     for site in report.sites:
         here = "" if site.connected else ", not connected"
@@ -123,7 +124,7 @@ def _picture(report: StatusReport) -> Group:
     if report.rounds_planned:
         done = min(1.0, report.rounds_committed / report.rounds_planned)
         bar = "█" * round(_BAR * done)
-        rounds = f"{report.rounds_committed}/{report.rounds_planned} rounds"
+        rounds = f"{report.rounds_committed}/{count(report.rounds_planned, 'round')}"
         parts.append(Text(f"{bar:·<{_BAR}} {rounds}{_quality(report)}"))
     parts.append(_table(report))
     parts += [Text(f"ALARM: {alarm}", style="bold red") for alarm in report.alarms]
@@ -159,8 +160,8 @@ def _progress(site: SiteStatus, planned: int) -> str:
     if site.bytes_all:
         return f"{site.bytes_in / site.bytes_all:.0%} of {decimal(site.bytes_all)}"
     if site.doing == "train: accepted" and planned:
-        return f"{min(site.steps_done, planned)}/{planned} steps"
-    return f"{site.steps_done} steps" if site.steps_done else ""
+        return f"{min(site.steps_done, planned)}/{count(planned, 'step')}"
+    return count(site.steps_done, "step") if site.steps_done else ""
 
 
 @lru_cache(maxsize=4)

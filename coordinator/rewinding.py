@@ -15,6 +15,7 @@ import structlog
 
 from coordinator import ending
 from coordinator.store import exits, kept, pausing, record
+from governance.counts import count
 from governance.privacy.releases import of_a_round
 from protos.errors import Corrupt
 from protos.words import BlobRef, Digest
@@ -84,10 +85,10 @@ def unaffordable(connection: Connection, document: Document, now: datetime) -> s
     short = {site: count for site, count in bears.items() if count < needed}
     if len(bears) - len(short) >= terms.sites.ready_at_least:
         return ""
-    counts = ", ".join(f"{site} {count}" for site, count in short.items())
+    few = ", ".join(f"{site} {borne}" for site, borne in short.items())
     return (
-        f"{needed} rounds are needed again, but budgets bear fewer ({counts}); resume to train "
-        "as far as they bear, or propose an agreement that fits"
+        f"{count(needed, 'round')} must be trained again, but budgets bear fewer ({few}); "
+        "resume to train as far as they bear, or propose an agreement that fits"
     )
 
 

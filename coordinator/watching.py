@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from coordinator import dissenting
 from coordinator.board import Board
 from governance import terminal
+from governance.counts import count
 from governance.terminal import Answer
 from protos.errors import Unavailable
 from protos.words_operator import RoundsRequest
@@ -110,7 +111,7 @@ def rounds(console: Console, *, last: int) -> Answer:
     return Answer(
         _ROUNDS,
         rows,
-        title=f"The last {len(attempts)} attempts, of which {closed} closed their round",
+        title=f"The last {count(len(attempts), 'attempt')}, of which {closed} closed a round",
         notes=notes,
         facts={"attempts": [_facts(one) for one in reversed(attempts)], "more": more},
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from governance.counts import count
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -75,10 +77,11 @@ def _data(data: Mapping[str, Any]) -> Iterator[str]:
 def _sites(sites: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Who is inside", "")
     named = f": {', '.join(sites['names'])}" if sites["names"] else ", which are not named"
-    yield f"- {sites['count']} hospitals{named}"
+    yield f"- {count(sites['count'], 'hospital')}{named}"
     yield f"- {training['declared_patients']} patients as the hospitals declare them, in tens"
     rounds = training["rounds"]
-    yield f"- {len(rounds)} rounds, {rounds[0]} to {rounds[-1]}, by {training['strategy']}"
+    trained = count(len(rounds), "round")
+    yield f"- {trained}, {rounds[0]} to {rounds[-1]}, by {training['strategy']}"
 
 
 def _evaluation(evaluation: Mapping[str, Any]) -> Iterator[str]:

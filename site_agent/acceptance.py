@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from governance.agreement.schema import unsafe_terms
+from governance.counts import count
 from governance.settings import ISOLATION_TERM
 from protos.errors import Refused
 
@@ -137,7 +138,7 @@ def _minimum_sites(agreement: Agreement, law: Law) -> None:
     fewest = min(agreement.sites.close_at_least, len(agreement.sites.roster))
     if fewest < law.policy.minimum_sites:
         raise Refused(
-            f"the agreement closes rounds with {fewest} sites, but site.yaml says "
+            f"the agreement closes rounds with {count(fewest, 'site')}, but site.yaml says "
             f"minimum_sites: {law.policy.minimum_sites}",
             todo="The operator raises sites.close_at_least in the agreement; or the officer "
             "accepts smaller sums, by policy.minimum_sites in site.yaml.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from governance.agreement.classes import Klass
 from governance.agreement.load import parse
+from governance.counts import count
 from governance.identity.trust import trust_lines
 from governance.models import catalogue
 from governance.settings import without_effect
@@ -59,7 +60,8 @@ def _sentences(said: dict[str, object]) -> list[str]:
     if not said.get("connected"):
         return [f"The agent runs and dials: {said.get('last_fault') or 'not connected yet'}"]
     if said.get("task"):
-        work = f"Connected; at work on {said['task']}, {said['steps_done']} steps done."
+        steps = count(int(str(said["steps_done"])), "step")
+        work = f"Connected; at work on {said['task']}, {steps} done."
         paused = said.get("paused_until")
         return [work, *([f"It pauses for the quiet hours until {paused}."] if paused else [])]
     return ["Connected; nothing to do."]
@@ -105,7 +107,7 @@ def _stored(c: Connection, m: Membership) -> tuple[list[str], dict[str, object]]
     if last is not None:
         rule = f" ({last.rule})" if last.rule else ""
         said.append(f"Last task: {last.task.task}, {last.state.value}{rule}.")
-    said.append(f"Ledger cosigned up to {cosigned} entries.")
+    said.append(f"Ledger cosigned up to {count(cosigned, 'entry')}.")
     if fault and not alarm:
         said.append(f"Last refused message: {fault}")
     facts: dict[str, object] = {

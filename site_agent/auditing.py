@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from governance.counts import count
 from governance.ledger import store as ledger
 from governance.terminal import Answer
 from site_agent import evidence
@@ -155,6 +156,6 @@ def audit(m: Membership, folder: Path | None = None) -> tuple[Answer, bool]:
 
 def _compared_what(said: Sequence[Said], shown: Shown) -> str:
     return (
-        f"{len(said)} statements of this site's journal compared with {len(shown.own)} in its "
-        f"name among {shown.size} entries of the ledger."
+        f"{count(len(said), 'statement')} of this site's journal compared with "
+        f"{len(shown.own)} in its name among {count(shown.size, 'entry')} of the ledger."
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from governance import statements, tensors
+from governance.counts import count
 from governance.terminal import Answer, Format, room
 from protos import codec
 from protos.codec.requests import asked_parse
@@ -45,16 +46,17 @@ def listed(
     hidden = {"messages"} if short else set()
     columns = ("n", "at", "kind", "messages", "round", "bytes", "digest", "readers", "rule")
     total = sum(left.size for left in rows)
-    count = sum(left.messages for left in rows)
+    messages = sum(left.messages for left in rows)
+    sent = count(messages, "message")
     return Answer(
         columns=tuple(name for name in columns if name not in hidden),
         rows=[_row(left, short=short) for left in rows],
         title=f"What left {m.site} for {m.federation}",
         notes=[
-            f"{count} messages, {total} bytes. What one says: concilium-site sent --dump N",
+            f"{sent}, {total} bytes. What one says: concilium-site sent --dump N",
             "Heartbeats say which task is at work and its steps; they stand by the hour.",
         ],
-        facts={"messages_in_all": count, "bytes_in_all": total},
+        facts={"messages_in_all": messages, "bytes_in_all": total},
     )
 
 

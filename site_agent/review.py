@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from governance.agreement import classes
 from governance.agreement.meaning import SHOUTED
 from governance.agreement.plan import change_lines, plan
+from governance.counts import count, every, verb
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
 from governance.privacy.releases import decimal_text
 from governance.settings import ISOLATION_TERM
@@ -232,8 +233,9 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
     )
     yield (
         f"The cohort {place.cohort} has spent ε {format_epsilon(spent)} so far, over all "
-        f"agreements and federations; all {rounds} rounds of this one bring it to ε "
-        f"{format_epsilon(after)}: a factor of {_factor(after)}."
+        f"agreements and federations; {every(rounds, 'round')} of this one "
+        f"{verb(rounds, 'brings', 'bring')} it to ε {format_epsilon(after)}: "
+        f"a factor of {_factor(after)}."
     )
     yield (
         f"The cap is ε {decimal_text(cap)}: the lower of your own "
@@ -242,7 +244,7 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
     yield (
         f"It stops this hospital in round {stops} of {rounds}; what is spent stays spent."
         if stops
-        else f"It does not stop this hospital within the {rounds} rounds."
+        else f"It does not stop this hospital within the {count(rounds, 'round')}."
     )
     privacy = agreement.privacy
     if privacy is not None and privacy.metrics.exact is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from governance.agreement.meaning_training import parameters
-from governance.agreement.phrases import count, listed
+from governance.agreement.phrases import listed
+from governance.counts import count
 from governance.yaml_values import duration_text
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from coordinator.console import open_console
 from coordinator.rehearsal import cast as casting
 from coordinator.rehearsal.stage import free_port, program, run, together
 from coordinator.store import chronology
+from governance.counts import count
 from protos.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _until_it_answers(roles: Cast, stage: Stage) -> None:
 
 def enrol(roles: Cast, progress: Progress) -> None:
     """Invite every hospital and let each enrol with its one-time token."""
-    progress.step(f"Enrolling {len(roles.names)} hospitals with one-time tokens")
+    progress.step(f"Enrolling {count(len(roles.names), 'hospital')} with one-time tokens")
     folder = str(roles.coordinator)
     invited = together(
         [[COORDINATOR, "invite", "site", name, "--folder", folder] for name in roles.names]

@@ -16,6 +16,7 @@ from coordinator.rehearsal.stage import program, run, together
 from coordinator.store import chronology
 from governance import terminal
 from governance.agreement.gate_error import auc_error
+from governance.counts import count
 from governance.figures import HIGHER_IS_BETTER
 from governance.terminal import Answer, Format
 
@@ -178,7 +179,8 @@ def gain_sentence(result: Result) -> str:
         f"Federation {verb}: on everybody's held-out patients {_SHORT[metric]} is "
         f"{_figure(federated)} with the federated model, against {_figure(alone)} for the "
         f"average hospital training alone under the same privacy, and on the same patients "
-        f"{len(better)} of {len(sites)} hospitals have a better model than their own "
+        f"{len(better)} of {count(len(sites), 'hospital')} "
+        f"{'has' if len(better) == 1 else 'have'} a better model than their own "
         f"({_listed(better)}).{_by_chance(pooled, metric)}"
     )
 
@@ -190,7 +192,8 @@ def _by_chance(pooled: Mapping[str, Any], metric: str) -> str:
         return ""
     patients = pooled["held_out"]["patients"]
     error = auc_error(federated, positives, patients - positives)
-    return f" One standard error of {_SHORT[metric]} over {patients} patients is {error:.3f}."
+    over = count(patients, "patient")
+    return f" One standard error of {_SHORT[metric]} over {over} is {error:.3f}."
 
 
 def _better(value: float | None, *, than: float | None, by: str) -> bool:
@@ -206,7 +209,7 @@ def _notes(roles: Cast, result: Result) -> list[str]:
         _ONLY_HERE,
         f"Unsafe here, listed in the files that the rehearsal made: {_listed(_unsafe(roles))}.",
         "",
-        f"The ledger: {result.verified.get('entries')} entries; {_verdict(result.verified)}.",
+        f"The ledger: {_entries(result.verified)}; {_verdict(result.verified)}.",
         f"One entry altered in a copy: {result.altered}",
         "",
         f"Everything lies in {roles.out}: coordinator/, sites/, export/, trust.keys.",
@@ -245,6 +248,10 @@ def _unsafe(roles: Cast) -> list[str]:
     for name in roles.names:
         said |= set(load_site(roles.site_file(name)).policy.unsafe)
     return sorted(said)
+
+
+def _entries(verified: Mapping[str, Any]) -> str:
+    return count(verified.get("entries", 0), "entry")
 
 
 def _verdict(verified: Mapping[str, Any]) -> str:

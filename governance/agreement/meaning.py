@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from governance.agreement import meaning_training
-from governance.agreement.phrases import count, listed, metric, percent
+from governance.agreement.phrases import listed, metric, percent
+from governance.counts import count
 from governance.privacy.releases import decimal_text
 from governance.yaml_values import duration_text
 

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from governance.agreement.gate_error import HELD_OUT, gate_error
-from governance.agreement.phrases import count, listed, metric, percent, upward
+from governance.agreement.phrases import listed, metric, percent, upward
+from governance.counts import count
 from governance.models import catalogue
 from governance.privacy.releases import decimal_text, expected_batch
 
@@ -47,7 +48,8 @@ def training_said(agreement: Agreement) -> Iterator[str]:
         )
     else:
         work = count(local.steps, "step") if local.steps else count(local.epochs or 0, "epoch")
-        yield f"In a round each hospital takes {work} in batches of {local.batch} patients."
+        drawn = count(local.batch or 0, "patient")
+        yield f"In a round each hospital takes {work} in batches of {drawn}."
     weight = (
         "by the number of patients that it declared"
         if agreement.aggregation.weighting == "declared"

@@ -17,11 +17,6 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(known[:-1])} and {known[-1]}" if len(known) > 1 else "".join(known)
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number of things, one or many."""
-    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def percent(share: float) -> str:
     """Return a share in per cent."""
     return f"{decimal_text(float(f'{share * 100:.4g}'))} %"

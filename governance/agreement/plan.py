@@ -13,8 +13,8 @@ from governance.agreement import classes, meaning, refusals
 from governance.agreement.classes import Change, Klass
 from governance.agreement.cost import NOTHING, cost_of
 from governance.agreement.meaning import Part
-from governance.agreement.phrases import count
 from governance.agreement.schema import unsafe_terms
+from governance.counts import count
 from protos.errors import Refused
 
 if TYPE_CHECKING:

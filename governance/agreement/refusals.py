@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from governance.agreement.gate_error import gate_error, naive_figure
 from governance.agreement.schedule import longest_opening_s
 from governance.agreement.training_terms import BUILT_STRATEGIES
+from governance.counts import count
 from governance.figures import HIGHER_IS_BETTER
 from governance.models import catalogue
 from governance.privacy.releases import decimal_text
@@ -65,8 +66,9 @@ def over_budget(document: Document, cost: Cost) -> list[Objection]:
         f"ε = {cost.epsilon:.2f}, but {_line(document, 'privacy.budget.epsilon')} is "
         f"{decimal_text(privacy.budget.epsilon)}"
     )
-    todo = f"The budget bears {cost.affordable_rounds} rounds as they are; more noise or fewer"
-    todo += " steps a round make room for more."
+    bears = count(cost.affordable_rounds, "round")
+    todo = f"The budget bears {bears} as planned; more noise or fewer steps a round make room"
+    todo += " for more."
     return [Objection("schedule.rounds", said, BUDGET, todo)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from governance.counts import count
 from governance.ledger import checkpoint, note
 from governance.ledger.replay import Fault
 from protos.errors import PeerFault
@@ -73,27 +74,28 @@ class Heads:
         return Fault(
             size,
             "tail-cut",
-            f"entry {size} is missing: {whose} covers {longest} entries, but the log has "
-            f"{size}; its end was cut off",
+            f"entry {size} is missing: {whose} covers {count(longest, 'entry')}, but the log "
+            f"has {size}; its end was cut off",
         )
 
     def _fault(self, head: _Head, tree: Frontier, keyring: Keyring) -> Fault | None:
         whose = "the pinned checkpoint" if head.pinned else "the checkpoint"
         size = head.body.size
         if not _is_signed(head, keyring, size):
-            said = f"{whose} of {size} entries is not signed by this log's key"
+            said = f"{whose} of {count(size, 'entry')} is not signed by this log's key"
             return Fault(size - 1, "bad-checkpoint", f"{said}: it was forged, or is another's")
         if head.body.root != tree.root():
             return Fault(
                 self.agreed,
                 "history-rewritten",
-                f"{whose} of {size} entries has another root: one or more of the entries "
-                f"{self.agreed} to {size - 1} are not what they were when it was signed",
+                f"{whose} of {count(size, 'entry')} has another root: one or more of the "
+                f"entries {self.agreed} to {size - 1} are not what they were when it was "
+                "signed",
             )
         self.agreed, self.witnesses = size, []
         for site, line in head.held.lines:
             if not _cosigned(head, site, line, keyring.of(site, "agent")):
-                said = f"the cosignature of {site} on {whose} of {size} entries is bad"
+                said = f"the cosignature of {site} on {whose} of {count(size, 'entry')} is bad"
                 return Fault(size - 1, "bad-cosignature", f"{said}: it was forged")
             self.witnesses.append(site)
         counted = keyring.sites_in_force()

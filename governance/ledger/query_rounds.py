@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, select
 
+from governance.counts import count
 from governance.ledger import query_releases
 from governance.ledger.reading import (
     attempts_of,
@@ -96,7 +97,7 @@ def rounds_held(c: Connection, *, site: str | None = None, state: str | None = N
     return Answer(
         _ROUNDS,
         rows,
-        title=f"{closed} rounds committed, in {len(rows)} attempts",
+        title=f"{count(closed, 'round')} committed, in {count(len(rows), 'attempt')}",
         notes=() if rows else ("There is no such round.",),
         facts={"committed": closed, "attempts": len(rows)},
     )
@@ -197,7 +198,7 @@ def lineage(c: Connection, model: str, *, site: str | None = None) -> Answer:
     return Answer(
         _LINEAGE,
         rows,
-        title=f"Model {digest[:8]}: {counted} rounds, {len(inside)} sites",
+        title=f"Model {digest[:8]}: {count(counted, 'round')}, {count(len(inside), 'site')}",
         notes=query_releases.of_model(c, digest),
         facts={"model": digest, "rounds": counted, "sites": inside},
     )

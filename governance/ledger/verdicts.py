@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from governance.counts import count, verb
 from governance.terminal import Answer, Format
 
 if TYPE_CHECKING:
@@ -21,13 +22,14 @@ def answer(verdict: Verdict, form: Format) -> Answer:
         return Answer(tuple(row), [tuple(row.values())])
     if verdict.fault is not None:
         title = f"FAULT at {verdict.sentence}"
-        notes = [f"Rule: {verdict.fault.rule}. {verdict.entries} entries were read before it."]
+        read = f"{count(verdict.entries, 'entry')} {verb(verdict.entries, 'was', 'were')} read"
+        notes = [f"Rule: {verdict.fault.rule}. {read} before it."]
         return Answer((), (), title=title, notes=notes)
     return Answer((), (), title=_title(verdict), notes=_notes(verdict))
 
 
 def _title(verdict: Verdict) -> str:
-    return f"{verdict.entries} entries, every check passed: {verdict.sentence}."
+    return f"{count(verdict.entries, 'entry')}, every check passed: {verdict.sentence}."
 
 
 def _notes(verdict: Verdict) -> list[str]:
@@ -35,10 +37,13 @@ def _notes(verdict: Verdict) -> list[str]:
     if verdict.checkpoint_size == 0:
         notes = ["No checkpoint was signed yet: nothing shows that no entry was left out."]
     else:
-        sites = "1 site" if verdict.cosignatures == 1 else f"{verdict.cosignatures} sites"
-        notes = [f"Checkpoint of {verdict.checkpoint_size} entries, cosigned by {sites}."]
+        sites = count(verdict.cosignatures, "site")
+        notes = [
+            f"Checkpoint of {count(verdict.checkpoint_size, 'entry')}, cosigned by {sites}."
+        ]
         if newer:
-            notes.append(f"{newer} newer ones are under no checkpoint yet.")
+            are = f"{count(newer, 'newer one')} {verb(newer, 'is', 'are')}"
+            notes.append(f"{are} under no checkpoint yet.")
     if verdict.unproven:
         notes.append(f"Not proven, because {verdict.unproven}.")
     return notes

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from governance.counts import count
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
 from protos.errors import Refused
 
@@ -87,7 +88,7 @@ class Budget:
             f"this task would bring ε to {format_epsilon(total)}, past the cap of {cap:g} "
             f"(δ = {delta:g}); spent so far: {format_epsilon(spent)}",
             todo=f"Left: ε {left:.4f}, enough for {min(steps, release.steps)} of its "
-            f"{release.steps} steps. Only a higher cap in site.yaml or fewer steps a round "
-            "in a new agreement lets this site go on.",
+            f"{count(release.steps, 'step')}. Only a higher cap in site.yaml or fewer steps a "
+            "round in a new agreement lets this site go on.",
             rule="budget-exhausted",
         )

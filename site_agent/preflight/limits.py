@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from governance.counts import count, every
 from governance.privacy.accountant import rounds_within
 from governance.privacy.releases import decimal_text
 from site_agent.deciding import release_of
@@ -46,12 +47,12 @@ def _budget(agreement: Agreement, settings: SiteSettings, cohort: str) -> Iterat
         most=rounds,
     )
     if bears >= rounds:
-        yield fine("budget", f"the cap of ε {decimal_text(cap)} bears all {rounds} rounds")
+        yield fine("budget", f"the cap of ε {decimal_text(cap)} bears {every(rounds, 'round')}")
         return
     todo = "Only a higher `policy.cap` in site.yaml, an agreement with a higher "
     todo += "`privacy.budget`, or one that spends less a round, lets this hospital train "
     todo += "longer." if bears else "at all."
-    said = f"the cap of ε {decimal_text(cap)} bears {bears} of {rounds} rounds"
+    said = f"the cap of ε {decimal_text(cap)} bears {bears} of {count(rounds, 'round')}"
     found = look if bears else stops
     yield found("budget", said, who=OFFICER, todo=todo)
 
