@@ -10,6 +10,8 @@ import re
 import shlex
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -52,13 +54,13 @@ _called: ContextVar[_Called | None] = ContextVar("called", default=None)
 
 
 def note(app: typer.Typer, arguments: Sequence[str]) -> None:
-    """Note how this program was called."""
-    program = str(app.info.name)
+    """Note how this program was called, its own name first."""
+    program, *words = Path(arguments[0]).name, *arguments[1:]
     given = {}
     for place in _PLACES.get(program, ()):
-        for index, word in enumerate(arguments):
-            if word == place and index + 1 < len(arguments):
-                given[place] = arguments[index + 1]
+        for word, value in pairwise([*words, ""]):
+            if word == place:
+                given[place] = value
             elif word.startswith(f"{place}="):
                 given[place] = word.removeprefix(f"{place}=")
     _called.set(_Called(app, program, given) if given else None)

@@ -196,7 +196,7 @@ def run(app: typer.Typer) -> None:
     import typer
 
     # typer carries a click of its own and names few of its errors
-    hints.note(app, sys.argv[1:])
+    hints.note(app, sys.argv)
     usage = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     try:
         outcome = app(standalone_mode=False)

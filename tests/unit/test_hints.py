@@ -9,6 +9,7 @@ from governance import hints
 from governance.ledger.cli import app as ledger
 from site_agent.cli import app as site
 
+NAME = "concilium-coordinator"
 PROGRAMS = {"coordinator": coordinator, "site": site, "ledger": ledger}
 
 
@@ -17,10 +18,10 @@ def called():
     """Note how a program was called, until the test is over."""
 
     def call(program, line):
-        hints.note(PROGRAMS[program], line.split())
+        hints.note(PROGRAMS[program], [f"/bin/concilium-{program}", *line.split()])
 
     yield call
-    hints.note(coordinator, [])
+    hints.note(coordinator, [NAME])
 
 
 @pytest.mark.parametrize(
@@ -58,9 +59,9 @@ def test_a_hint_names_the_place_that_was_given(called, program, line, said, hint
 
 
 def test_a_place_that_the_shell_would_break_is_quoted():
-    hints.note(coordinator, ["status", "--folder", "my fed"])
+    hints.note(coordinator, [NAME, "status", "--folder", "my fed"])
     said = hints.complete("concilium-coordinator resume")
-    hints.note(coordinator, [])
+    hints.note(coordinator, [NAME])
     assert said == "concilium-coordinator resume --folder 'my fed'"
 
 
