@@ -61,19 +61,17 @@ def _cohort(table: Table, agreement: Agreement, patients: int) -> Iterator[Findi
         yield Finding("records", finding, nameless, records, meets=False)
     twice = duplicates.patients_sharing_a_record(table)
     if twice:
-        yield Finding("patients", _twice(table, twice), twice, patients, hint=True)
+        # Who is registered twice is protected as two, so that ε would be understated.
+        meets = twice <= duplicates.tolerated(table)
+        said = _twice(meets=meets)
+        yield Finding("patients", said, twice, patients, meets=meets, hint=meets)
 
 
-def _twice(table: Table, patients: int) -> str:
+def _twice(*, meets: bool) -> str:
     said = "the same record under two identifiers"
-    if patients <= duplicates.tolerated(table):
-        return (
-            f"{said}, no more than chance may bring; if some are registered twice, merge them"
-        )
-    return (
-        f"{said}, more than chance brings: if they are registered twice, merge them in the "
-        "file; each counts and is protected as two until then"
-    )
+    if meets:
+        return f"{said}, no more than chance may bring; if a patient is registered twice, merge"
+    return f"{said}, more than chance brings: merge in the file those registered twice"
 
 
 def _target(table: Table, target: Target, mapping: ColumnMap) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """Five hospitals over thirty rounds, each statement really signed, for a tamperer to hold.
 
-One abandoned round, one pause, one key renewal and two withdrawals; every hospital cosigns the
-head after every round. A further event is one more method and one more line of `_EVENTS`.
+One abandoned round, one pause, one key renewal, two withdrawals, one opt-out, and two releases
+of which one is recalled; every hospital cosigns the head after every round. A further event is
+one more method and one more line of `_EVENTS`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from governance.privacy.releases import Release
 
 HOSPITALS = ("amc", "gem", "kul", "ucl", "usz")
 ROUNDS = 30
-ABANDONED, PAUSED, RESUMED = 7, 10, 13
+OPTED_OUT, ABANDONED, PAUSED, RESUMED = 5, 7, 10, 13
 FIRST_LEAVES, RENEWED, SECOND_LEAVES = 16, 20, 26
+RELEASED, RELEASED_AGAIN, RECALLED = 15, 22, 24
 
 
 class Saga(History):
@@ -92,12 +94,33 @@ class Saga(History):
         fed.say("key-rotated", body, "site/amc", old, fed.key("amc officer"), new)
         fed.agents["amc"] = "amc agent 2"
 
+    def opt_out(self):
+        body = {**self.agreed, "cohort": "infarction", "patients": "some"}
+        self.fed.agent("gem", "opt-outs-applied", body)
+
+    def release(self, name, inside):
+        """Publish the model of the round before, and give it away."""
+        round_, model = self.models, f"m{self.models}"
+        self.fed.publish(
+            name, round_, model=model, rounds=list(range(1, round_ + 1)), sites=list(inside)
+        )
+        body = self.fed.release_body(name, model)
+        told = (statements.disclose("recipient", "a registry", salt=bytes(32)),)
+        self.fed.operator("release-given", body, told=told)
+
+    def recall(self):
+        self.fed.operator("release-recalled", self.fed.release_body("v1", f"m{RELEASED - 1}"))
+
     def withdraw(self, site):
         self.fed.agent(site, "consent-withdrawn", self.agreed)
         self.present.remove(site)
 
 
 _EVENTS = {
+    OPTED_OUT: Saga.opt_out,
+    RELEASED: lambda saga: saga.release("v1", HOSPITALS),
+    RELEASED_AGAIN: lambda saga: saga.release("v2", HOSPITALS),
+    RECALLED: Saga.recall,
     PAUSED: Saga.pause,
     RESUMED: Saga.resume,
     FIRST_LEAVES: lambda saga: saga.withdraw("kul"),
