@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from coordinator.foundation import Foundation
     from coordinator.store.released import Inside
@@ -156,13 +156,7 @@ def publish(
 # --- handing out ---------------------------------------------------------------------------
 
 
-def parts(base: Foundation, connection: Connection, release: str) -> ReleaseParts:
-    """Return all of a release but its model.
-
-    Raises:
-        Refused: there is none of this name, or it was recalled.
-        Unavailable: no checkpoint over it is cosigned by more than half of the hospitals yet.
-    """
+def _standing(connection: Connection, release: str) -> Row[Any]:
     row = released.release(connection, release)
     if row is None:
         raise Refused(
@@ -176,18 +170,34 @@ def parts(base: Foundation, connection: Connection, release: str) -> ReleasePart
             todo="Do not use its model any more; ask the operator which one stands.",
             rule="release-recalled",
         )
-    binding = _binding(connection, row.seq)
-    own = record.read_document(connection, row.agreement)
-    size, signed, needed = released.witnessed(
-        connection, row.seq, binding.agreement.sites.roster
-    )
+    return row
+
+
+def _witnessed(connection: Connection, row: Row[Any], binding: Document) -> int:
+    """Return the size of a checkpoint over a release that more than half cosigned."""
+    roster = binding.agreement.sites.roster
+    size, signed, needed = released.witnessed(connection, row.seq, roster)
     if not size:
         raise Unavailable(
-            f"the release {release} is in the ledger, and waits to be witnessed: {len(signed)} "
-            f"of {needed} hospitals cosigned it, and more than half must",
+            f"the release {row.release} is in the ledger, and waits to be witnessed: "
+            f"{len(signed)} of {needed} hospitals cosigned it, and more than half must",
             todo="Try again when more agents run.",
             rule="release-not-witnessed",
         )
+    return size
+
+
+def parts(base: Foundation, connection: Connection, release: str) -> ReleaseParts:
+    """Return all of a release but its model.
+
+    Raises:
+        Refused: there is none of this name, or it was recalled.
+        Unavailable: no checkpoint over it is cosigned by more than half of the hospitals yet.
+    """
+    row = _standing(connection, release)
+    binding = _binding(connection, row.seq)
+    own = record.read_document(connection, row.agreement)
+    size = _witnessed(connection, row, binding)
     made = released.inside(connection, row.round)
     card = kept.document(connection, row.card)
     if own is None or made is None or card is None:

@@ -7,7 +7,7 @@ single entries in `showing`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
@@ -21,7 +21,7 @@ from governance.terminal import Answer
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from governance.ledger.standing import Held, Standing
 
@@ -186,28 +186,24 @@ def certificates_issued(
     )
     if site is not None:
         question = question.where(certificates.c.name == site)
-    rows = []
-    for row in c.execute(question.order_by(certificates.c.name, certificates.c.seq)):
-        barred = row.revoked is not None and row.revoked <= moment
-        state = "revoked" if barred else "valid" if row.not_after > moment else "expired"
-        rows.append(
-            (
-                row.name,
-                row.role,
-                state,
-                row.issued,
-                row.not_after,
-                row.serial,
-                row.seq,
-                row.revoked_seq if barred else None,
-            )
-        )
+    ordered = question.order_by(certificates.c.name, certificates.c.seq)
+    rows = [_certificate_row(row, moment) for row in c.execute(ordered)]
     return Answer(
         _CERTIFICATES,
         rows,
         title=f"Certificates as of {_plain(moment)}",
         notes=("`verify` finds any act signed with a key after its end.",),
         facts={"as_of": moment},
+    )
+
+
+def _certificate_row(row: Row[Any], moment: str) -> tuple[object, ...]:
+    barred = row.revoked is not None and row.revoked <= moment
+    state = "revoked" if barred else "valid" if row.not_after > moment else "expired"
+    revoked_seq = row.revoked_seq if barred else None
+    return (
+        *(row.name, row.role, state, row.issued),
+        *(row.not_after, row.serial, row.seq, revoked_seq),
     )
 
 
