@@ -45,6 +45,9 @@ _OWN_KIND: Final[Mapping[str, str]] = {
     "release-given": "give",
     "release-recalled": "recall",
     "exit-requested": "remove",
+    "hold-set": "hold",
+    "hold-lifted": "hold",
+    "erased": "erase",
 }
 _WAITING: Final = 8
 _INVITATION: Final = ("role", "name", "secret", "expires")
@@ -82,6 +85,8 @@ def take(
     handler = _HANDLERS.get(name)
     if handler is None:
         raise Refused(f"this coordinator does not know the act {name}", rule="unknown-act")
+    # 4. It comes with every value it commits to. Stops a commitment that nobody can ever open.
+    statements.check_all_told(statement, act.disclosures)
     result = handler(base, connection, statement, act)
     seq = ledger.append(connection, statement, received_at=now, disclosures=act.disclosures)
     _forget_overtaken(connection, statement)
@@ -313,7 +318,7 @@ def _none_beside(
     return ""
 
 
-_TOLD_AT_ONCE: Final = frozenset({"release", "give", "recall"})
+_TOLD_AT_ONCE: Final = frozenset({"release", "give", "recall", "erase"})
 """Acts that hospitals learn of by a checkpoint of their own."""
 _MEANS: Final[Mapping[str, Event]] = {"stop-round": Event.STOPPED}
 """What an act means for the round at work."""
@@ -331,4 +336,6 @@ _HANDLERS: Final[Mapping[str, _Act]] = {
     "release": releasing.publish,
     "give": _none_beside,
     "recall": _none_beside,
+    "hold": _none_beside,
+    "erase": _none_beside,
 }

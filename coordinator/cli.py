@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator import cli_exits, cli_live, cli_releases, cli_storage
+from coordinator import cli_exits, cli_keeping, cli_live, cli_releases, cli_storage
 from coordinator.cli_options import (
     HERE,
     Folder,
@@ -34,7 +34,7 @@ _VERBS = (
         "resume",
         "stop-round",
     ),
-    *("release", "give", "recall", "remove", "move"),
+    *("release", "give", "recall", "remove", "hold", "erase", "move"),
 )
 app = typer.Typer(
     cls=terminal.in_order(*_VERBS),
@@ -49,6 +49,7 @@ app = typer.Typer(
 app.add_typer(cli_live.verbs)
 app.add_typer(cli_releases.verbs)
 app.add_typer(cli_exits.verbs)
+app.add_typer(cli_keeping.verbs)
 app.add_typer(cli_storage.verbs)
 
 

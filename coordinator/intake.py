@@ -81,6 +81,8 @@ def _append(
     # 5. It stands in the roster. Stops a site that the others did not agree to work with.
     if statement.kind == "consent-given":
         _check_roster(connection, site, statement)
+    # 6. It comes with every value it commits to. Stops a commitment that nobody can ever open.
+    statements.check_all_told(statement, sent.disclosures)
     return ledger.append(
         connection, statement, received_at=base.now(), disclosures=sent.disclosures
     )

@@ -258,6 +258,16 @@ def check_disclosures(statement: Statement, disclosures: Sequence[Disclosure]) -
             )
 
 
+def check_all_told(statement: Statement, disclosures: Sequence[Disclosure]) -> None:
+    """Check that every value which the statement commits to is there, or raise Refused."""
+    missing = statement.commitments.keys() - {told.label for told in disclosures}
+    if missing:
+        raise Refused(
+            f"{statement.kind} came without the {min(missing)} that it commits to",
+            rule="disclosure-missing",
+        )
+
+
 def timestamp(moment: datetime) -> str:
     """Write a time as RFC 3339 in UTC with microseconds: `2026-11-21T10:46:00.000000Z`."""
     if moment.tzinfo is None:

@@ -14,6 +14,7 @@ from site_agent import (
     cli_administrator,
     cli_audit,
     cli_exits,
+    cli_keeping,
     cli_patients,
     cli_releases,
 )
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _VERBS = (
     *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),
     *("object", "run", "status", "budget", "sent", "models", "pause", "resume", "withdraw"),
-    *("leave", "opt-out", "declare", "audit", "fetch", "predict"),
+    *("leave", "erase", "opt-out", "declare", "audit", "fetch", "predict"),
 )
 app = typer.Typer(
     name="concilium-site",
@@ -53,6 +54,7 @@ app.add_typer(cli_patients.verbs)
 app.add_typer(cli_audit.verbs)
 app.add_typer(cli_releases.verbs)
 app.add_typer(cli_exits.verbs)
+app.add_typer(cli_keeping.verbs)
 
 
 def main() -> None:

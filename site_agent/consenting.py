@@ -12,7 +12,7 @@ from governance.identity.folder import Identity
 from governance.identity.keys import SigningKey
 from governance.privacy.releases import declared
 from protos.errors import Refused
-from site_agent import desk, doorbell, exiting, freshness, office, patients, turning
+from site_agent import desk, doorbell, erasing, exiting, freshness, office, patients, turning
 from site_agent.membership import chosen
 from site_agent.office import Answer
 from site_agent.store import work
@@ -172,9 +172,16 @@ def _officer_path(m: Membership) -> Path:
     return path
 
 
+_DELIVERED: Final = {
+    "exit-requested": exiting.deliver,
+    "erasure-requested": erasing.deliver,
+}
+"""What is of no agreement."""
+
+
 def _delivered(m: Membership, draft: Draft) -> None:
-    leaves = canonical.decode(draft.payload).get("kind") == "exit-requested"
-    deliver = exiting.deliver if leaves else office.deliver
+    kind = str(canonical.decode(draft.payload).get("kind"))
+    deliver = _DELIVERED.get(kind, office.deliver)
     statement = m.store.now(lambda c: deliver(c, m, draft))
     _said(m, f"Signed and written down: {statement.kind} ({statement.digest[:12]}).")
 

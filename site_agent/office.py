@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from site_agent.store.terms import Offered
 
 OFFICERS: Final = frozenset(
-    {"consent-given", "consent-declined", "consent-resumed", "exit-requested"}
+    {
+        *("consent-given", "consent-declined", "consent-resumed"),
+        *("exit-requested", "erasure-requested"),
+    }
 )
 """What only an officer may say; a pause and a withdrawal either key may."""
 _FORM: Final = "concilium-to-sign"

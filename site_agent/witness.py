@@ -21,7 +21,7 @@ from governance.ledger import checkpoint, merkle, note, tree
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
-from site_agent import custody, evidence, voice
+from site_agent import custody, erasing, evidence, voice
 from site_agent.deciding import Facts, document_of
 from site_agent.readiness import Seen
 from site_agent.store import comparing, copy, journal, letters, notes
@@ -321,8 +321,8 @@ class Witness:
                 )
             if own.status == journal.VOID:
                 notes.set_note(c, m.federation, RELINK, "yes")
-            status = journal.ACCEPTED
-            journal.mark(c, m.federation, said.digest, status=status, seq=record.seq)
+            place = (m.federation, said.digest)
+            journal.mark(c, *place, status=journal.ACCEPTED, seq=record.seq)
 
     def _cosign(self, c: Connection, found: _Found) -> str:
         """Append, compare and cosign, in one transaction of the copy."""
@@ -344,8 +344,7 @@ class Witness:
 
     def _queue(self, c: Connection, head: Checkpoint, line: str) -> None:
         m = self._m
-        word = CosignatureSent(head.size, line)
-        letters.send(c, m.federation, word, rule="witness")
+        letters.send(c, m.federation, CosignatureSent(head.size, line), rule="witness")
         notes.set_note(c, m.federation, COSIGNED, str(head.size))
 
     async def _send_last(self) -> None:
@@ -371,6 +370,7 @@ class Witness:
             await m.store.do(partial(custody.settle, m=m, control=control, ended=ended))
         given_up = await self._copy.do(copy.given_up_with)
         await m.store.do(partial(custody.restart, m=m, until=given_up))
+        await erasing.forget(m, self._copy)
         self._bell.ring()
 
     async def _alarm(self, theirs: str, head: Checkpoint, problem: ConciliumError) -> None:

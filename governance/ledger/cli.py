@@ -17,7 +17,8 @@ from protos.errors import EXIT_DONE, EXIT_FOUND
 
 _VERBS = (
     *("verify", "agreements", "consents", "rounds", "round", "contributions", "spending"),
-    *("releases", "lineage", "exits", "exit", "acts", "certificates", "patients", "retention"),
+    *("releases", "lineage", "exits", "exit", "acts", "certificates", "patients"),
+    *("members", "retention"),
     *(
         "show",
         "search",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import typer
 
-from governance.ledger.cli_options import Export, Form, Site, Url, opened
+from governance.ledger.cli_options import At, Export, Form, Site, Url, opened
 from governance.terminal import Format
 
 verbs = typer.Typer()
@@ -22,3 +24,33 @@ def patients(
 
     with opened(url, export) as c:
         asking.say(query_patients.patients(c, site=site), form)
+
+
+@verbs.command()
+def members(
+    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+) -> None:
+    """Say from which round each site joined or came back, and what ended its part.
+
+    Example: concilium-ledger members --export export --site charite
+    """
+    from governance.ledger import asking, query_members
+
+    with opened(url, export) as c:
+        hidden = frozenset({"since"})
+        asking.say(query_members.members(c, site=site), form, hidden=hidden)
+
+
+@verbs.command()
+def retention(
+    url: Url = None, export: Export = None, at: At = None, form: Form = Format.TABLE
+) -> None:
+    """Say what is kept until when, what is under a hold, and what was erased.
+
+    Example: concilium-ledger retention --export export --at 2033-01-01
+    """
+    from governance.ledger import asking, query_retention
+
+    with opened(url, export) as c:
+        answer = query_retention.retention(c, now=datetime.now(UTC), at=at)
+        asking.say(answer, form, hidden=frozenset({"created"}))

@@ -29,6 +29,7 @@ _SETTINGS: Final = (
     "synchronous=FULL",
     "foreign_keys=ON",
     "recursive_triggers=ON",
+    "secure_delete=ON",
 )
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _NO_USE: Final = frozenset(

@@ -12,6 +12,7 @@ from governance.ledger import (
     kinds_changes,
     kinds_consents,
     kinds_exits,
+    kinds_keeping,
     kinds_members,
     kinds_patients,
     kinds_releases,
@@ -34,6 +35,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **kinds_rounds.KINDS,
     **kinds_releases.KINDS,
     **kinds_exits.KINDS,
+    **kinds_keeping.KINDS,
 }
 
 _OPEN_ENDED: Final = frozenset({"operator-acted"})

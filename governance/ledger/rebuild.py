@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
 _TABLES: Final[Mapping[str, Table]] = {table.name: table for table in (*PROJECTIONS, nodes)}
 _LEVELS: Final = 64
-_SEQ_COLUMNS: Final = ("seq", "ended_seq", "opened_seq", "changed_seq", "until_seq", "from_seq")
+_KEPT: Final = ("erased_seq", "asked_seq")
+_SEQ_COLUMNS: Final = (
+    "seq",
+    "ended_seq",
+    "opened_seq",
+    "changed_seq",
+    "until_seq",
+    "from_seq",
+    *_KEPT,
+)
 
 
 @contextmanager

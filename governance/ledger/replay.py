@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from governance.ledger.spending import Spending
 from governance.ledger.standing import Standing
+from governance.ledger.values import Keeping
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class State:
     releases: dict[str, Released] = field(default_factory=dict)
     closed: list[Closed] = field(default_factory=list)
     exits: dict[int, Leaving] = field(default_factory=dict)
+    keeping: Keeping = field(default_factory=Keeping)
 
     def attempt(self, body: Mapping[str, Any]) -> Attempt:
         """Return the attempt that an entry speaks of, or raise Refused."""

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from governance.ledger import check_exits, check_releases, check_rounds, check_sites
+from governance.ledger import (
+    check_exits,
+    check_keeping,
+    check_releases,
+    check_rounds,
+    check_sites,
+)
 from governance.ledger.replay import Fault, State
 from protos.errors import PeerFault, Refused
 
@@ -37,6 +43,10 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "exit-requested": check_exits.exit_requested,
     "exit-step": check_exits.exit_step,
     "exit-closed": check_exits.exit_closed,
+    "hold-set": check_keeping.hold_set,
+    "hold-lifted": check_keeping.hold_lifted,
+    "erasure-requested": check_keeping.erasure_requested,
+    "erased": check_keeping.erased,
 }
 """What is checked for a kind, beside what `Standing` does with agreements and consents."""
 
@@ -62,6 +72,8 @@ class Replay:
         except (Refused, PeerFault) as broken:
             said = f"{kind} of {entry.statement.actor}"
             return Fault(entry.seq, broken.rule, f"{said}: {broken.what}")
+        if entry.statement.commitments:
+            self.state.keeping.commits(entry)
         if kind in _ENDS_A_ROUND:
             return self.state.attempt(entry.body).fault
         return None

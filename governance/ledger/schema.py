@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from governance.ledger import schema_exits, triggers
+from governance.ledger import schema_exits, schema_keeping, triggers
 
 metadata: Final = MetaData()
 
@@ -297,6 +297,7 @@ acts: Final = Table(
 """`detail` is the JSON object of what the act says beside its name."""
 
 exits, exit_steps = schema_exits.define(metadata)
+holds, erasures = schema_keeping.define(metadata)
 
 PROJECTIONS: Final = (
     keys,
@@ -314,6 +315,8 @@ PROJECTIONS: Final = (
     acts,
     exits,
     exit_steps,
+    holds,
+    erasures,
 )
 """The tables that a rebuild from the entries must make again, equal in every cell."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 
 from governance import statements
 from governance.ledger import checkpoint, merkle, note, store
-from governance.ledger.schema import checkpoints, disclosures, entries
+from governance.ledger.schema import checkpoints, disclosures, entries, erasures
 from governance.terminal import Answer
 from protos.errors import Refused
 
@@ -66,8 +66,14 @@ def _fields(
         one.label: one.value
         for one in c.execute(select(disclosures).where(disclosures.c.seq == row.seq))
     }
+    gone = {
+        one.label: f"erased, seq {one.erased_seq}"
+        for one in c.execute(select(erasures).where(erasures.c.entry_seq == row.seq))
+        if one.erased_seq is not None
+    }
     for label, digest in sorted(statement.commitments.items()):
-        yield f"disclosed {label}", told.get(label, f"not disclosed (SHA-256 {digest})")
+        hidden = gone.get(label, f"not disclosed (SHA-256 {digest})")
+        yield f"disclosed {label}", told.get(label, hidden)
     yield "counter", statement.counter
     yield "previous", statement.previous
     yield "signed by", "\n".join(sorted(statement.signatures))

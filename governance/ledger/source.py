@@ -48,6 +48,8 @@ FILES: Final = frozenset(
 
 _LINE_LIMIT_BYTES: Final = 256 * 1024
 _STREAM_ROWS: Final = 1000
+_COORDINATORS_OWN: Final = "invitations"
+"""A table of the coordinator's, beside the ledger in its database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class HeldCheckpoint:
 class Source(Protocol):
     """What a log is verified from; nothing in it is believed."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether whoever keeps it must have every disclosed value that was not erased."""
+        ...
+
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in order, from a seq on."""
         ...
@@ -97,6 +104,11 @@ class Database:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is the coordinator's own: a hospital's copy has entries without values."""
+        return inspect(self.connection).has_table(_COORDINATORS_OWN)
 
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in order, from a seq on."""
@@ -151,6 +163,11 @@ class Export:
                 todo="Name the folder that `concilium-ledger export` wrote.",
                 rule="no-ledger",
             )
+
+    @property
+    def complete(self) -> bool:
+        """Whether every value must be in it: what is handed over may leave values out."""
+        return False
 
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in the order of the file, from a seq on."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from governance.ledger import export, rebuild, trust
+from governance.ledger import check_keeping, export, rebuild, trust
 from governance.ledger.heads import Heads
 from governance.ledger.replay import Fault
 from governance.ledger.signatures import Signatures
@@ -103,7 +103,7 @@ def verify(
     fault = _walked(source, walk)
     if signatures is Signatures.ALL:
         fault = _first(fault, _rebuilt(source, fault))
-    fault = fault or export.fault(source)
+    fault = fault or _disclosed(source, walk) or export.fault(source)
     if fault is None and trusted is not None:
         fault = trust.fault(source, walk, trusted)
     return Verdict(
@@ -138,6 +138,11 @@ def _rebuilt(source: Source, found: Fault | None) -> Fault | None:
         if fault is None and found is None:
             fault = rebuild.difference(connection, source)
         return fault
+
+
+def _disclosed(source: Source, walk: Walk) -> Fault | None:
+    state, told = walk.replay.state, walk.disclosures
+    return check_keeping.disclosed_fault(state, told, complete=source.complete)
 
 
 def _first(*faults: Fault | None) -> Fault | None:

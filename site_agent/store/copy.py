@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import func, select
 
 from governance.ledger import store as ledger
-from governance.ledger.schema import agreements, checkpoints, cosignatures, exit_steps, rounds
+from governance.ledger.schema import (
+    agreements,
+    checkpoints,
+    cosignatures,
+    entries,
+    erasures,
+    exit_steps,
+    rounds,
+)
+from protos.words import Digest
 from site_agent.agent import Outcome
 
 if TYPE_CHECKING:
@@ -115,6 +124,17 @@ def given_up_with(c: Connection) -> int:
         rounds.c.opened_seq < moved.scalar_subquery(), rounds.c.state == "closed"
     )
     return int(c.execute(before).scalar() or 0)
+
+
+def erased(c: Connection, actor: str) -> list[tuple[Digest, str]]:
+    """Return each value of somebody's statements that was erased, by digest and label."""
+    mine = (entries.c.actor == actor, erasures.c.erased_seq.is_not(None))
+    rows = c.execute(
+        select(entries.c.statement, erasures.c.label)
+        .join(erasures, erasures.c.entry_seq == entries.c.seq)
+        .where(*mine)
+    )
+    return [(Digest(row.statement), row.label) for row in rows]
 
 
 def rounds_closed(c: Connection) -> int:

@@ -8,18 +8,24 @@ update's bytes are not copied here; its digest is in the ledger.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Column, Integer, LargeBinary, String, Table, func, insert, select, update
 
+from governance import statements
 from governance.statements import parse_time, timestamp
+from protos import codec
+from protos.errors import PeerFault
+from protos.words import StatementSent
 from site_agent.store.database import metadata
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
+
+    from protos.words import Digest, FromSite
 
 _sent: Final = Table(
     "sent",
@@ -141,6 +147,35 @@ def one(c: Connection, federation: str, place: int) -> Left | None:
         select(_sent).where(_sent.c.federation == federation, _sent.c.place == place)
     ).one_or_none()
     return _left(row) if row is not None else None
+
+
+def erase(c: Connection, federation: str, digest: Digest, label: str) -> None:
+    """Forget a value that a statement disclosed; its message is kept without it."""
+    rows = c.execute(
+        select(_sent.c.place, _sent.c.content).where(
+            _sent.c.federation == federation, _sent.c.content.is_not(None)
+        )
+    )
+    for row in rows.all():
+        message = _with(row.content, digest)
+        if message is None:
+            continue
+        sent, body = message
+        left = tuple(one for one in body.disclosures if one.label != label)
+        content = codec.from_site_bytes(replace(sent, body=replace(body, disclosures=left)))
+        mine = _sent.c.place == row.place
+        c.execute(update(_sent).where(mine).values(content=content))
+
+
+def _with(content: bytes, digest: Digest) -> tuple[FromSite, StatementSent] | None:
+    """Return a message that carries a statement, or None."""
+    try:
+        sent = codec.from_site_parse(content)
+    except PeerFault:
+        return None
+    if not isinstance(sent.body, StatementSent):
+        return None
+    return (sent, sent.body) if statements.read(sent.body.envelope).digest == digest else None
 
 
 def bytes_sent(c: Connection, *, since: datetime) -> int:

@@ -125,6 +125,25 @@ def find(c: Connection, federation: str, digest: str) -> Said | None:
     return _said(row) if row is not None else None
 
 
+def at_seq(c: Connection, federation: str, seq: int) -> Said | None:
+    """Return the statement that is this entry of the ledger, if it is one of ours."""
+    row = c.execute(
+        select(_journal).where(_journal.c.federation == federation, _journal.c.seq == seq)
+    ).one_or_none()
+    return _said(row) if row is not None else None
+
+
+def erase(c: Connection, federation: str, digest: Digest, label: str) -> bool:
+    """Forget a value that a statement disclosed, with its salt; tell whether it was there."""
+    said = find(c, federation, digest)
+    if said is None or all(one.label != label for one in said.disclosures):
+        return False
+    left = _disclosures_text([one for one in said.disclosures if one.label != label])
+    mine = (_journal.c.federation == federation, _journal.c.digest == digest)
+    c.execute(update(_journal).where(*mine).values(disclosures=left))
+    return True
+
+
 def by_key(c: Connection, federation: str, key: KeyId, *, status: str) -> list[Said]:
     """Return a key's statements that stand in this status, in counter order."""
     rows = c.execute(
