@@ -188,6 +188,14 @@ class _Ends:
         return str(self._c.execute(when).scalar_one())
 
     def _agreement(self, digest: str) -> str | None:
+        """An agreement whose model is in use is in effect still."""
+        known = schema.releases.c
+        used = select(known.seq).where(known.agreement == digest, known.state == "published")
+        if self._c.execute(used.limit(1)).first() is not None:
+            return None
+        return self._ended(digest)
+
+    def _ended(self, digest: str) -> str | None:
         known = schema.agreements
         row = self._c.execute(select(known).where(known.c.digest == digest)).first()
         if row is None or row.state not in _ENDED_AGREEMENTS:
@@ -204,7 +212,8 @@ class _Ends:
         ends = [row.until] if row.until and row.until <= self._moment else []
         if Consent(row.state) in ENDED:
             ends.append(self._at(row.changed_seq) or "")
-        return min(ends, default=None)
+        over = self._ended(digest)
+        return min([*ends, over] if over is not None else ends, default=None)
 
     def _release(self, name: str) -> str | None:
         known = schema.releases.c

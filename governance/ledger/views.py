@@ -56,6 +56,8 @@ VIEWS: Final[Mapping[str, Select[Any]]] = {
     "audit_reservations": _timed(schema.reservations, received_at="seq"),
     "audit_evaluations": _timed(schema.evaluations, received_at="seq"),
     "audit_releases": _timed(schema.releases, published_at="seq", recalled_at="recalled_seq"),
+    "audit_holds": _timed(schema.holds, set_at="seq", lifted_at="lifted_seq"),
+    "audit_erasures": _timed(schema.erasures, asked_at="asked_seq", erased_at="erased_seq"),
     "audit_acts": _timed(schema.acts, received_at="seq"),
     "audit_certificates": select(
         *schema.certificates.columns,

@@ -83,6 +83,21 @@ def test_a_release_that_stands_is_in_effect_and_a_recalled_one_is_kept_six_years
     assert (row["entries"], row["keep_until"]) == (2, six_years_on(agreed, seq))
 
 
+def test_an_agreement_whose_model_is_in_use_is_in_effect_after_its_end(agreed):
+    agreed.open_round(1)
+    for site in ("amc", "ucl"):
+        agreed.reserve(site, 1)
+        agreed.contribute(site, 1)
+    agreed.close(1)
+    agreed.publish()
+    over = agreed.moved("complete", "first")
+    assert rows(agreed, "agreement")[digest("first")]["keep_until"] is None
+    assert consent(agreed)["in_effect_until"] == received(agreed, over)
+    agreed.recall()
+    row = rows(agreed, "agreement")[digest("first")]
+    assert row["keep_until"] == six_years_on(agreed, over)
+
+
 def test_a_member_is_in_effect_until_it_is_revoked(agreed):
     assert rows(agreed, "member")["amc"]["state"] == "in-effect"
     seq = agreed.operator("revoked", {"name": "amc", "serials": []})
