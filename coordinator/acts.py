@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from coordinator import campaign, heads, releasing
+from coordinator import campaign, heads, releasing, resuming
 from coordinator.rounds import Event
 from coordinator.store import exits, kept, outbox, pausing, record, roundbook
 from governance import statements
@@ -48,6 +48,7 @@ _OWN_KIND: Final[Mapping[str, str]] = {
     "hold-set": "hold",
     "hold-lifted": "hold",
     "erased": "erase",
+    "log-recovered": "recover",
 }
 _WAITING: Final = 8
 _INVITATION: Final = ("role", "name", "secret", "expires")
@@ -96,6 +97,22 @@ def take(
     if event is not None:  # after the act, so that the record says why before it says what
         chores = campaign.happen(base, connection, event, now=now)
     return OperatorActed(pending=False, seq=seq, result=result), chores
+
+
+def check_alone(connection: Connection, statement: Statement) -> None:
+    """Check who signed an act that is done while no coordinator runs, as `take` does.
+
+    Raises:
+        Refused: a key does not count, or the agreement wants two.
+    """
+    _check_keys(connection, statement)
+    name = _name(statement)
+    if _needs_two(connection, name) and len(set(statement.signatures)) < 2:
+        raise Refused(
+            f"the agreement wants two operators to sign {name}",
+            todo="Name both: --identity DIR --identity DIR",
+            rule="two-operators",
+        )
 
 
 def _check_few(connection: Connection, statement: Statement) -> None:
@@ -280,6 +297,7 @@ def _resume(
             todo="See what is waited for with: concilium-coordinator status",
             rule="not-paused",
         )
+    resuming.check_models(base, connection)
     pausing.resume(connection)
     return ""
 

@@ -34,7 +34,7 @@ _VERBS = (
         "resume",
         "stop-round",
     ),
-    *("release", "give", "recall", "remove", "hold", "erase", "move"),
+    *("release", "give", "recall", "remove", "hold", "erase", "move", "backup", "recover"),
 )
 app = typer.Typer(
     cls=terminal.in_order(*_VERBS),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from coordinator.cli_options import HERE, Folder
+from coordinator.cli_options import HERE, Folder, Passphrase, now
 from governance import terminal
 
 verbs = typer.Typer()
@@ -31,3 +32,74 @@ def move(
         "The database that was left serves nobody any more."
     )
     terminal.tell("Next: write the new one as `database` in coordinator.yaml, then serve.")
+
+
+@verbs.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write; it is not there yet.")],
+    folder: Folder = HERE,
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Write keys, settings, models and the database into one sealed file.
+
+    Example: concilium-coordinator backup heart.backup --passphrase-file pass
+    """
+    from coordinator import backing
+
+    secret = terminal.passphrase("for the backup", file=passphrase_file, confirm=True)
+    size = backing.backup(folder, file, passphrase=secret)
+    terminal.tell(f"Wrote {file}: the ledger's {size} entries, and all that goes with them.")
+    terminal.tell("Keep it on another machine, and its passphrase elsewhere.")
+
+
+@verbs.command()
+def recover(
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.")],
+    folder: Annotated[Path, typer.Option("--folder", help="The folder to make.")],
+    copies: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", help="A hospital's state/ledgers/FEDERATION.db, or an export; repeatable."
+        ),
+    ] = None,
+    identities: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--identity",
+            help="Who signs, twice where two must; default: the operator in the backup.",
+        ),
+    ] = None,
+    agreements: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--agreement", help="An agreement proposed after the backup, as it was; repeatable."
+        ),
+    ] = None,
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Make a federation's folder anew, with what hospitals' copies know beyond the backup.
+
+    Example: concilium-coordinator recover heart.backup --folder fed --from charite.db
+    """
+    from coordinator import recovering
+
+    recovered = recovering.recover(
+        file,
+        folder,
+        passphrase=terminal.passphrase("of the backup", file=passphrase_file),
+        given=recovering.Given(copies or (), identities or (), agreements or ()),
+        now=now(),
+    )
+    more = recovered.size - recovered.backup
+    terminal.tell(
+        f"Recovered {recovered.backup} entries from the backup and {more} from copies; all "
+        "verify."
+    )
+    if not copies:
+        terminal.tell(
+            "No copy was given: where hospitals have seen later entries they will refuse this "
+            "log. Recover again with --from before you serve, unless nothing came after it."
+        )
+    for what in recovered.missing:
+        terminal.tell(f"The federation is paused: {what}.")
+    terminal.tell(f"Next: concilium-coordinator serve --folder {folder}")

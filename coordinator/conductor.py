@@ -143,7 +143,7 @@ class Conductor:
             taken = outbox.taken(connection, site)
             if message.seq <= taken:
                 return taken, None
-            if message.seq > taken + 1:
+            if not outbox.is_next(connection, site, message.seq):
                 raise PeerFault(
                     f"message {message.seq} came, but {taken + 1} is the next",
                     rule="message-missing",

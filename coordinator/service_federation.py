@@ -92,6 +92,7 @@ class FederationService(federation_pb2_grpc.FederationServicer):
 
     async def _begin(self, session: sessions.Session, message: FromSite, context: Any) -> None:
         def known(connection: Any) -> int:
+            outbox.meet_again(connection, session.site, message.ack)
             outbox.acknowledged(connection, session.site, message.ack)
             return outbox.taken(connection, session.site)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, update
 
-from coordinator.store.schema import outbox, peers
+from coordinator.store.schema import notes, outbox, peers
 from protos import codec
 from protos.words import SiteName, ToSite
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from protos.words import ToSiteBody
 
 _MAIL: Final = "mail"
+_HELLO: Final = "renumber/"
+_FIRST: Final = "first-again/"
 
 
 def send(connection: Connection, site: SiteName, body: ToSiteBody) -> int:
@@ -71,3 +73,41 @@ def take(connection: Connection, site: SiteName, seq: int) -> None:
         connection.execute(insert(peers).values(site=site, sent=0, taken=seq))
     else:
         connection.execute(update(peers).where(peers.c.site == site).values(taken=seq))
+
+
+def part(connection: Connection, site: SiteName) -> None:
+    """Forget what was said to a site, since the numbers of a backup are of the past.
+
+    At its next hello and with its next message the numbers are what the site says they are.
+    """
+    connection.execute(delete(outbox).where(outbox.c.site == site))
+    _note(connection, _HELLO, site)
+    _note(connection, _FIRST, site)
+
+
+def meet_again(connection: Connection, site: SiteName, ack: int) -> None:
+    """Number what is to be said from what a site has taken on, once after a recovery."""
+    if not _noted(connection, _HELLO, site):
+        return
+    words = [codec.to_site_parse(message) for _, message in unsent(connection, site, 0)]
+    connection.execute(delete(outbox).where(outbox.c.site == site))
+    connection.execute(update(peers).where(peers.c.site == site).values(sent=ack))
+    for word in words:
+        send(connection, site, word.body)
+
+
+def is_next(connection: Connection, site: SiteName, seq: int) -> bool:
+    """Tell whether a site's message is the next one; after a recovery, the first one is."""
+    is_first = _noted(connection, _FIRST, site)
+    return is_first or seq == taken(connection, site) + 1
+
+
+def _note(connection: Connection, what: str, site: SiteName) -> None:
+    connection.execute(delete(notes).where(notes.c.name == f"{what}{site}"))
+    connection.execute(insert(notes).values(name=f"{what}{site}", value="yes"))
+
+
+def _noted(connection: Connection, what: str, site: SiteName) -> bool:
+    """Tell whether something is still to be done once for a site, and forget it."""
+    gone = connection.execute(delete(notes).where(notes.c.name == f"{what}{site}"))
+    return gone.rowcount > 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from governance.ledger import (
     check_exits,
     check_keeping,
+    check_members,
     check_releases,
     check_rounds,
     check_sites,
@@ -47,6 +48,7 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "hold-lifted": check_keeping.hold_lifted,
     "erasure-requested": check_keeping.erasure_requested,
     "erased": check_keeping.erased,
+    "log-recovered": check_members.log_recovered,
 }
 """What is checked for a kind, beside what `Standing` does with agreements and consents."""
 

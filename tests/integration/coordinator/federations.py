@@ -352,12 +352,17 @@ _OPEN = {}
 def ledger_of(url):
     """Read a ledger; the last one asked stays open, since who waits asks at each write."""
     if url not in _OPEN:
-        for engine in _OPEN.values():
-            engine.dispose()
-        _OPEN.clear()
+        close_ledgers()
         _OPEN[url] = ledger.open_engine(url)
     with ledger.reading(_OPEN[url]) as c:
         yield c
+
+
+def close_ledgers():
+    """Let go of the ledger that stays open, for whoever puts another in its place."""
+    for engine in _OPEN.values():
+        engine.dispose()
+    _OPEN.clear()
 
 
 async def populate(folders):

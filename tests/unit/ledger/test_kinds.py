@@ -55,6 +55,7 @@ NAMED = {
     "release-given",
     "release-recalled",
     "release-fetched",
+    "log-recovered",
 }
 
 
