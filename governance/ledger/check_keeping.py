@@ -88,6 +88,8 @@ def _still_there(state: State, told: Mapping[int, Sequence[Disclosure]]) -> Iter
 
 def _lost(state: State, told: Mapping[int, Sequence[Disclosure]]) -> Iterator[Fault]:
     for seq, committed in state.keeping.values.items():
+        if seq in state.keeping.from_copies:
+            continue
         there = {one.label for one in told.get(seq, ())}
         for label in sorted(committed.labels - there):
             if (seq, label) not in state.keeping.erased:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from governance.ledger.replay import State
 
 
-def log_recovered(_state: State, entry: Entry) -> None:
-    """Check that a recovery names the very place it stands at."""
+def log_recovered(state: State, entry: Entry) -> None:
+    """Check that a recovery names its very place; note which entries came without values."""
     said, backup = int(entry.body["size"]), int(entry.body["backup"])
     # 1. Nothing was entered between what was recovered and the word about it. Stops entries
     #    of a second history from passing for recovered ones.
@@ -22,3 +22,4 @@ def log_recovered(_state: State, entry: Entry) -> None:
             f"{entry.seq} stand before it",
             rule="recovery-misstated",
         )
+    state.keeping.from_copies.update(range(backup, said))

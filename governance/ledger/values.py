@@ -23,12 +23,17 @@ class Committed:
 
 @dataclass(slots=True)
 class Keeping:
-    """Values by the seq of their entry; holds that stand; what was asked for, and erased."""
+    """Values by the seq of their entry; holds that stand; what was asked for, and erased.
+
+    `from_copies` are the entries that a recovery took from hospitals' copies, which do not have
+    the values that others disclosed: those may be lost.
+    """
 
     values: dict[int, Committed] = field(default_factory=dict)
     holds: dict[str, int] = field(default_factory=dict)
     asked: dict[tuple[int, str], int] = field(default_factory=dict)
     erased: dict[tuple[int, str], int] = field(default_factory=dict)
+    from_copies: set[int] = field(default_factory=set)
 
     def commits(self, entry: Entry) -> None:
         """Remember what an entry commits to."""

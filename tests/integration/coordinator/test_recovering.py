@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from federations import close_ledgers, ledger_of
 from folders import found
+from sqlalchemy import delete
 
 from coordinator.backing import backup
 from coordinator.foundation import Foundation
@@ -15,6 +16,7 @@ from coordinator.recovering import Given, recover
 from coordinator.starting import say_started
 from governance.ledger import rebuild, source
 from governance.ledger import store as ledger
+from governance.ledger.schema import disclosures
 from protos.errors import Corrupt, Refused
 
 SECRET = b"a long passphrase"
@@ -27,11 +29,12 @@ def recovered(file, folder, *, passphrase=SECRET, copies=()):
 
 
 def copy_of(url, path):
-    """Write what a hospital keeps of a log: entries, checkpoints and cosignatures."""
+    """Write what a hospital keeps of a log: all but the values that others disclose."""
     engine = ledger.open_engine(f"sqlite:///{path}")
     ledger.create(engine)
     with ledger_of(url) as c, engine.begin() as there:
         rebuild.load(there, source.Database(c))
+        there.execute(delete(disclosures))
     engine.dispose()
     return path
 
@@ -71,6 +74,8 @@ async def test_yesterdays_backup_and_a_hospitals_copy_bring_back_every_entry(fed
     await fed.in_force(changes={"schedule.rounds": 3})
     folder, file = fed.folders.coordinator, tmp_path / "yesterday"
     backup(folder, file, passphrase=SECRET)  # while it runs, in its first round
+    await fed.act("operator-acted", {"act": "pause"}, told={"reason": "an audit"})
+    await fed.operator_acts("resume")
     works(fed)
     await fed.until(lambda: closed(fed, 2))
     for site in fed.sites.values():
