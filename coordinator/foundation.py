@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from coordinator.chronicle import Chronicle
+from coordinator.pace import Pace
 from coordinator.sessions import Sessions
 from coordinator.spool import Spool
 from coordinator.store import exits, kept, record
@@ -50,6 +51,7 @@ class Foundation:
     sessions: Sessions = field(default_factory=Sessions)
     summing: Summing = field(default_factory=Summing)
     revocations: Revocations = field(default_factory=Revocations)
+    pace: Pace = field(default_factory=Pace)
     heartbeat_s: float = HEARTBEAT_S
     lingers_s: float = LINGERS_S
     own_certificate_looked_at: datetime = _NEVER

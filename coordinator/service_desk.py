@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from coordinator import releasing, sending
 from coordinator.service_guard import caller
-from coordinator.store import released
+from coordinator.store import disclosing, released
 from governance.ledger import store as ledger
 from protos import codec
 from protos.concilium.v1 import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from coordinator.conductor import Conductor
-    from protos.words import EntryRecord
+    from protos.words import EntriesRequest, EntryRecord
 
 _BATCH: Final = 200
 _BATCH_BYTES: Final = 1 << 20
@@ -89,30 +90,30 @@ class OperatorService(operator_pb2_grpc.OperatorServicer):
 
 
 class AuditService(audit_pb2_grpc.AuditServicer):
-    """Show the log: entries, the latest checkpoint, proofs; read-only."""
+    """Show the log: entries, the latest checkpoint, proofs; read-only, and at a pace."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._base, self._store = conductor.base, conductor.base.store
 
     async def Entries(self, request: audit_pb2.EntriesRequest, context: Any) -> None:
-        """Send entries in order, in batches."""
-        wanted = codec.entries_request_in(request)
+        """Send entries in order, in batches, with the disclosures that the caller may see."""
+        wanted, asker = codec.entries_request_in(request), self._admitted()
+        wait_s = 0.0
         for since in range(wanted.since, wanted.until, _BATCH):
-            until = min(since + _BATCH, wanted.until)
-
-            def question(c: Connection, a: int = since, b: int = until) -> list[EntryRecord]:
-                return list(ledger.entries(c, a, b))
-
-            records = await self._store.read(question)
+            await asyncio.sleep(wait_s)  # others are answered meanwhile
+            page = replace(wanted, since=since, until=min(since + _BATCH, wanted.until))
+            records = await self._store.read(partial(_page, wanted=page, by=asker))
             if not records:
                 return
             for batch in _batches(records):
                 await context.write(codec.entry_batch_out(batch))
+            wait_s = self._base.pace.send(asker, len(records), at_s=_clock_s())
 
     async def Checkpoint(
         self, request: audit_pb2.CheckpointRequest, context: Any
     ) -> audit_pb2.CheckpointNote:
         """Send the latest checkpoint with every cosignature known."""
+        self._admitted()
         note = await self._store.read(ledger.latest_checkpoint)
         if note is None:
             raise Refused("the log has no checkpoint yet", rule="no-checkpoint")
@@ -122,6 +123,7 @@ class AuditService(audit_pb2_grpc.AuditServicer):
         self, request: audit_pb2.ConsistencyRequest, context: Any
     ) -> audit_pb2.ConsistencyProof:
         """Send the proof that a later tree extends an earlier one."""
+        self._admitted()
         wanted = codec.consistency_request_in(request)
         hashes = await self._store.read(
             lambda c: ledger.consistency(c, wanted.from_size, wanted.to_size)
@@ -132,9 +134,25 @@ class AuditService(audit_pb2_grpc.AuditServicer):
         self, request: release_pb2.ReleaseRequest, context: Any
     ) -> release_pb2.ReleaseParts:
         """Send the card and the lineage of a release that stands and was witnessed."""
+        self._admitted()
         wanted = codec.release_request_in(request)
         parts = await self._store.read(lambda c: releasing.parts(self._base, c, wanted.release))
         return codec.release_out(parts)
+
+    def _admitted(self) -> str:
+        """Return who asks, once its pace allows it."""
+        asker = caller().actor
+        self._base.pace.admit(asker, at_s=_clock_s())
+        return asker
+
+
+def _clock_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _page(c: Connection, *, wanted: EntriesRequest, by: str) -> list[EntryRecord]:
+    records = ledger.entries(c, wanted.since, wanted.until, disclosed=wanted.disclosed)
+    return disclosing.seen(c, records, by=by)
 
 
 def _batches(records: list[EntryRecord]) -> Iterator[tuple[EntryRecord, ...]]:
@@ -142,10 +160,11 @@ def _batches(records: list[EntryRecord]) -> Iterator[tuple[EntryRecord, ...]]:
     batch: list[EntryRecord] = []
     size_bytes = 0
     for record in records:
-        size_bytes += len(record.envelope)
+        weight_bytes = len(record.envelope) + sum(len(d.value) * 4 for d in record.disclosures)
+        size_bytes += weight_bytes
         if batch and size_bytes > _BATCH_BYTES:
             yield tuple(batch)
-            batch, size_bytes = [], len(record.envelope)
+            batch, size_bytes = [], weight_bytes
         batch.append(record)
     yield tuple(batch)
 

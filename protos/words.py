@@ -314,10 +314,11 @@ class EntryRecord:
 
 @dataclass(frozen=True, slots=True)
 class EntriesRequest:
-    """Entries with since <= seq < until."""
+    """Entries with since <= seq < until; `disclosed` with what the caller may see of them."""
 
     since: int
     until: int
+    disclosed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

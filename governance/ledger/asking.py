@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from governance import terminal
-from governance.ledger import rebuild
+from governance.ledger import rebuild, watching
 from governance.ledger.source import Database, Export, open_database, split_witnesses
 from governance.terminal import Answer, Format
 from protos.errors import Refused
@@ -41,7 +41,8 @@ def source(url: str | None, export: Path | None) -> Iterator[Source]:
         return
     if url is None or export is not None:
         raise Refused(
-            "name either a database with --url or an export's folder with --export",
+            "name either a database with --url or an export's folder with --export, or else "
+            "a coordinator with --server",
             todo="For example: concilium-ledger verify --export handover",
             rule="no-ledger",
         )
@@ -72,8 +73,9 @@ def verified(
     trust: Path | None,
     against: Path | None,
     signatures: Signatures,
+    incremental: bool = False,
 ) -> Verdict:
-    """Verify a log by what an auditor has in files.
+    """Verify a log by what an auditor has in files, with a bar on a terminal.
 
     Raises:
         Refused: a file is not there or not what it should be.
@@ -83,8 +85,15 @@ def verified(
 
     trusted = None if trust is None else parse_trust(_text(trust), where=str(trust))
     pinned = None if against is None else split_witnesses(_text(against))
-    with source(url, export) as held:
-        verdict = verify(held, trusted=trusted, against=pinned, signatures=signatures)
+    with source(url, export) as held, watching.bar(held) as watch:
+        verdict = verify(
+            held,
+            trusted=trusted,
+            against=pinned,
+            signatures=signatures,
+            incremental=incremental,
+            watch=watch,
+        )
     fault = verdict.fault
     if fault is None or fault.rule != "untrusted-key":
         return verdict

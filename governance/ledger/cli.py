@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from governance import terminal
-from governance.ledger import cli_exits, cli_keeping, cli_questions, cli_releases
+from governance.ledger import cli_exits, cli_keeping, cli_questions, cli_releases, cli_server
 from governance.ledger.cli_options import Export, Form, Since, Until, Url, opened
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
@@ -60,6 +60,13 @@ def verify(
     signatures: Annotated[
         Signatures, typer.Option(help="Which to check: all, hospitals' alone, none.")
     ] = Signatures.ALL,
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental",
+            help="You verified the record up to --against: check later signatures alone.",
+        ),
+    ] = False,
     form: Form = Format.TABLE,
 ) -> int:
     """Check everything from nothing; name the first fault. Exit code 1 when there is one.
@@ -68,7 +75,14 @@ def verify(
     """
     from governance.ledger import asking, verdicts
 
-    verdict = asking.verified(url, export, trust=trust, against=against, signatures=signatures)
+    verdict = asking.verified(
+        url,
+        export,
+        trust=trust,
+        against=against,
+        signatures=signatures,
+        incremental=incremental,
+    )
     terminal.say(verdicts.answer(verdict, form), form)
     return EXIT_DONE if verdict.verified else EXIT_FOUND
 
@@ -231,6 +245,8 @@ def enrol(
     joining.enrol(token, identity, now=datetime.now(UTC))
     terminal.tell(f"Enrolled. Your keys are in {identity}; keep it to yourself.")
 
+
+cli_server.serve(app)
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,7 @@ from governance.ledger import checkpoint, note, store, tree
 from governance.ledger.replay import Fault
 from governance.ledger.schema import PROJECTIONS, checkpoints, cosignatures, nodes
 from governance.ledger.source import rows_of
+from governance.ledger.watching import Watch, unwatched
 from protos.errors import PeerFault, Refused
 from protos.words import EntryRecord
 
@@ -53,10 +54,12 @@ def empty() -> Iterator[Connection]:
         engine.dispose()
 
 
-def records(source: Source, *, until: int | None = None) -> Iterator[EntryRecord]:
+def records(
+    source: Source, *, until: int | None = None, watch: Watch = unwatched
+) -> Iterator[EntryRecord]:
     """Return the entries of a source with what they disclose, up to a seq."""
     told = disclosed(source)
-    for held in source.entries():
+    for held in watch("Making the tables anew", source.entries()):
         if until is not None and held.seq >= until:
             return
         yield EntryRecord(
@@ -108,11 +111,20 @@ def _keep(connection: Connection, held: HeldCheckpoint) -> None:
 
 
 def admitted(
-    connection: Connection, source: Source, *, until: int | None = None
+    connection: Connection,
+    source: Source,
+    *,
+    until: int | None = None,
+    watch: Watch = unwatched,
+    unsafe_signatures_checked: bool = False,
 ) -> Fault | None:
     """Admit a source's entries anew, up to a seq; return the first that is refused."""
     try:
-        store.append_mirrored(connection, records(source, until=until))
+        store.append_mirrored(
+            connection,
+            records(source, until=until, watch=watch),
+            unsafe_signatures_checked=unsafe_signatures_checked,
+        )
     except (Refused, PeerFault) as broken:
         seq = store.size_of(connection)
         return Fault(seq, broken.rule, f"it would not be admitted: {broken.what}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from governance.identity.tls import pin_tls13
 
@@ -21,7 +21,7 @@ from cryptography import x509  # noqa: E402
 from governance.identity import names  # noqa: E402
 from governance.identity.certificate import check_chain, to_pem  # noqa: E402
 from protos import codec  # noqa: E402
-from protos.concilium.v1 import enrolment_pb2_grpc  # noqa: E402
+from protos.concilium.v1 import audit_pb2, audit_pb2_grpc, enrolment_pb2_grpc  # noqa: E402
 from protos.errors import (  # noqa: E402
     GRPC_STATUS,
     ConciliumError,
@@ -29,14 +29,17 @@ from protos.errors import (  # noqa: E402
     Refused,
     Unavailable,
 )
+from protos.words import ConsistencyRequest, EntriesRequest  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from governance.identity.enrolment import Token
-    from protos.words import Enrolled, EnrolRequest
+    from governance.identity.folder import Identity
+    from protos.words import Enrolled, EnrolRequest, EntryRecord
 
+T = TypeVar("T")
 DEADLINE_S: Final = 30.0
 _DETAILS_LIMIT: Final = 2000
 _DETAILS: Final = re.compile(
@@ -127,7 +130,77 @@ async def _why(nobody: Unavailable, token: Token, *, now: datetime) -> Concilium
     )
 
 
-def error_of(error: grpc.aio.AioRpcError, *, where: str) -> ConciliumError:
+class LogLine:
+    """A line to the Audit service in an enrolled name; use it in a with block.
+
+    Its certificate says who asks; the root of the enrolment says whom it asks.
+    """
+
+    def __init__(self, identity: Identity, server: str) -> None:
+        self._server = server
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=identity.root_pem,
+            private_key=identity.tls_key_pem,
+            certificate_chain=identity.tls_chain_pem,
+        )
+        self._channel = grpc.secure_channel(server, credentials, _OPTIONS)
+        self._stub = audit_pb2_grpc.AuditStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def checkpoint(self) -> str:
+        """Return the log's latest checkpoint with its cosignatures, a signed note."""
+        asked = audit_pb2.CheckpointRequest()
+        return codec.note_in(
+            self._call(lambda: self._stub.Checkpoint(asked, timeout=DEADLINE_S))
+        )
+
+    def consistency(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
+        """Return the proof that the log of one size extends that of another."""
+        asked = codec.consistency_request_out(ConsistencyRequest(old_size, new_size))
+        return codec.proof_in(
+            self._call(lambda: self._stub.Consistency(asked, timeout=DEADLINE_S))
+        )
+
+    def entries(self, since: int, until: int) -> Iterator[EntryRecord]:
+        """Give the entries with since <= seq < until, and what this name may see of them."""
+        wanted = EntriesRequest(since, until, disclosed=True)
+        batches = iter(self._stub.Entries(codec.entries_request_out(wanted)))
+        while (batch := self._call(lambda: next(batches, None))) is not None:
+            yield from codec.entry_batch_in(batch)
+
+    def _call(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except grpc.RpcError as error:
+            raise _for_reader(error, where=self._server) from None
+
+
+def _for_reader(error: Any, *, where: str) -> ConciliumError:  # noqa: ANN401 - RpcError says less
+    problem = error_of(error, where=where)
+    if isinstance(problem, Unavailable) and problem.rule == CALL_FAILED:
+        return Unavailable(
+            f"the coordinator cannot be reached ({error.code().name.lower()})",
+            where=where,
+            todo="Is it the address that members dial, and may this machine dial out to it?",
+            rule="unreachable",
+        )
+    return problem
+
+
+class _Failed(Protocol):
+    """A call that failed, of either kind that gRPC has."""
+
+    def code(self) -> grpc.StatusCode: ...
+
+    def details(self) -> str | None: ...
+
+
+def error_of(error: _Failed, *, where: str) -> ConciliumError:
     """Return which of our errors a failed call means.
 
     A peer names rule, sentence and remedy in the details: `rule: what`, a new line, `todo`.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
-from sqlalchemy import column, create_engine, event, inspect, select
+from sqlalchemy import column, create_engine, event, func, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -82,6 +82,10 @@ class Source(Protocol):
         """Whether whoever keeps it must have every disclosed value that was not erased."""
         ...
 
+    def size(self) -> int:
+        """Return how many entries there seem to be; nothing rests on it."""
+        ...
+
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in order, from a seq on."""
         ...
@@ -109,6 +113,11 @@ class Database:
     def complete(self) -> bool:
         """Whether it is the coordinator's own: a hospital's copy has entries without values."""
         return inspect(self.connection).has_table(_COORDINATORS_OWN)
+
+    def size(self) -> int:
+        """Return how many entries there are."""
+        question = select(func.count()).select_from(entries)
+        return int(self.connection.execute(question).scalar_one())
 
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in order, from a seq on."""
@@ -168,6 +177,11 @@ class Export:
     def complete(self) -> bool:
         """Whether every value must be in it: what is handed over may leave values out."""
         return False
+
+    def size(self) -> int:
+        """Return how many lines there are."""
+        with (self.folder / ENTRIES).open("rb") as lines:
+            return sum(1 for _ in lines)
 
     def entries(self, since: int = 0) -> Iterator[HeldEntry]:
         """Return the entries in the order of the file, from a seq on."""

@@ -22,6 +22,7 @@ from governance.ledger.witnessing import (
     checkpoint_of,
     cosigners,
     latest_checkpoint,
+    ledger_key,
     sign_checkpoint,
 )
 from governance.statements import Chain, parse_time, timestamp
@@ -54,6 +55,7 @@ __all__ = [
     "in_words",
     "inclusion",
     "latest_checkpoint",
+    "ledger_key",
     "open_engine",
     "own_entries",
     "reading",
@@ -138,10 +140,13 @@ def append(
     return e.seq
 
 
-def append_mirrored(c: Connection, records: Iterable[EntryRecord]) -> int:
+def append_mirrored(
+    c: Connection, records: Iterable[EntryRecord], *, unsafe_signatures_checked: bool = False
+) -> int:
     """Append entries of another copy, checked as new ones are; return how many were new.
 
     Their `received_at` is kept. Entries that are here already must be the same bytes.
+    `unsafe_signatures_checked` is for whoever verified every signature on them just before.
 
     Raises:
         PeerFault: an entry is not the next one, is another than before, or is dated back.
@@ -165,7 +170,14 @@ def append_mirrored(c: Connection, records: Iterable[EntryRecord]) -> int:
         e = Entry(size, parse_time(record.received_at), statement)
         founded = founding.founding(record.envelope) if size == 0 else founding.of_log(c)
         chain = chain_of(c, statement.key)
-        _admit(c, e, founded=founded, chain=chain, told=record.disclosures)
+        _admit(
+            c,
+            e,
+            founded=founded,
+            chain=chain,
+            told=record.disclosures,
+            unsafe_signatures_checked=unsafe_signatures_checked,
+        )
         size, latest, count = size + 1, record.received_at, count + 1
     return count
 
@@ -177,8 +189,15 @@ def _admit(
     founded: Founding,
     chain: Chain,
     told: Sequence[Disclosure],
+    unsafe_signatures_checked: bool = False,
 ) -> None:
-    kind = admission.admit(c, e, founded=founded, chain=chain)
+    kind = admission.admit(
+        c,
+        e,
+        founded=founded,
+        chain=chain,
+        unsafe_signatures_checked=unsafe_signatures_checked,
+    )
     statements.check_disclosures(e.statement, told)
     changes = kind.projection(c, e)
     # All checks are behind us: from here on there is nothing to refuse.

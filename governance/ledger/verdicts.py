@@ -32,6 +32,14 @@ def _title(verdict: Verdict) -> str:
     return f"{count(verdict.entries, 'entry')}, every check passed: {verdict.sentence}."
 
 
+def _taken_over(verdict: Verdict) -> str:
+    before = verdict.signatures_from
+    return (
+        f"Signatures were checked from entry {before} on: you said that you had verified the "
+        f"{before} entries before it, and they are the same bytes."
+    )
+
+
 def _notes(verdict: Verdict) -> list[str]:
     newer = verdict.entries - verdict.checkpoint_size
     if verdict.checkpoint_size == 0:
@@ -44,6 +52,8 @@ def _notes(verdict: Verdict) -> list[str]:
         if newer:
             are = f"{count(newer, 'newer one')} {verb(newer, 'is', 'are')}"
             notes.append(f"{are} under no checkpoint yet.")
+    if verdict.signatures_from:
+        notes.append(_taken_over(verdict))
     if verdict.unproven:
         notes.append(f"Not proven, because {verdict.unproven}.")
     return notes

@@ -12,17 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from governance.ledger import check_keeping, export, rebuild, trust
+from governance.ledger import check_keeping, checkpoint, export, note, rebuild, trust
 from governance.ledger.heads import Heads
 from governance.ledger.replay import Fault
 from governance.ledger.signatures import Signatures
 from governance.ledger.walk import Walk
+from governance.ledger.watching import unwatched
 from protos.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from governance.ledger.source import HeldCheckpoint, Source
+    from governance.ledger.watching import Watch
     from protos.words import KeyId
 
 CONSISTENT: Final = "consistent; the signers' identity is not established"
@@ -35,7 +37,8 @@ class Verdict:
 
     `entries` is how many were found good; `checkpoint_size` the largest checkpoint that agrees
     with them, `cosignatures` how many sites cosigned it, and `witnessed` the largest size that
-    more than half of the sites cosigned.
+    more than half of the sites cosigned. Signatures were checked from entry `signatures_from`
+    on; those before were checked when the record was verified up to there.
     """
 
     entries: int
@@ -44,6 +47,7 @@ class Verdict:
     witnessed: int
     fault: Fault | None
     unproven: str
+    signatures_from: int = 0
 
     @property
     def verified(self) -> bool:
@@ -76,6 +80,7 @@ class Verdict:
             if fault is None
             else {"seq": fault.seq, "rule": fault.rule, "sentence": fault.sentence},
             "unproven": self.unproven,
+            "signatures_from": self.signatures_from,
             "verdict": self.sentence,
         }
 
@@ -86,23 +91,30 @@ def verify(
     trusted: Mapping[str, frozenset[KeyId]] | None = None,
     against: HeldCheckpoint | None = None,
     signatures: Signatures = Signatures.ALL,
+    incremental: bool = False,
+    watch: Watch = unwatched,
 ) -> Verdict:
-    """Verify a log from nothing.
+    """Verify a log from nothing, or on from a head up to which it was verified before.
 
     Args:
         source: Where it lies.
         trusted: The hospitals' keys by name, from the hospitals themselves.
         against: A checkpoint kept from before, which the log must extend.
         signatures: Which signatures to check; the log is admitted anew with ALL alone.
+        incremental: The record was verified up to `against`: its root binds those bytes, so
+            their signatures are not checked again. All else is.
+        watch: Who sees each entry pass.
 
     Raises:
-        Refused: there is nothing to verify.
+        Refused: there is nothing to verify, or no head from which to go on.
     """
     pinned = () if against is None else (against,)
-    walk = Walk(Heads.of(source.checkpoints(), pinned), signatures, rebuild.disclosed(source))
-    fault = _walked(source, walk)
+    verified = _size_of(against) if incremental else 0
+    heads = Heads.of(source.checkpoints(), pinned)
+    walk = Walk(heads, signatures, rebuild.disclosed(source), unsafe_signed_before=verified)
+    fault = _walked(source, walk, watch)
     if signatures is Signatures.ALL:
-        fault = _first(fault, _rebuilt(source, fault))
+        fault = _first(fault, _rebuilt(source, fault, watch))
     fault = fault or _disclosed(source, walk) or export.fault(source)
     if fault is None and trusted is not None:
         fault = trust.fault(source, walk, trusted)
@@ -113,12 +125,24 @@ def verify(
         witnessed=walk.heads.witnessed,
         fault=fault,
         unproven=_unproven(walk, trusted, signatures),
+        signatures_from=verified,
     )
 
 
-def _walked(source: Source, walk: Walk) -> Fault | None:
+def _size_of(against: HeldCheckpoint | None) -> int:
+    """Return how many entries a pinned checkpoint covers, or raise Refused."""
+    if against is None:
+        raise Refused(
+            "nothing says up to where the record was verified before",
+            todo="Name the checkpoint that you kept then with --against FILE.",
+            rule="no-checkpoint",
+        )
+    return checkpoint.parse_body(note.parse(against.note).text).size
+
+
+def _walked(source: Source, walk: Walk, watch: Watch) -> Fault | None:
     try:
-        for held in source.entries():
+        for held in watch("Checking entries", source.entries()):
             fault = walk.take(held)
             if fault is not None:
                 return _first(fault, walk.replay.doubtful())
@@ -131,10 +155,13 @@ def _walked(source: Source, walk: Walk) -> Fault | None:
     return walk.finish()
 
 
-def _rebuilt(source: Source, found: Fault | None) -> Fault | None:
+def _rebuilt(source: Source, found: Fault | None, watch: Watch) -> Fault | None:
     with rebuild.empty() as connection:
         until = None if found is None else found.seq
-        fault = rebuild.admitted(connection, source, until=until)
+        # The walk has checked the signatures of all that comes before its fault.
+        fault = rebuild.admitted(
+            connection, source, until=until, watch=watch, unsafe_signatures_checked=True
+        )
         if fault is None and found is None:
             fault = rebuild.difference(connection, source)
         return fault

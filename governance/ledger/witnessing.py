@@ -29,7 +29,7 @@ def sign_checkpoint(c: Connection, key: Signer, origin: str) -> str:
         Refused: the key is not the log's, or the log is empty.
         Corrupt: the head does not extend what was signed last; nothing is signed then.
     """
-    if key.key_id != _ledger_key(c) or origin != founding.of_log(c).log.origin:
+    if key.key_id != ledger_key(c) or origin != founding.of_log(c).log.origin:
         raise Refused("this is not the log's key and origin", rule="wrong-key")
     size = tree.size(c)
     head = Checkpoint(origin, size, tree.root(c, size))
@@ -61,7 +61,7 @@ def add_checkpoint(c: Connection, note: str) -> Checkpoint:
         Refused: 2 or 3; the rule of 3 is `history-differs`.
     """
     # 1.
-    key = checkpoint.log_key(founding.of_log(c).log.origin, _ledger_key(c))
+    key = checkpoint.log_key(founding.of_log(c).log.origin, ledger_key(c))
     head = checkpoint.read(note, key)
     # 2.
     if head.size > tree.size(c):
@@ -129,7 +129,8 @@ def cosigners(c: Connection, size: int) -> Mapping[str, str]:
     return {row.site: row.line for row in rows}
 
 
-def _ledger_key(c: Connection) -> KeyId:
+def ledger_key(c: Connection) -> KeyId:
+    """Return the key that signs the log now, or raise Refused where the log is empty."""
     key = _key(c, "coordinator", "ledger")
     if key is None:
         raise Refused("the log is empty", rule="no-genesis")

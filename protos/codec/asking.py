@@ -278,13 +278,15 @@ def _part_out(w: SitePart) -> operator_pb2.SitePart:
 def entries_request_in(m: audit_pb2.EntriesRequest) -> EntriesRequest:
     """Check which entries are asked for."""
     return EntriesRequest(
-        fields.number("entries.since", m.since), fields.number("entries.until", m.until)
+        fields.number("entries.since", m.since),
+        fields.number("entries.until", m.until),
+        m.disclosed,
     )
 
 
 def entries_request_out(w: EntriesRequest) -> audit_pb2.EntriesRequest:
     """Return the message that asks for entries."""
-    return audit_pb2.EntriesRequest(since=w.since, until=w.until)
+    return audit_pb2.EntriesRequest(since=w.since, until=w.until, disclosed=w.disclosed)
 
 
 def entry_batch_in(m: audit_pb2.EntryBatch) -> tuple[EntryRecord, ...]:

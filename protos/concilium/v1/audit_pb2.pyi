@@ -25,18 +25,22 @@ class EntriesRequest(_message.Message):
 
     SINCE_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
+    DISCLOSED_FIELD_NUMBER: _builtins.int
     since: _builtins.int
     until: _builtins.int
     """exclusive"""
+    disclosed: _builtins.bool
+    """with the disclosures that the caller may see"""
     def __init__(
         self,
         *,
         since: _builtins.int = ...,
         until: _builtins.int = ...,
+        disclosed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disclosed", b"disclosed", "since", b"since", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -235,6 +235,7 @@ LIMITS: Final = {
     "EntryRecord.disclosures": Limit((), count=32),
     "EntriesRequest.since": whole(),
     "EntriesRequest.until": whole(),
+    "EntriesRequest.disclosed": FLAG,
     "CheckpointNote.note": text(0, 64 * KIB),
     "ConsistencyRequest.from_size": whole(),
     "ConsistencyRequest.to_size": whole(),
