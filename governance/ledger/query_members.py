@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, select
 
+from governance.counts import count
 from governance.ledger.reading import names_in
 from governance.ledger.schema import entries, rounds
 from governance.terminal import Answer
@@ -88,9 +89,15 @@ def members(c: Connection, *, site: str | None = None) -> Answer:
     return Answer(
         _MEMBERS,
         rows,
-        title=f"{len(parts)} sites, {back} times one came back",
+        title=f"{count(len(parts), 'site')}, {_back(back)}",
         notes=() if rows else ("There is no such site.",),
         facts={"sites": len(parts), "came_back": back},
+    )
+
+
+def _back(times: int) -> str:
+    return (
+        f"and {count(times, 'time')} one came back" if times else "of which none ever came back"
     )
 
 
