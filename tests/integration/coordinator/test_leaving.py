@@ -270,7 +270,7 @@ async def test_where_budgets_do_not_bear_going_back_the_federation_pauses_and_as
     await until_closed(fed)
     status = await fed.status()
     assert status.state.startswith("paused: amc left, and training goes back to before round 1")
-    assert "2 rounds are needed again" in status.state
+    assert "2 rounds must be trained again" in status.state
     assert "charite 1, ucl 1" in status.state
 
 
