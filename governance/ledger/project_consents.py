@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Executable, Row, insert, or_, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, insert, or_, select, update
 
 from governance import canonical, consent
 from governance.consent import Consent, Event
@@ -49,10 +49,30 @@ _NO_TERMS: Final[Mapping[str, Any]] = {
     "stops_in_round": 0,
 }
 
+_OWN: Final = consents.alias()
+_OWN_SITES: Final = select(_OWN.c.site).where(_OWN.c.agreement == bindparam("agreement"))
+_PERMITS: Final = (
+    select(consents)
+    .where(
+        consents.c.material == bindparam("material"),
+        consents.c.state == _IN_FORCE,
+        consents.c.until > bindparam("now"),
+        consents.c.site.not_in(select(revocations.c.name)),
+        or_(
+            consents.c.agreement == bindparam("agreement"),
+            consents.c.site.not_in(_OWN_SITES),
+        ),
+    )
+    .order_by(consents.c.site, consents.c.given_seq)
+)
+_PERMITS_ONE: Final = _PERMITS.where(consents.c.site == bindparam("one"))
+_AGREEMENT: Final = select(agreements).where(agreements.c.digest == bindparam("digest"))
+"""Made once: each entry of a round asks them, and to make them costs more than to ask."""
+
 
 def agreement(c: Connection, digest: str) -> Row[Any]:
     """Return an agreement's row, or raise Refused when none of this digest was proposed."""
-    row = c.execute(select(agreements).where(agreements.c.digest == digest)).first()
+    row = c.execute(_AGREEMENT, {"digest": digest}).first()
     if row is None:
         raise Refused("no agreement of this digest was proposed", rule="unknown-agreement")
     return row
@@ -67,20 +87,15 @@ def in_force(
     with the same material terms outlives no withdrawal from this one. A revoked site has none.
     With `site`, only that one's is looked for.
     """
-    own = consents.alias()
-    question = select(consents).where(
-        consents.c.material == known.material,
-        consents.c.state == _IN_FORCE,
-        consents.c.until > timestamp(now),
-        consents.c.site.not_in(select(revocations.c.name)),
-        or_(
-            consents.c.agreement == known.digest,
-            consents.c.site.not_in(select(own.c.site).where(own.c.agreement == known.digest)),
-        ),
-    )
-    if site is not None:
-        question = question.where(consents.c.site == site)
-    rows = c.execute(question.order_by(consents.c.site, consents.c.given_seq))
+    asked = {
+        "material": known.material,
+        "agreement": known.digest,
+        "now": timestamp(now),
+    }
+    if site is None:
+        rows = c.execute(_PERMITS, asked)
+    else:
+        rows = c.execute(_PERMITS_ONE, {**asked, "one": site})
     return {row.site: row for row in rows}
 
 

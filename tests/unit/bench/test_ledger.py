@@ -1,0 +1,30 @@
+"""The ledger's measurements run, and are kept as the list that says what they are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).parents[3] / "bench"
+FIELDS = {"bench", "case", "figure", "unit", "value", "reference", "ratio"}
+
+
+def test_figures_are_appended_to_the_list_each_with_its_reference(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.syspath_prepend(str(BENCH))
+    import ledger
+
+    monkeypatch.setattr(ledger, "SINGLES", 2)
+    monkeypatch.setattr(ledger, "REPEATS", 1)
+    out = tmp_path / "bench.json"
+    out.write_text(json.dumps([dict.fromkeys(FIELDS, "earlier")]))
+    monkeypatch.setattr(sys, "argv", ["ledger.py", "--rounds", "1", "--out", str(out)])
+    assert ledger.main() == 0
+    earlier, *figures = json.loads(out.read_text())
+    assert earlier["bench"] == "earlier"
+    assert len(figures) == 5
+    assert all(set(figure) == FIELDS for figure in figures)
+    assert all(figure["value"] > 0 and figure["reference"] > 0 for figure in figures)
+    assert "inclusion proofs" in capsys.readouterr().out
