@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from governance import statements
-from governance.ledger import checkpoint, merkle, note, tree
+from governance.ledger import checkpoint, merkle, note
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
-from site_agent import custody, erasing, evidence, voice
+from site_agent import custody, erasing, evidence, resending, voice
 from site_agent.deciding import Facts, document_of
 from site_agent.readiness import Seen
 from site_agent.store import comparing, copy, journal, letters, notes
@@ -177,32 +177,33 @@ class Witness:
         """Let the journal say what the ledger holds, and sign again what no longer fits."""
         m = self._m
         notes.set_note(c, m.federation, RELINK, "")
+        gone = resending.lost(c, m, known)
         journal.reconcile(c, m.federation, m.voice.key.key_id, known=known)
-        return voice.resign(c, m.voice)
+        return voice.resign(c, m.voice) + resending.again(c, m, gone)
 
     async def _own_in_the_log(self) -> dict[str, int]:
-        """Return the seq of every statement of the agent key in the log, by digest.
+        """Return the seq of every statement of this site's keys in the log, by digest.
 
         The newest entries are under no checkpoint yet. That does not matter here: they are this
         site's own, by its signature, and are only looked for.
         """
-        key = self._m.voice.key.key_id
+        keys = await self._m.store.ask(partial(journal.keys, federation=self._m.federation))
         size = await self._copy.do(ledger.size_of)
-        kept = await self._copy.do(lambda c: list(ledger.own_entries(c, [key])))
+        kept = await self._copy.do(lambda c: list(ledger.own_entries(c, keys)))
         known = {str(own.statement): own.seq for own in kept}
         end = size
         while end == size:
-            end, size = await self._look_on(size, key, known), size + TAIL
+            end, size = await self._look_on(size, keys, known), size + TAIL
         return known
 
-    async def _look_on(self, size: int, key: KeyId, known: dict[str, int]) -> int:
-        """Note this key's statements among the next entries; return where they end."""
+    async def _look_on(self, size: int, keys: Sequence[KeyId], known: dict[str, int]) -> int:
+        """Note these keys' statements among the next entries; return where they end."""
         end = size
         async for batch in self._link.entries(size, size + TAIL):
             for record in batch:
                 said = statements.read(record.envelope)
                 end = record.seq + 1
-                if said.key == key:
+                if said.key in keys:
                     known[said.digest] = record.seq
         return end
 
@@ -269,7 +270,7 @@ class Witness:
     async def _witnessed(self, sent: CheckpointSent, head: Checkpoint) -> None:
         since, _ = await self._copy.do(partial(copy.cosigned, site=self._m.site))
         if head.size <= since:
-            await self._copy.do(partial(_check_older, head=head))
+            await self._copy.do(partial(comparing.check_older, head=head))
             return
         if since:
             await self._check_extends(sent, head, since)
@@ -310,6 +311,8 @@ class Witness:
         m = self._m
         for record in fresh:
             said = statements.read(record.envelope)
+            if said.kind == "log-recovered":
+                notes.set_note(c, m.federation, RELINK, "yes")
             if said.actor != m.voice.actor:
                 continue
             own = journal.find(c, m.federation, said.digest)
@@ -380,15 +383,6 @@ class Witness:
         raising = partial(evidence.raise_alarm, federation=m.federation, problem=problem)
         await m.store.do(partial(raising, ours=ours, theirs=theirs))
         self._bell.ring()
-
-
-def _check_older(c: Connection, head: Checkpoint) -> None:
-    """Check a head that is no newer than what was cosigned: it must be of the same history."""
-    if head.size and tree.root(c, head.size) != head.root:
-        raise Refused(
-            f"the checkpoint of size {head.size} is of another history than this site's copy",
-            rule="history-differs",
-        )
 
 
 def _check_first(record: EntryRecord, m: Membership, key: VerifierKey) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from governance.consent import ENDED
-from governance.ledger import checkpoint, note
+from governance.ledger import checkpoint, note, tree
 from governance.ledger import store as ledger
 from governance.ledger.schema import checkpoints, consents, cosignatures, keys, rounds
 from protos.errors import PeerFault, Refused
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
+    from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
 
 ROUNDS_AGO: Final = 2
@@ -168,3 +169,12 @@ def _believed(c: Connection, site: str, officers: Sequence[str]) -> list[KeyId]:
     if not officers or not set(officers) <= held["officer"]:
         return []
     return [KeyId(key) for key in sorted(held["agent"])]
+
+
+def check_older(c: Connection, head: Checkpoint) -> None:
+    """Check a head that is no newer than what was cosigned: it must be of the same history."""
+    if head.size and tree.root(c, head.size) != head.root:
+        raise Refused(
+            f"the checkpoint of size {head.size} is of another history than this site's copy",
+            rule="history-differs",
+        )

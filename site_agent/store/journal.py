@@ -158,6 +158,14 @@ def by_key(c: Connection, federation: str, key: KeyId, *, status: str) -> list[S
     return [_said(row) for row in rows]
 
 
+def keys(c: Connection, federation: str) -> list[KeyId]:
+    """Return every key that something was signed with here."""
+    rows = c.execute(
+        select(_journal.c.key).where(_journal.c.federation == federation).distinct()
+    )
+    return sorted(KeyId(key) for key in rows.scalars())
+
+
 def of_agreement(
     c: Connection, federation: str, agreement: str, *, kinds: Collection[str]
 ) -> list[Said]:

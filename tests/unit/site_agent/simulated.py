@@ -62,6 +62,12 @@ class Log:
             "tls": hashlib.sha256(name.encode()).hexdigest(),
         }
 
+    def recovered(self):
+        """Let an operator say that the log is a recovered one, and lost what came after."""
+        size = self.do(ledger.size_of)
+        body = {"backup": size, "size": size}
+        self.say("log-recovered", body, "operator/ops", officer_of("operator"))
+
     def append(self, statement, told=()):
         now = self.hospital.clock()
         return self.do(lambda c: ledger.append(c, statement, received_at=now, disclosures=told))

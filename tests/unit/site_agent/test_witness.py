@@ -281,6 +281,22 @@ async def test_a_contribution_given_up_too_early_is_found_in_the_log(post):
     post.log.append(statements.read(charite.sent(StatementSent)[-1].envelope))
 
 
+async def test_what_an_officer_signed_and_a_recovered_ledger_lost_is_sent_again(post):
+    charite = post.charite
+    document = charite.proposed()
+    post.log.propose(document)
+    charite.consent(document)
+    (consent,) = charite.said("consent-given")
+    digest = consent.statement.digest
+    charite.take(StatementReceipt(digest, accepted=True, seq=7))  # by a log that is no more
+    before = len(charite.sent(StatementSent))
+    post.log.recovered()
+    await post.see()
+    assert await post.witness._catch_up("", post.note(notes.RELINK))
+    (again,) = charite.sent(StatementSent)[before:]
+    assert again.envelope == consent.statement.envelope
+
+
 # --- control variates ------------------------------------------------------------------------
 
 
