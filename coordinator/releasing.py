@@ -49,7 +49,7 @@ def releasable(
     """Return what is known of a round that is to be released.
 
     Raises:
-        Refused: the round committed no model, or the name is taken.
+        Refused: the round committed no model, an exit undid it, or the name is taken.
         Unavailable: the round is not final yet.
     """
     found = _found(base, connection, number)
@@ -99,6 +99,7 @@ def _found(base: Foundation, connection: Connection, number: int) -> Releasable:
             todo="See which rounds are closed: concilium-coordinator rounds",
             rule="release-not-committed",
         )
+    released.check_counts(connection, number)
     path = base.model_path(made.model)
     return Releasable(made, document, path.stat().st_size if path.exists() else 0)
 

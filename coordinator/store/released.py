@@ -115,6 +115,13 @@ def _figures(c: Connection, attempt: Row[Any]) -> dict[SiteName, Figures]:
     return {SiteName(row.site): from_json(row.value) for row in rows}
 
 
+def check_counts(c: Connection, number: int) -> None:
+    """Raise Refused when an exit went back to before a round that committed a model."""
+    row = project_releases.committed(c, number)
+    if row is not None:
+        project_releases.check_counts(row)
+
+
 def release(c: Connection, name: str) -> Row[Any] | None:
     """Return a release by its name."""
     return project_releases.find(c, name)

@@ -78,6 +78,8 @@ def exit_step(state: State, entry: Entry) -> None:
         state.closed = [
             replace(one, undone=True) if one.round in gone else one for one in state.closed
         ]
+        for attempt in state.attempts.values():
+            attempt.undone = attempt.undone or attempt.round in gone
 
 
 def exit_closed(state: State, entry: Entry) -> None:

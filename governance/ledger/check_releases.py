@@ -28,10 +28,16 @@ def published(state: State, entry: Entry) -> None:
             f"it releases round {attempt.round}, attempt {attempt.attempt}, which {ended}",
             rule="release-not-committed",
         )
-    # 3. Its model is the one that the round made. Stops another model in its place.
+    # 3. No exit has undone it. Stops a model with a hospital in that training left behind.
+    if attempt.undone:
+        raise Refused(
+            f"it releases round {attempt.round}, which an exit had undone",
+            rule="release-undone",
+        )
+    # 4. Its model is the one that the round made. Stops another model in its place.
     if body["model"] != attempt.made:
         raise Refused("it releases another model than its round made", rule="release-model")
-    # 4. Who is inside follows from the rounds before. Stops leaving a hospital out of it.
+    # 5. Who is inside follows from the rounds before. Stops leaving a hospital out of it.
     path = list(_back(state, attempt))
     rounds = sorted(one.round for one in path)
     sites = sorted({site for one in path for site in one.counted})
@@ -39,7 +45,7 @@ def published(state: State, entry: Entry) -> None:
         raise Refused(
             "it names other rounds or sites than those inside its model", rule="release-lineage"
         )
-    state.releases[name] = Released(str(body["model"]), attempt.agreement)
+    state.releases[name] = Released(str(body["model"]), attempt.agreement, frozenset(sites))
 
 
 def given(state: State, entry: Entry) -> None:

@@ -37,7 +37,7 @@ def releases(
             asking.say(query_releases.one_release(c, name), form)
             return
         answer = query_releases.releases_held(c, site=site, at=at)
-        hidden = frozenset({"agreement", "card", "rounds", "recalled_seq"})
+        hidden = frozenset({"agreement", "card", "rounds", "recalled_seq", "undone_seq"})
         asking.say(answer, form, hidden=hidden)
 
 

@@ -27,8 +27,9 @@ def published(c: Connection, e: Entry) -> list[Executable]:
 
     1. Its name is new. Stops one name from standing for two models.
     2. Its attempt was committed. Stops a model that the gate or a hospital's exit had ended.
-    3. Its model is what the round made. Stops another model in its place.
-    4. The rounds and sites are those inside it. Stops a hospital from being left out or added.
+    3. No exit has undone its round. Stops a model with a hospital in that training left behind.
+    4. Its model is what the round made. Stops another model in its place.
+    5. The rounds and sites are those inside it. Stops a hospital from being left out or added.
     """
     body = e.body
     # 1.
@@ -43,9 +44,11 @@ def published(c: Connection, e: Entry) -> list[Executable]:
             rule="release-not-committed",
         )
     # 3.
+    check_counts(row)
+    # 4.
     if row.model_out != body["model"]:
         raise Refused("its model is not the one that its round made", rule="release-model")
-    # 4.
+    # 5.
     if inside(c, row) != (body["rounds"], body["sites"]):
         raise Refused(
             "its rounds and sites are not those inside its model", rule="release-lineage"
@@ -95,6 +98,17 @@ def committed(c: Connection, number: int) -> Row[Any] | None:
     return c.execute(
         select(rounds).where(rounds.c.round == number, rounds.c.state == "closed")
     ).first()
+
+
+def check_counts(attempt: Row[Any]) -> None:
+    """Raise Refused when an exit went back to before a committed attempt."""
+    if attempt.undone_seq is not None:
+        raise Refused(
+            f"round {attempt.round} is undone since entry {attempt.undone_seq}: a hospital left, "
+            "and training went back to before it",
+            todo="Release a round that was trained since: concilium-coordinator rounds",
+            rule="release-undone",
+        )
 
 
 def inside(c: Connection, attempt: Row[Any]) -> tuple[list[int], list[str]]:

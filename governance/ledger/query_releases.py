@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Row, select
 
 from governance.ledger.reading import disclosed, names_in, received_at
-from governance.ledger.schema import entries, handed, releases
+from governance.ledger.schema import entries, handed, releases, rounds
 from governance.statements import timestamp
 from governance.terminal import Answer
 from protos.errors import Refused
@@ -32,7 +32,9 @@ _RELEASES: Final = (
     "card",
     "seq",
     "recalled_seq",
+    "undone_seq",
 )
+_UNDONE: Final = "undone since entry {}: training went back to before its round."
 _RELEASE: Final = ("at", "what", "who", "told", "agreement", "seq")
 
 
@@ -55,7 +57,9 @@ def releases_held(
     ]
     stand = sum(1 for row in rows if row[1] == "published")
     title = f"{len(rows)} released models, {stand} of them not recalled"
-    notes = () if rows else ("No model was released.",)
+    notes = [f"{row[0]}: {_UNDONE.format(row[-1])}" for row in rows if row[-1] is not None]
+    if not rows:
+        notes = ["No model was released."]
     return Answer(_RELEASES, rows, title=title, notes=notes, facts={"standing": stand})
 
 
@@ -81,7 +85,20 @@ def _release_row(
         release.card,
         release.seq,
         None if recalled is None else release.recalled_seq,
+        _undone(c, release, until),
     )
+
+
+def _undone(c: Connection, release: Row[Any], until: str | None = None) -> int | None:
+    """Return the step of an exit that went back to before a release's round, or None."""
+    seq = c.execute(
+        select(rounds.c.undone_seq).where(
+            rounds.c.round == release.round, rounds.c.attempt == release.attempt
+        )
+    ).scalar()
+    if seq is None or (until is not None and received_at(c, seq) > until):
+        return None
+    return int(seq)
 
 
 def one_release(c: Connection, name: str) -> Answer:
@@ -109,10 +126,14 @@ def one_release(c: Connection, name: str) -> Answer:
         f"Inside it: {', '.join(inside)}; rounds {numbers[0]} to {numbers[-1]}.",
         f"Round by round: concilium-ledger lineage {name}",
     ]
+    undone = _undone(c, release)
+    if undone is not None:
+        notes.insert(0, _UNDONE.format(undone).capitalize())
     facts = {
         **{column.name: release[place] for place, column in enumerate(releases.c)},
         "rounds": numbers,
         "sites": inside,
+        "undone_seq": undone,
     }
     return Answer(_RELEASE, rows, title=title, notes=notes, facts=facts)
 
@@ -136,8 +157,12 @@ def named(c: Connection, name: str) -> str | None:
 def of_model(c: Connection, model: str) -> list[str]:
     """Say as what a model was released, a sentence each."""
     mine = select(releases).where(releases.c.model == model).order_by(releases.c.seq)
-    return [
-        f"Released as {row.release} (entry {row.seq})"
-        + (f", recalled (entry {row.recalled_seq})." if row.recalled_seq is not None else ".")
-        for row in c.execute(mine)
-    ]
+    return [_sentence(c, row) for row in c.execute(mine)]
+
+
+def _sentence(c: Connection, row: Row[Any]) -> str:
+    said = f"Released as {row.release} (entry {row.seq})"
+    if row.recalled_seq is not None:
+        said += f", recalled (entry {row.recalled_seq})"
+    undone = _undone(c, row)
+    return f"{said}." if undone is None else f"{said}, undone since entry {undone}."

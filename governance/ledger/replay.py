@@ -41,7 +41,7 @@ class Attempt:
     """One attempt of a round; `end` is `open`, `closed` or `abandoned`.
 
     `drawn_from` are the sites that were ready where some were drawn; `counted` those inside the
-    model that it committed, which is `made`.
+    model that it committed, which is `made`; `undone` when an exit went back to before it.
     """
 
     round: int
@@ -55,6 +55,7 @@ class Attempt:
     counted: frozenset[str] = frozenset()
     end: str = "open"
     made: str = ""
+    undone: bool = False
 
     @property
     def fault(self) -> Fault | None:
@@ -74,10 +75,14 @@ class Committed:
 
 @dataclass(slots=True)
 class Released:
-    """A model that was published under a name; `recalled_seq` is None while it stands."""
+    """A model that was published under a name, and the sites inside it.
+
+    `recalled_seq` is None while it stands.
+    """
 
     model: str
     agreement: str
+    sites: frozenset[str] = frozenset()
     recalled_seq: int | None = None
 
 

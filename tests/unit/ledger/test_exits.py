@@ -6,7 +6,7 @@ import pytest
 from admission import digest
 from sqlalchemy import select
 
-from governance.ledger import projections, schema, store
+from governance.ledger import projections, query_releases, schema, store
 from governance.ledger.entry import Entry
 from governance.ledger.rules import Replay
 from protos.errors import Refused
@@ -194,6 +194,44 @@ def test_going_back_marks_the_rounds_since_and_moves_the_base(agreed):
     assert copy.given_up_with(agreed.connection) == 2  # c_i of these rounds are dropped
     agreed.open_round(3, sites=("ucl", "gemelli"), model="m0")
     assert replayed(agreed) is None
+
+
+def went_back(fed, *, rounds=(1,)):
+    """Let amc leave, and training go back to before it; return the step that says so."""
+    request = fed.officer("amc", "exit-requested", LEAVES)
+    to_training(fed, request, rounds=rounds)
+    settle = (fed, request, "training-settled", "retrain-from-before")
+    return step(*settle, rounds=rounds, base=(digest("m0"), ""))
+
+
+def test_a_round_that_an_exit_undid_is_released_no_more(agreed):
+    closed_round(agreed, 1, models="m0 m1")
+    went_back(agreed)
+    refused("release-undone", agreed.publish)
+
+
+def test_a_replay_finds_the_release_of_a_round_that_an_exit_undid(agreed):
+    closed_round(agreed, 1, models="m0 m1")
+    went_back(agreed)
+    body = {
+        **agreed.at(1),
+        **agreed.release_body(),
+        "card": digest("the card"),
+        "rounds": [1],
+        "sites": ["amc", "ucl"],
+    }
+    entry = next_entry(agreed, "release-published", body, "operator/ops", "ops")
+    assert replayed(agreed, entry).rule == "release-undone"
+
+
+def test_a_release_of_a_round_that_was_undone_later_says_since_when(agreed):
+    closed_round(agreed, 1, models="m0 m1")
+    agreed.publish()
+    seq = went_back(agreed)
+    (row,) = query_releases.releases_held(agreed.connection).rows
+    assert row[-1] == seq
+    told = query_releases.one_release(agreed.connection, "v1")
+    assert f"Undone since entry {seq}" in told.notes[0]
 
 
 def test_a_replay_finds_a_round_that_goes_on_from_a_model_that_was_given_up(agreed):
