@@ -44,6 +44,7 @@ _OWN_KIND: Final[Mapping[str, str]] = {
     "release-published": "release",
     "release-given": "give",
     "release-recalled": "recall",
+    "release-settled": "settle",
     "exit-requested": "remove",
     "hold-set": "hold",
     "hold-lifted": "hold",
@@ -73,7 +74,7 @@ def take(
     _check_keys(connection, statement)
     # 3. Two keys where the agreement says so. Stops one operator alone.
     name = _name(statement)
-    if _needs_two(connection, name) and len(statement.signatures) < 2:
+    if _needs_two(connection, name, statement) and len(statement.signatures) < 2:
         # Checked before it is kept, so that nothing forged or unreadable waits for approval.
         check_form(statement)
         statements.check_signatures(statement, statement.signatures)
@@ -169,9 +170,11 @@ def _check_keys(connection: Connection, statement: Statement) -> None:
             )
 
 
-def _needs_two(connection: Connection, name: str) -> bool:
+def _needs_two(connection: Connection, name: str, statement: Statement) -> bool:
     document = record.agreement_that_binds(connection)
-    return document is not None and name in document.agreement.operators.two_for
+    # Settled by a recall it is one. Stops one operator from recalling where two must.
+    said = {name, str(statement.body.get("decision")) if name == "settle" else name}
+    return document is not None and bool(said & set(document.agreement.operators.two_for))
 
 
 # --- what each act changes -----------------------------------------------------------------
@@ -336,7 +339,7 @@ def _none_beside(
     return ""
 
 
-_TOLD_AT_ONCE: Final = frozenset({"release", "give", "recall", "erase"})
+_TOLD_AT_ONCE: Final = frozenset({"release", "give", "recall", "settle", "erase"})
 """Acts that hospitals learn of by a checkpoint of their own."""
 _MEANS: Final[Mapping[str, Event]] = {"stop-round": Event.STOPPED}
 """What an act means for the round at work."""
@@ -354,6 +357,7 @@ _HANDLERS: Final[Mapping[str, _Act]] = {
     "release": releasing.publish,
     "give": _none_beside,
     "recall": _none_beside,
+    "settle": _none_beside,
     "hold": _none_beside,
     "erase": _none_beside,
 }

@@ -34,7 +34,8 @@ _VERBS = (
         "resume",
         "stop-round",
     ),
-    *("release", "give", "recall", "remove", "hold", "erase", "move", "backup", "recover"),
+    *("release", "give", "recall", "remove", "settle", "hold", "erase", "move"),
+    *("backup", "recover"),
 )
 app = typer.Typer(
     cls=terminal.in_order(*_VERBS),

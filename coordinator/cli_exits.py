@@ -1,7 +1,8 @@
-"""The operator's verb about leaving: take a hospital out, for cause."""
+"""The operator's verbs about leaving: take a hospital out, and decide on its releases."""
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 import typer
@@ -19,6 +20,13 @@ from governance import terminal
 from protos.errors import Refused
 
 verbs = typer.Typer()
+
+
+class Settled(enum.StrEnum):
+    """What becomes of a release at an exit."""
+
+    KEEP = "keep"
+    RECALL = "recall"
 
 
 @verbs.command()
@@ -51,3 +59,37 @@ def remove(
     if not pending(acted):
         terminal.tell(f"Removed {site} (entry {acted.seq}).")
         terminal.tell(f"What follows: concilium-ledger exit {site} --url …")
+
+
+@verbs.command()
+def settle(
+    name: Annotated[str, typer.Argument(metavar="RELEASE", help="The release's name.")],
+    decision: Annotated[Settled, typer.Argument(help="What becomes of it.")],
+    ground: Annotated[
+        str,
+        typer.Option(
+            help="On what ground it is kept, or why it is recalled; goes into the record, can "
+            "be erased.",
+            callback=terminal.reason,
+        ),
+    ],
+    site: Annotated[str, typer.Option(help="Whose exit, where several wait.")] = "",
+    folder: Folder = HERE,
+    identity: IdentityFolder = None,
+    yes: Yes = False,
+) -> None:
+    """Keep or recall a release that a hospital is inside which left; its exit waits for it.
+
+    Example: concilium-coordinator settle v1 keep --ground "in use at two hospitals"
+    """
+    from coordinator import handing
+
+    if not terminal.confirmed(f"{decision.value.capitalize()} the release {name}?", yes=yes):
+        return
+    with console_of(folder, identity) as console:
+        acted = handing.settle(
+            console, name, decision.value, site=site, told={"reason": ground}, now=now()
+        )
+    if not pending(acted):
+        said = "Kept" if decision is Settled.KEEP else "Recalled"
+        terminal.tell(f"{said} {name} (entry {acted.seq}).")

@@ -103,6 +103,39 @@ def say(
     return console.signed(kind, body, told, now=now)
 
 
+def settle(
+    console: Console,
+    release: str,
+    decision: str,
+    *,
+    site: str,
+    told: Mapping[str, str],
+    now: datetime,
+) -> OperatorActed:
+    """Decide on a release that waits at an exit; of the only one where no site is named.
+
+    Raises:
+        Refused: there is no such release, or it is not clear at whose exit.
+    """
+    known = _named(console, release)
+    waiting = [one for one in known.leavers if site in {"", one}]
+    if not waiting:
+        raise Refused(
+            f"no exit{f' of {site}' if site else ''} waits for a decision on {release}",
+            todo="See what became of it: concilium-ledger exits, and exit SITE.",
+            rule="not-to-settle",
+        )
+    if len(waiting) > 1:
+        raise Refused(
+            f"the exits of {', '.join(waiting)} wait for a decision on {release}",
+            todo="Decide for one at a time, with --site NAME.",
+            rule="which-exit",
+        )
+    body = {"agreement": known.agreement, "release": release, "model": known.model}
+    body |= {"site": waiting[0], "decision": decision}
+    return console.signed("release-settled", body, told, now=now)
+
+
 def _named(console: Console, release: str) -> ReleaseStatus:
     known = {one.release: one for one in console.releases().releases}
     if release not in known:

@@ -14,8 +14,19 @@ import structlog
 
 from coordinator import campaign, heads, rewinding
 from coordinator.rounds import Event
-from coordinator.store import exits, kept, record, roundbook
-from governance.exits import Decision, Exit, Scope, Step, due, going_back, touched
+from coordinator.store import exits, kept, record, released, roundbook
+from governance.exits import (
+    BY_ITSELF,
+    Decision,
+    Exit,
+    Scope,
+    Step,
+    due,
+    going_back,
+    settled,
+    touched,
+)
+from governance.ledger import project_settling
 from governance.ledger.project_exits import committed
 
 if TYPE_CHECKING:
@@ -38,6 +49,7 @@ class Said:
     rounds: tuple[int, ...] = ()
     model: str = ""
     state: str = ""
+    releases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,7 @@ def _say(leaver: Leaver, step: Step, said: Said) -> None:
         "step": step.value,
         "decision": said.decision.value,
         "rounds": list(said.rounds),
+        "releases": list(said.releases),
         "model": said.model,
         "state": said.state,
     }
@@ -150,8 +163,9 @@ def _clean(leaver: Leaver) -> Said | None:
 
 
 def _list(leaver: Leaver) -> Said:
-    found = touched(committed(leaver.connection), leaver.row.site)
-    return Said(rounds=tuple(one.round for one in found))
+    connection, site = leaver.connection, leaver.row.site
+    found = tuple(one.round for one in touched(committed(connection), site))
+    return Said(rounds=found, releases=tuple(project_settling.inside_of(connection, site)))
 
 
 def _settle_training(leaver: Leaver) -> Said:
@@ -166,11 +180,19 @@ def _settle_training(leaver: Leaver) -> Said:
     return Said(Decision.RETRAIN, undone, gone[0].model_in, state)
 
 
-def _settle_releases(leaver: Leaver) -> Said:
-    document = record.agreement_that_binds(leaver.connection)
-    if document is None or not touched(committed(leaver.connection), leaver.row.site):
-        return Said()
-    return Said(Decision(document.agreement.exits.releases))
+def _settle_releases(leaver: Leaver) -> Said | None:
+    """Recall what the agreement recalls; whatever else waits for its operators."""
+    connection, base = leaver.connection, leaver.base
+    decided = project_settling.decided(connection, leaver.row.seq)
+    undecided = [name for name, said in decided.items() if said is Decision.NOTHING]
+    document = record.agreement_that_binds(connection)
+    if undecided and document and document.agreement.exits.releases == BY_ITSELF.value:
+        for name in undecided:
+            body = released.settling(connection, name, leaver.row.site, BY_ITSELF)
+            base.chronicle.say(connection, "release-settled", body, now=base.now())
+    elif undecided:
+        return None
+    return Said(settled(project_settling.decided(connection, leaver.row.seq).values()))
 
 
 _STEPS: Final[Mapping[Step, Callable[[Leaver], Said | None]]] = {

@@ -56,9 +56,9 @@ WORDS: Final[Mapping[Step, str]] = {
     Step.QUIESCE: "it is out of the round at work, if one was, and asked for nothing more",
     Step.BAR: "its certificates and keys count no more",
     Step.CLEAN: "what it sent and what remembered it is deleted or mended",
-    Step.LIST: "the rounds whose models its patients have shaped are named",
+    Step.LIST: "the rounds and releases whose models its patients have shaped are named",
     Step.SETTLE_TRAINING: "training goes on as the agreement says",
-    Step.SETTLE_RELEASES: "published models are kept or recalled as the agreement says",
+    Step.SETTLE_RELEASES: "each of these releases is kept, with a ground, or recalled",
     Step.CLOSE: "nothing is due any more",
 }
 """What each step means, for eyes."""
@@ -133,8 +133,28 @@ ALLOWED: Final[Mapping[Step, frozenset[Decision]]] = {
     Step.SETTLE_RELEASES: frozenset({Decision.NOTHING, Decision.KEEP, Decision.RECALL}),
 }
 """Which decisions a step may say; NOTHING where there was nothing to decide."""
+
+BY_ITSELF: Final = Decision.RECALL
+"""What the coordinator may decide of a release without an operator: it never keeps one."""
 MOVES_BASE: Final = frozenset({Decision.CONTROL_RESTARTED, Decision.RETRAIN})
 """The decisions after which the next round starts from the model and state that they name."""
+
+
+def settled(decided: Iterable[Decision]) -> Decision:
+    """Return what an exit's releases come to, once each of them is decided.
+
+    Raises:
+        Refused: one of them is not.
+    """
+    every = set(decided)
+    if Decision.NOTHING in every:
+        raise Refused(
+            "a release that the exit lists is neither kept nor recalled",
+            rule="release-undecided",
+        )
+    if not every:
+        return Decision.NOTHING
+    return Decision.RECALL if Decision.RECALL in every else Decision.KEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,10 @@ class ReleaseDraft:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStatus:
-    """A release by its name, and whether it stands: `published` or `recalled`."""
+    """A release by its name, and whether it stands: `published` or `recalled`.
+
+    `leavers` are the sites whose exits wait for a decision on it.
+    """
 
     release: str
     round: int
@@ -170,6 +173,7 @@ class ReleaseStatus:
     model: Digest
     state: str
     seq: int
+    leavers: tuple[SiteName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 from coordinator.store import record
 from governance import statements
 from governance.figures import from_json
-from governance.ledger import project_releases, spending
+from governance.ledger import project_releases, project_settling, spending
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
     checkpoints,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from governance.exits import Decision
     from governance.figures import Figures
     from governance.ledger.spending import Cohort
 
@@ -127,6 +128,14 @@ def release(c: Connection, name: str) -> Row[Any] | None:
     return project_releases.find(c, name)
 
 
+def settling(c: Connection, name: str, site: str, decision: Decision) -> dict[str, Any]:
+    """Return what an entry says that decides on a release at a site's exit."""
+    row = project_releases.find(c, name)
+    assert row is not None, name
+    about = {"agreement": row.agreement, "release": name, "model": row.model}
+    return {**about, "site": site, "decision": decision.value}
+
+
 def report(c: Connection) -> ReleasesReport:
     """Return every release, the oldest first."""
     return ReleasesReport(
@@ -138,6 +147,7 @@ def report(c: Connection) -> ReleasesReport:
                 Digest(row.model),
                 row.state,
                 row.seq,
+                tuple(SiteName(one.site) for one in project_settling.waiting(c, row.release)),
             )
             for row in c.execute(select(releases).order_by(releases.c.seq))
         )

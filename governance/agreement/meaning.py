@@ -202,7 +202,7 @@ def _stops(agreement: Agreement) -> str:
 
 def _exits(agreement: Agreement, cost: Cost) -> Iterator[str]:
     yield "A hospital can pause or withdraw at any moment, without a reason, by one command."
-    kept = {"keep": "stay as they are", "recall": "are recalled"}
+    kept = {"keep": "stay, but for those that an operator recalls", "recall": "are recalled"}
     yield f"Published models that contain its contribution {kept[agreement.exits.releases]}."
     goes_on = {
         "continue": "goes on from the model as it is",

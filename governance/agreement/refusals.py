@@ -134,12 +134,6 @@ def _not_built(document: Document) -> Iterator[Objection]:
             f"one of {', '.join(BUILT_STRATEGIES)}",
         ),
         ("optimizer.name", "adam", agreement.optimizer.name == "adam", "name: sgd"),
-        (
-            "exits.releases",
-            "recall",
-            agreement.exits.releases == "recall",
-            "releases: keep",
-        ),
     )
     for path, value, holds, instead in terms:
         if holds:

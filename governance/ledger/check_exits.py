@@ -17,6 +17,7 @@ from governance.exits import (
     going_back,
     touched,
 )
+from governance.ledger import check_settling
 from governance.ledger.replay import Committed, Leaving
 from protos.errors import Refused
 
@@ -68,7 +69,10 @@ def exit_step(state: State, entry: Entry) -> None:
             f"they are {_list(expected)}",
             rule="exit-rounds",
         )
-    # 4. It goes back to the model before the site's first contribution, and to no other. Stops
+    # 4. It names the releases with the site inside, and settles them once each is decided.
+    #    Stops closing an exit over a model that nobody decided on.
+    check_settling.step(state, known, entry)
+    # 5. It goes back to the model before the site's first contribution, and to no other. Stops
     #    slipping a model in, and calling a model free of a hospital that is in it.
     _check_base(state, known.site, decision, body)
     known.state = after

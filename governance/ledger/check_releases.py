@@ -50,12 +50,7 @@ def published(state: State, entry: Entry) -> None:
 
 def given(state: State, entry: Entry) -> None:
     """Check that the release stands: stops handing on what was recalled, or never published."""
-    _standing(state, entry)
-
-
-def recalled(state: State, entry: Entry) -> None:
-    """Take a release back."""
-    _standing(state, entry).recalled_seq = entry.seq
+    standing(state, entry)
 
 
 def fetched(state: State, entry: Entry) -> None:
@@ -73,7 +68,8 @@ def _known(state: State, entry: Entry) -> Released:
     return released
 
 
-def _standing(state: State, entry: Entry) -> Released:
+def standing(state: State, entry: Entry) -> Released:
+    """Return the release that an entry speaks of, or raise Refused when it does not stand."""
     released = _known(state, entry)
     if released.recalled_seq is not None:
         raise Refused(

@@ -34,6 +34,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "step": one_of(*(step.value for step in Step if step is not Step.CLOSE)),
             "decision": one_of(*(decision.value for decision in Decision)),
             "rounds": list_of(NUMBER),
+            "releases": list_of(NAME),
             "model": optional(DIGEST),
             "state": optional(DIGEST),
         },

@@ -1,12 +1,23 @@
-"""Kinds of entries about models that leave: published, given, fetched, recalled."""
+"""Kinds of entries about models that leave: published, given, fetched, recalled, settled."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from governance.exits import Decision
 from governance.ledger import project_releases as released
-from governance.ledger.fields import DIGEST, NAME, NUMBER, list_of
-from governance.ledger.kind import AGENT, ATTEMPT, OPERATOR, REASON, SITES, Carrier, Kind
+from governance.ledger import project_settling as settling
+from governance.ledger.fields import DIGEST, NAME, NUMBER, list_of, one_of
+from governance.ledger.kind import (
+    AGENT,
+    ATTEMPT,
+    LEDGER,
+    OPERATOR,
+    REASON,
+    SITES,
+    Carrier,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +43,20 @@ KINDS: Final[Mapping[str, Kind]] = {
         must_disclose=_RECIPIENT,
     ),
     "release-recalled": Kind(
-        OPERATOR, Carrier.OPERATOR, _RELEASE, released.recalled, disclosed=REASON
+        OPERATOR, Carrier.OPERATOR, _RELEASE, settling.recalled, disclosed=REASON
+    ),
+    "release-settled": Kind(
+        OPERATOR | LEDGER,
+        Carrier.OPERATOR,
+        {
+            **_RELEASE,
+            "site": NAME,
+            "decision": one_of(Decision.KEEP.value, Decision.RECALL.value),
+        },
+        settling.settled,
+        disclosed=REASON,
     ),
     "release-fetched": Kind(AGENT, Carrier.SESSION, _RELEASE, released.fetched),
 }
-"""`rounds` and `sites` are those inside the model, from its first weights on."""
+"""`rounds` and `sites` are those inside the model, from its first weights on. A release is
+settled at the exit of a site inside it: by operators, or recalled as the agreement says."""

@@ -25,6 +25,7 @@ from governance.exits import (
     going_back,
     touched,
 )
+from governance.ledger import project_settling
 from governance.ledger.project_members import act
 from governance.ledger.schema import consents, exit_steps, exits, keys, rounds
 from protos.errors import Refused
@@ -102,7 +103,8 @@ def exit_step(c: Connection, e: Entry) -> list[Executable]:
     1. The exit is known, of this site, and this step is due. Stops steps from being left out.
     2. The step may decide that. Stops a decision where none is to be made.
     3. The rounds that it names are those that follow from the log. Stops hiding a model.
-    4. A model to start from is named where the base moves, and nowhere else; no round is open
+    4. So are the releases, each decided before they are settled. Stops hiding a release.
+    5. A model to start from is named where the base moves, and nowhere else; no round is open
        then. Stops a model from being slipped in.
     """
     body = e.body
@@ -116,6 +118,8 @@ def exit_step(c: Connection, e: Entry) -> list[Executable]:
     # 3.
     _check_rounds(c, row, step, decision, body["rounds"])
     # 4.
+    listed = project_settling.checked_step(c, row, e)
+    # 5.
     _check_base(c, row, decision, body)
     changes: list[Executable] = [
         insert(exit_steps).values(
@@ -129,6 +133,7 @@ def exit_step(c: Connection, e: Entry) -> list[Executable]:
             state=body["state"],
         ),
         _moved(row, state, e),
+        *listed,
     ]
     if step is Step.BAR:
         mine = (keys.c.name == row.site, keys.c.until_seq.is_(None))

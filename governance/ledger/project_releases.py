@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Executable, Row, insert, select, update
+from sqlalchemy import Connection, Executable, Row, insert, select
 
 from governance import canonical
 from governance.ledger.project_members import act
@@ -64,20 +64,10 @@ def published(c: Connection, e: Entry) -> list[Executable]:
 
 def given(c: Connection, e: Entry) -> list[Executable]:
     """Note that somebody was given a release that stands."""
-    _standing(c, e)
+    find_standing(c, e)
     return [
         insert(handed).values(seq=e.seq, release=e.body["release"], how="given", site=""),
         act(e, "give"),
-    ]
-
-
-def recalled(c: Connection, e: Entry) -> list[Executable]:
-    """Take a release back, once."""
-    _standing(c, e)
-    mine = releases.c.release == e.body["release"]
-    return [
-        update(releases).where(mine).values(state="recalled", recalled_seq=e.seq),
-        act(e, "recall"),
     ]
 
 
@@ -104,8 +94,8 @@ def check_counts(attempt: Row[Any]) -> None:
     """Raise Refused when an exit went back to before a committed attempt."""
     if attempt.undone_seq is not None:
         raise Refused(
-            f"round {attempt.round} is undone since entry {attempt.undone_seq}: a hospital left, "
-            "and training went back to before it",
+            f"round {attempt.round} is undone since entry {attempt.undone_seq}: a hospital "
+            "left, and training went back to before it",
             todo="Release a round that was trained since: concilium-coordinator rounds",
             rule="release-undone",
         )
@@ -144,10 +134,12 @@ def _known(c: Connection, e: Entry) -> Row[Any]:
     return row
 
 
-def _standing(c: Connection, e: Entry) -> None:
+def find_standing(c: Connection, e: Entry) -> Row[Any]:
+    """Return the release that an entry speaks of, or raise Refused when it does not stand."""
     row = _known(c, e)
     if row.state != "published":
         raise Refused(
             f"the release {row.release} was recalled at entry {row.recalled_seq}",
             rule="release-recalled",
         )
+    return row

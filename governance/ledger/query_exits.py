@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Row, select
 
 from governance.exits import WORDS, Decision, Exit, Scope, Step, still_due
-from governance.ledger import exit_certificate
+from governance.ledger import exit_certificate, project_settling
 from governance.ledger.reading import disclosed, received_at
-from governance.ledger.schema import exit_steps, exits
+from governance.ledger.schema import entries, exit_steps, exits
 from governance.terminal import Answer
 from protos.errors import Refused
 
@@ -56,9 +56,10 @@ def exit_of(c: Connection, site: str) -> Answer:
             todo="See who has: concilium-ledger exits",
             rule="no-exit",
         )
-    rows = [row for one in begun for row in _course(c, one)]
+    rows = [row for one in begun for row in sorted(_course(c, one), key=lambda row: row[0])]
     due = [step for one in begun for step in _due(one)]
-    notes = [f"Still due: {step.value}, so that {WORDS[step]}." for step in due]
+    notes = [note for one in begun for note in _undecided(c, one)]
+    notes += [f"Still due: {step.value}, so that {WORDS[step]}." for step in due]
     return Answer(
         _STEPS,
         rows,
@@ -110,7 +111,7 @@ def _exit(c: Connection, row: Row[Any]) -> tuple[object, ...]:
     )
 
 
-def _course(c: Connection, row: Row[Any]) -> Iterator[tuple[object, ...]]:
+def _course(c: Connection, row: Row[Any]) -> Iterator[tuple[Any, ...]]:
     reason = disclosed(c, row.seq).get("reason", "")
     why = f"{row.asked_by}: {row.cause}{f', {reason}' if reason else ''}"
     yield row.seq, received_at(c, row.seq), "requested", row.scope, "", "", why
@@ -119,9 +120,31 @@ def _course(c: Connection, row: Row[Any]) -> Iterator[tuple[object, ...]]:
         decided = Decision(one.decision).value
         at = received_at(c, one.seq)
         yield one.seq, at, step.value, decided, _numbers(one.rounds), one.model, WORDS[step]
+    yield from _releases(c, row)
     if row.state == Exit.CLOSED.value:
         at = received_at(c, row.changed_seq)
         yield row.changed_seq, at, row.state, "", "", "", WORDS[Step.CLOSE]
+
+
+def _releases(c: Connection, row: Row[Any]) -> Iterator[tuple[Any, ...]]:
+    """Say of each release that an exit lists what was decided, by whom and why."""
+    for one in project_settling.listed(c, row.seq):
+        if one.seq is None:
+            continue
+        entry = c.execute(select(entries).where(entries.c.seq == one.seq)).one()
+        ground = disclosed(c, one.seq).get(project_settling.GROUND, "")
+        why = f"{entry.actor}{f': {ground}' if ground else ', as the agreement says'}"
+        at = received_at(c, one.seq)
+        yield one.seq, at, f"release {one.release}", one.decision, "", "", why
+
+
+def _undecided(c: Connection, row: Row[Any]) -> Iterator[str]:
+    for one in project_settling.listed(c, row.seq):
+        if one.seq is None:
+            yield (
+                f"Nobody has decided on the release {one.release} yet: "
+                f"concilium-coordinator settle {one.release} keep|recall --ground …"
+            )
 
 
 def _steps(c: Connection, row: Row[Any]) -> list[Row[Any]]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, select
 
+from governance import statements
 from governance.ledger.reading import disclosed, names_in, received_at
-from governance.ledger.schema import entries, handed, releases, rounds
+from governance.ledger.schema import entries, exit_releases, handed, releases, rounds
 from governance.statements import timestamp
 from governance.terminal import Answer
 from protos.errors import Refused
@@ -34,6 +35,10 @@ _RELEASES: Final = (
     "recalled_seq",
     "undone_seq",
 )
+_SETTLED: Final = {
+    "keep": "kept after the exit of {}",
+    "recall": "recalled after the exit of {}",
+}
 _UNDONE: Final = "undone since entry {}: training went back to before its round."
 _RELEASE: Final = ("at", "what", "who", "told", "agreement", "seq")
 
@@ -115,9 +120,12 @@ def one_release(c: Connection, name: str) -> Answer:
             rule="unknown-release",
         )
     about = select(handed.c.seq).where(handed.c.release == name)
-    seqs = [release.seq, *c.execute(about).scalars()]
+    kept = select(exit_releases.c.seq).where(
+        exit_releases.c.release == name, exit_releases.c.seq.is_not(None)
+    )
+    seqs = {release.seq, *c.execute(about).scalars(), *c.execute(kept).scalars()}
     if release.recalled_seq is not None:
-        seqs.append(release.recalled_seq)
+        seqs.add(release.recalled_seq)
     rows = [_event_row(c, seq) for seq in sorted(seqs)]
     inside = names_in(release.sites)
     numbers = json.loads(release.rounds)
@@ -143,6 +151,9 @@ def _event_row(c: Connection, seq: int) -> tuple[object, ...]:
     told = disclosed(c, seq)
     said = told.get("recipient") or told.get("reason")
     what = str(entry.kind).removeprefix("release-")
+    if entry.kind == "release-settled":
+        body = statements.read(entry.envelope).body
+        what = _SETTLED[body["decision"]].format(body["site"])
     return entry.received_at, what, entry.actor, said, entry.agreement, seq
 
 

@@ -13,7 +13,7 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from governance.exits import Closed, Exit, Scope
+    from governance.exits import Closed, Decision, Exit, Scope
     from governance.ledger.spending import Reserved
     from protos.words import Digest
 
@@ -88,12 +88,16 @@ class Released:
 
 @dataclass(slots=True)
 class Leaving:
-    """An exit as its entries tell it; `rests_on` are its request and its steps."""
+    """An exit as its entries tell it; `rests_on` are its request and its steps.
+
+    `releases` are those that it lists, each with what was decided of it.
+    """
 
     site: str
     scope: Scope
     state: Exit
     rests_on: list[int]
+    releases: dict[str, Decision] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from governance.ledger import (
     check_members,
     check_releases,
     check_rounds,
+    check_settling,
     check_sites,
 )
 from governance.ledger.replay import Fault, State
@@ -38,7 +39,8 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "updates-deleted": check_rounds.updates_deleted,
     "release-published": check_releases.published,
     "release-given": check_releases.given,
-    "release-recalled": check_releases.recalled,
+    "release-recalled": check_settling.release_recalled,
+    "release-settled": check_settling.release_settled,
     "release-fetched": check_releases.fetched,
     "consent-withdrawn": check_exits.consent_withdrawn,
     "exit-requested": check_exits.exit_requested,

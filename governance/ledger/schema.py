@@ -296,7 +296,7 @@ acts: Final = Table(
 )
 """`detail` is the JSON object of what the act says beside its name."""
 
-exits, exit_steps = schema_exits.define(metadata)
+exits, exit_steps, exit_releases = schema_exits.define(metadata)
 holds, erasures = schema_keeping.define(metadata)
 
 PROJECTIONS: Final = (
@@ -315,6 +315,7 @@ PROJECTIONS: Final = (
     acts,
     exits,
     exit_steps,
+    exit_releases,
     holds,
     erasures,
 )

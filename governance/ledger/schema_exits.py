@@ -5,12 +5,13 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 
 
-def define(metadata: MetaData) -> tuple[Table, Table]:
-    """Return the tables `exits` and `exit_steps` of the ledger's metadata.
+def define(metadata: MetaData) -> tuple[Table, Table, Table]:
+    """Return the tables `exits`, `exit_steps` and `exit_releases` of the ledger's metadata.
 
     `scope` and `state` are those of `governance.exits`; `agreement` is empty for all; `rounds`
     is a JSON list. `model` and `state` of a step are where the next round starts, if it moved
-    that.
+    that. `exit_releases` are those that an exit lists; `decision` is empty while one waits,
+    `seq` the entry that decided it.
     """
     number = BigInteger().with_variant(Integer(), "sqlite")
     name, digest, word = String(64), String(64), String(32)
@@ -38,4 +39,12 @@ def define(metadata: MetaData) -> tuple[Table, Table]:
         Column("model", digest, nullable=False),
         Column("state", digest, nullable=False),
     )
-    return exits, exit_steps
+    exit_releases = Table(
+        "exit_releases",
+        metadata,
+        Column("exit_seq", number, primary_key=True, autoincrement=False),
+        Column("release", name, primary_key=True),
+        Column("decision", word, nullable=False),
+        Column("seq", number),
+    )
+    return exits, exit_steps, exit_releases

@@ -13,6 +13,7 @@ from protos.words_operator import DraftRequest, ReleaseDraft, ReleasesReport, Re
 AGREEMENTS: Final = 2
 ENTRIES: Final = 4000
 RELEASES: Final = 1000
+LEAVERS: Final = 1000
 
 
 def release_request_in(m: release_pb2.ReleaseRequest) -> ReleaseRequest:
@@ -100,6 +101,10 @@ def releases_in(m: release_pb2.ReleasesReport) -> ReleasesReport:
                 model=fields.digest("releases.model", one.model),
                 state=fields.line("releases.state", one.state, most=20),
                 seq=fields.number("releases.seq", one.seq),
+                leavers=tuple(
+                    fields.name("releases.leavers", name)
+                    for name in fields.some("releases.leavers", one.leavers, most=LEAVERS)
+                ),
             )
             for one in fields.some("releases.releases", m.releases, most=RELEASES)
         )
@@ -117,6 +122,7 @@ def releases_out(w: ReleasesReport) -> release_pb2.ReleasesReport:
                 model=one.model,
                 state=one.state,
                 seq=one.seq,
+                leavers=one.leavers,
             )
             for one in w.releases
         ]

@@ -210,6 +210,7 @@ class ReleaseStatus(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
+    LEAVERS_FIELD_NUMBER: _builtins.int
     release: _builtins.str
     round: _builtins.int
     agreement: _builtins.str
@@ -218,6 +219,10 @@ class ReleaseStatus(_message.Message):
     """published | recalled"""
     seq: _builtins.int
     """of release-published in the ledger"""
+    @_builtins.property
+    def leavers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """whose exits wait for what becomes of it"""
+
     def __init__(
         self,
         *,
@@ -227,10 +232,11 @@ class ReleaseStatus(_message.Message):
         model: _builtins.str = ...,
         state: _builtins.str = ...,
         seq: _builtins.int = ...,
+        leavers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "model", b"model", "release", b"release", "round", b"round", "seq", b"seq", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "leavers", b"leavers", "model", b"model", "release", b"release", "round", b"round", "seq", b"seq", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,46 +8,17 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from federations import SITES, ledger_of, officer_of
+from federations import SITES, officer_of
 from operators import BOTH, refusal
+from released import release, trained, witnessed
 
 from coordinator import handing
 from governance import canonical
 from governance.ledger import release_folder
-from governance.ledger import store as ledger
 from protos.errors import Unavailable
-from protos.words import BlobRef, CheckpointSent, TaskKind
+from protos.words import BlobRef
 
 TWO = {"operators.two_for": ["release", "recall"]}
-
-
-async def trained(fed, *, witnesses=SITES, changes=(), **terms):
-    """Train one round with three sites; these cosign what follows."""
-    changes = {"schedule.rounds": 1, **dict(changes)}
-    document = await fed.in_force(changes=changes, **terms)
-    await fed.all_in()
-    for name, task in (await fed.tasks(TaskKind.EVALUATE)).items():
-        assert (await fed.site(name).evaluate(task)).accepted
-    await fed.until(lambda: bool(fed.entries("agreement-complete")))
-    await witnessed(fed, *witnesses)
-    return document
-
-
-async def witnessed(fed, *names):
-    """Let sites cosign the newest checkpoint."""
-    with ledger_of(fed.url) as c:
-        note = ledger.latest_checkpoint(c)
-    for name in names:
-        await fed.site(name).cosign(CheckpointSent(note, 0, (), ""))
-        await fed.site(name).acknowledged()
-
-
-async def release(fed, name="v1", *, round_=1, by="van-dijk"):
-    def asking(console):
-        drafted = handing.drafted(console, round_, name)
-        return handing.publish(console, drafted, now=datetime.now(UTC))
-
-    return await fed.ask(asking, by=by)
 
 
 async def folder_of(fed, place, name="v1", *, wait_s=0):

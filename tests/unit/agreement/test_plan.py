@@ -144,7 +144,6 @@ def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):
             "optimizer.name",
             "adam",
         ),
-        ([("releases: keep", "releases: recall")], "exits.releases", "recall"),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(changed, pairs, path, value):

@@ -302,6 +302,15 @@ class Federation:
     def recall(self, name="v1", **changes):
         return self.operator("release-recalled", self.release_body(name) | changes)
 
+    def settle_body(self, decision, name="v1", site="amc"):
+        return {**self.release_body(name), "site": site, "decision": decision}
+
+    def settle(self, decision, name="v1", site="amc", ground="in use at two hospitals"):
+        told = (disclosure("reason", ground),) if ground else ()
+        return self.operator(
+            "release-settled", self.settle_body(decision, name, site), told=told
+        )
+
     def fetch(self, site, name="v1", **changes):
         return self.agent(site, "release-fetched", self.release_body(name) | changes)
 

@@ -54,6 +54,7 @@ NAMED = {
     "release-published",
     "release-given",
     "release-recalled",
+    "release-settled",
     "release-fetched",
     "log-recovered",
 }
@@ -110,7 +111,7 @@ def test_leaving_is_as_easy_as_either_key():
 def test_the_coordinator_signs_nothing_in_a_hospitals_name():
     for name, kind in KINDS.items():
         if Usage.LEDGER in kind.signer and kind.signer - {Usage.LEDGER}:
-            assert name in {"enrolled", "software-started", "key-rotated"}
+            assert name in {"enrolled", "software-started", "key-rotated", "release-settled"}
 
 
 @pytest.mark.parametrize("name", KINDS)

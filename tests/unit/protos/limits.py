@@ -257,6 +257,7 @@ LIMITS: Final = {
     "ReleaseStatus.model": DIGEST,
     "ReleaseStatus.state": line(20),
     "ReleaseStatus.seq": whole(),
+    "ReleaseStatus.leavers": Limit(NAME.inside, NAME.outside, count=1000),
     "ProvenEntry.seq": whole(),
     "ProvenEntry.received_at": line(40),
     "ProvenEntry.envelope": ENVELOPE,
