@@ -108,7 +108,7 @@ def check_alone(connection: Connection, statement: Statement) -> None:
     """
     _check_keys(connection, statement)
     name = _name(statement)
-    if _needs_two(connection, name) and len(set(statement.signatures)) < 2:
+    if _needs_two(connection, name, statement) and len(set(statement.signatures)) < 2:
         raise Refused(
             f"the agreement wants two operators to sign {name}",
             todo="Name both: --identity DIR --identity DIR",
