@@ -31,8 +31,8 @@ from site_agent.cli_options import (
 )
 
 if TYPE_CHECKING:
+    from site_agent.drafts import Draft
     from site_agent.membership import Membership
-    from site_agent.office import Draft
 
 _VERBS = (
     *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),

@@ -12,7 +12,17 @@ from governance.identity.folder import Identity
 from governance.identity.keys import SigningKey
 from governance.privacy.releases import declared
 from protos.errors import Refused
-from site_agent import desk, doorbell, erasing, exiting, freshness, office, patients, turning
+from site_agent import (
+    desk,
+    doorbell,
+    drafts,
+    erasing,
+    exiting,
+    freshness,
+    office,
+    patients,
+    turning,
+)
 from site_agent.membership import chosen
 from site_agent.office import Answer
 from site_agent.store import work
@@ -23,8 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from governance.agreement.load import Document
+    from site_agent.drafts import Draft
     from site_agent.membership import Membership
-    from site_agent.office import Draft
     from site_agent.review import Reviewed
 
 _STANDING: Final = (Consent.IN_FORCE, Consent.PAUSED, Consent.OBJECTED, Consent.OUTDATED)
@@ -54,7 +64,7 @@ def drafted(m: Membership, document: Document, reviewed: Reviewed, given: Given)
 
 def export(draft: Draft, path: Path) -> None:
     """Write a statement to be signed on another machine."""
-    path.write_bytes(office.to_file(draft))
+    path.write_bytes(drafts.to_file(draft))
     terminal.tell(f"Wrote {path}. Where the officer's key lives: concilium-site sign {path}")
     terminal.tell(f"Then, here: concilium-site consent --import {path}")
 
@@ -65,7 +75,7 @@ def deliver_file(m: Membership, path: Path) -> None:
     Raises:
         Refused: nobody has signed it yet, or it is none of this site's.
     """
-    draft = office.from_file(path)
+    draft = drafts.from_file(path)
     if not draft.envelope:
         raise Refused(
             "nobody has signed this statement yet",
@@ -79,21 +89,21 @@ def deliver_file(m: Membership, path: Path) -> None:
 
 def sign_file(path: Path, key: Path, *, passphrase_file: Path | None, yes: bool) -> None:
     """Show an exported statement and sign it here."""
-    draft = office.from_file(path)
-    kind = office.check_shown(draft)
+    draft = drafts.from_file(path)
+    kind = drafts.check_shown(draft)
     terminal.tell(draft.shown)
     terminal.tell(f"Your signature makes this a statement of the kind {kind}.")
     if not terminal.confirmed("Sign this?", yes=yes):
         return
     secret = terminal.passphrase("of the officer's key", file=passphrase_file)
-    signed = office.sign(draft, SigningKey.load(key, passphrase=secret))
-    path.write_bytes(office.to_file(signed))
+    signed = drafts.sign(draft, SigningKey.load(key, passphrase=secret))
+    path.write_bytes(drafts.to_file(signed))
     terminal.tell(f"Signed {path}. Bring it back: concilium-site consent --import {path}")
 
 
 def sign_and_deliver(m: Membership, draft: Draft, passphrase_file: Path | None) -> None:
     """Sign with the officer's key of this machine, and deliver."""
-    _delivered(m, office.sign(draft, _officer(m, passphrase_file)))
+    _delivered(m, drafts.sign(draft, _officer(m, passphrase_file)))
 
 
 def pause(m: Membership) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from governance.statements import Statement
     from protos.words import Digest
+    from site_agent.drafts import Draft
     from site_agent.membership import Membership
-    from site_agent.office import Draft
     from site_agent.store.copy import Copy
 
 

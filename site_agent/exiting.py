@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from governance.statements import Statement
+    from site_agent.drafts import Draft
     from site_agent.membership import Membership
-    from site_agent.office import Draft
 
 
 def draft(c: Connection, m: Membership) -> Draft:

@@ -1,19 +1,16 @@
 """The officer's desk: consent, decline, pause, resume, withdraw; here or on another machine.
 
 Each act is composed, signed, journalled and queued in one transaction, and the running agent is
-only rung. A statement for another machine travels as a file: its payload, the text that was
-shown, and the values that it only commits to.
+only rung.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from governance import canonical, consent, statements
+from governance import consent, statements
 from governance.agreement import counter
 from governance.agreement.load import parse
 from governance.agreement.plan import change_lines
@@ -24,6 +21,7 @@ from protos.errors import PeerFault, Refused
 from protos.words import Disclosure, KeyId
 from site_agent import changing, patients, progress, voice
 from site_agent.acceptance import reasons
+from site_agent.drafts import Draft
 from site_agent.standing import EVENTS, standing_of
 from site_agent.store import journal, terms
 from site_agent.voice import Saying
@@ -31,12 +29,10 @@ from site_agent.voice import Saying
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
-    from governance.identity.keys import Signer
     from governance.statements import Statement
     from site_agent.membership import Membership
     from site_agent.review import Reviewed
@@ -49,7 +45,6 @@ OFFICERS: Final = frozenset(
     }
 )
 """What only an officer may say; a pause and a withdrawal either key may."""
-_FORM: Final = "concilium-to-sign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +59,6 @@ class Answer:
     until: datetime
     declared_patients: int
     basis: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A statement that waits for an officer's signature; `envelope` is empty until then."""
-
-    payload: bytes
-    disclosures: tuple[Disclosure, ...]
-    shown: str
-    envelope: bytes = b""
 
 
 def officers_of(c: Connection, m: Membership) -> tuple[tuple[KeyId, ...], int]:
@@ -203,37 +188,6 @@ def withdraw(c: Connection, m: Membership, document: Document) -> Statement:
     return _stop(c, m, document, "consent-withdrawn")
 
 
-def check_shown(draft: Draft) -> str:
-    """Check that a draft's text is what its statement names, and return the statement's kind.
-
-    Raises:
-        Refused: the text of a consent is not the one that was reviewed, or what was signed
-            before is another statement.
-        PeerFault: the statement cannot be read.
-    """
-    fields = canonical.decode(draft.payload)
-    # 1. The text. Stops an officer from being shown one agreement and signing another.
-    shown = hashlib.sha256(draft.shown.encode()).hexdigest()
-    if fields.get("kind") == "consent-given" and fields["body"].get("review") != shown:
-        raise _tampered("the text in this file is not the text that its statement consents to")
-    # 2. The statement that a first officer signed. Stops a second from signing another.
-    if draft.envelope and statements.read(draft.envelope).payload != draft.payload:
-        raise _tampered("what was signed in this file is not the statement that it shows")
-    return str(fields.get("kind"))
-
-
-def _tampered(what: str) -> Refused:
-    todo = "Do not sign it: have it exported anew, and find out who changed it."
-    return Refused(what, todo=todo, rule="other-text")
-
-
-def sign(draft: Draft, key: Signer) -> Draft:
-    """Return a draft with one more signature."""
-    if draft.envelope:
-        return replace(draft, envelope=statements.countersign(draft.envelope, key))
-    return replace(draft, envelope=statements.sign(draft.payload, [key]))
-
-
 def deliver(c: Connection, m: Membership, draft: Draft) -> Statement:
     """Take a signed statement of an officer: journal it, queue it, and what follows from it.
 
@@ -250,46 +204,6 @@ def deliver(c: Connection, m: Membership, draft: Draft) -> Statement:
     if kind == "consent-given":
         _declare_data(c, m, statement.body)
     return statement
-
-
-def to_file(draft: Draft) -> bytes:
-    """Write a draft as the file that goes to another machine, and comes back signed."""
-    told = [[one.label, one.salt.hex(), one.value] for one in draft.disclosures]
-    fields = {
-        "form": _FORM,
-        "payload": draft.payload.decode(),
-        "shown": draft.shown,
-        "envelope": draft.envelope.decode(),
-        "disclosures": told,
-    }
-    return json.dumps(fields, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def from_file(path: Path) -> Draft:
-    """Read such a file.
-
-    Raises:
-        Refused: it is none.
-    """
-    try:
-        return _read(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise Refused(
-            "this is no statement to sign",
-            where=str(path),
-            todo="It is written by `concilium-site consent --export FILE`.",
-            rule="bad-file",
-        ) from None
-
-
-def _read(fields: Mapping[str, Any]) -> Draft:
-    if fields["form"] != _FORM:
-        raise ValueError("another form")
-    told = tuple(
-        Disclosure(label, bytes.fromhex(salt), value)
-        for label, salt, value in fields["disclosures"]
-    )
-    return Draft(fields["payload"].encode(), told, fields["shown"], fields["envelope"].encode())
 
 
 _BASIS: Final = ("jurisdiction", "irb", "permit", "dpa")

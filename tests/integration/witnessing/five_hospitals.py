@@ -22,7 +22,7 @@ from governance.identity.authority import Authority, create
 from governance.identity.enrolment import Token
 from governance.settings import load_site
 from protos.words import Enrolled
-from site_agent import joining, office
+from site_agent import drafts, joining, office
 
 NAMES = ("amc", "charite", "gemelli", "karolinska", "ucl")
 
@@ -95,7 +95,7 @@ class OneOfFive(Hospital):
         draft = self.store.look(
             lambda c: office.consent_draft(c, self.m, document, reviewed, answer)
         )
-        return self.deliver(office.sign(draft, officer_of(self.name)))
+        return self.deliver(drafts.sign(draft, officer_of(self.name)))
 
 
 def clock_of_today():

@@ -17,7 +17,7 @@ from governance.identity.enrolment import Token
 from governance.identity.keys import SigningKey
 from governance.settings import load_site
 from protos.words import BlobRef, Enrolled, Proposal, Task, TaskKind, ToSite
-from site_agent import desk, inbox, joining, office
+from site_agent import desk, drafts, inbox, joining, office
 from site_agent.membership import open_membership
 from site_agent.premises import Premises
 from site_agent.store import Store, letters, work
@@ -290,7 +290,7 @@ class Hospital:
         draft = self.store.look(
             lambda c: office.consent_draft(c, self.m, document, reviewed, answer)
         )
-        return self.deliver(office.sign(draft, officer_of(SITE)))
+        return self.deliver(drafts.sign(draft, officer_of(SITE)))
 
     def deliver(self, draft):
         return self.store.now(lambda c: office.deliver(c, self.m, draft))

@@ -12,7 +12,7 @@ from governance.agreement.classes import Klass
 from governance.consent import Consent
 from protos.errors import Refused
 from protos.words import AgreementState
-from site_agent import changing, office
+from site_agent import changing, drafts, office
 from site_agent.standing import standing_of
 from site_agent.store import journal
 
@@ -170,7 +170,7 @@ def test_an_objection_is_carried_over_and_the_officer_alone_ends_it(going):
     going.acknowledge()
     assert going.state(second) is Consent.OBJECTED
     draft = charite.store.look(lambda c: office.resume_draft(c, charite.m, second))
-    charite.deliver(office.sign(draft, officer_of(SITE)))
+    charite.deliver(drafts.sign(draft, officer_of(SITE)))
     assert going.state(second) is Consent.IN_FORCE
     going.hand_over()
 

@@ -18,7 +18,7 @@ from protos.words import (
     TaskAnswer,
     TaskKind,
 )
-from site_agent import deciding, office, progress
+from site_agent import deciding, drafts, office, progress
 from site_agent.agent import Event, Outcome, TaskState
 from site_agent.deciding import Facts
 from site_agent.progress import Told
@@ -92,7 +92,7 @@ def test_a_declined_paused_or_withdrawn_consent_takes_no_task(charite):
     first = charite.task(document)
     assert decided(charite, first) is TaskState.REFUSED
     draft = charite.store.look(lambda c: office.resume_draft(c, charite.m, document))
-    charite.deliver(office.sign(draft, officer_of(SITE)))
+    charite.deliver(drafts.sign(draft, officer_of(SITE)))
     assert decided(charite, charite.task(document, round_=2)) is TaskState.RESERVING
     charite.store.now(lambda c: office.withdraw(c, charite.m, document))
     assert decided(charite, charite.task(document, round_=3)) is TaskState.REFUSED

@@ -13,7 +13,7 @@ from governance.ledger import store as ledger
 from protos import codec
 from protos.errors import Refused
 from protos.words import FromSite, StatementSent
-from site_agent import erasing, office
+from site_agent import drafts, erasing
 from site_agent.store import egress, journal
 from site_agent.store.egress import Left
 
@@ -37,7 +37,7 @@ async def consented(post):
 
 def ask(charite, seq, label="officer"):
     draft = charite.store.look(lambda c: erasing.draft(c, charite.m, seq, label))
-    signed = office.sign(draft, officer_of(SITE))
+    signed = drafts.sign(draft, officer_of(SITE))
     return charite.store.now(lambda c: erasing.deliver(c, charite.m, signed))
 
 

@@ -11,7 +11,7 @@ from workbench import PATIENCE_S, written
 
 from protos.errors import Refused, Unavailable
 from protos.words import AgreementState, Cancel, TaskKind, UploadRef
-from site_agent import contribution, office
+from site_agent import contribution, drafts, office
 from site_agent.agent import TaskState
 from site_agent.store import journal, work
 
@@ -39,7 +39,7 @@ async def test_a_pause_in_the_midst_of_training_cancels_it(bench, charite):
     await bench.until(task, TaskState.CANCELLED)
     bench.worker.hang = None
     draft = charite.store.look(lambda c: office.resume_draft(c, charite.m, document))
-    charite.deliver(office.sign(draft, officer_of("charite")))
+    charite.deliver(drafts.sign(draft, officer_of("charite")))
     await bench.done(document, round_=2)
 
 

@@ -9,7 +9,7 @@ from hospital import FEDERATION, SITE, officer_of
 from governance.consent import Consent
 from protos.errors import Refused
 from protos.words import BlobRef, FinalModel, StatementReceipt, TaskAnswer
-from site_agent import link, office
+from site_agent import drafts, link, office
 from site_agent.standing import standing_of
 from site_agent.store import letters, notes
 
@@ -57,7 +57,7 @@ def test_a_refused_consent_does_not_come_back_after_the_officer_declined(charite
     document = charite.proposed()
     given = refused_at_first(charite, document)
     draft = charite.store.look(lambda c: office.decline_draft(c, charite.m, document, "no"))
-    charite.deliver(office.sign(draft, officer_of(SITE)))
+    charite.deliver(drafts.sign(draft, officer_of(SITE)))
     charite.take(StatementReceipt(given.digest, accepted=True, seq=9))
     assert standing(charite, document).state is Consent.DECLINED
 

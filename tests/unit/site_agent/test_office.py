@@ -14,7 +14,7 @@ from governance.identity.keys import SigningKey
 from governance.statements import parse_time
 from protos.errors import PeerFault, Refused
 from protos.words import AgreementState, StatementReceipt
-from site_agent import desk, office
+from site_agent import desk, drafts, office
 from site_agent.standing import standing_of
 from site_agent.store import journal
 
@@ -71,7 +71,7 @@ def test_no_name_and_no_reason_is_in_an_entry(charite):
     draft = charite.store.look(
         lambda c: office.decline_draft(c, charite.m, document, "unmistakable reason")
     )
-    charite.deliver(office.sign(draft, officer_of(SITE)))
+    charite.deliver(drafts.sign(draft, officer_of(SITE)))
     charite.proposed(title="Another")
     charite.consent(charite.document(title="Another"), officer="Unmistakable Name")
     for kind in ("consent-declined", "consent-given"):
@@ -126,7 +126,7 @@ def test_pause_and_resume_and_withdraw_follow_the_table_and_the_ledger(charite, 
     charite.store.now(lambda c: office.suspend(c, charite.m, document))
     assert standing(charite, document).state is Consent.PAUSED
     draft = charite.store.look(lambda c: office.resume_draft(c, charite.m, document))
-    charite.deliver(office.sign(draft, officer_of(SITE)))
+    charite.deliver(drafts.sign(draft, officer_of(SITE)))
     assert standing(charite, document).state is Consent.IN_FORCE
     charite.store.now(lambda c: office.withdraw(c, charite.m, document))
     assert standing(charite, document).state is Consent.WITHDRAWN
@@ -143,7 +143,7 @@ def test_an_objection_suspends_tells_its_reason_and_ends_when_the_officer_resume
     assert kept.statement.digest == said.digest
     assert [(d.label, d.value) for d in kept.disclosures] == [("reason", "our nights")]
     draft = charite.store.look(lambda c: office.resume_draft(c, charite.m, document))
-    charite.deliver(office.sign(draft, officer_of(SITE)))
+    charite.deliver(drafts.sign(draft, officer_of(SITE)))
     assert standing(charite, document).state is Consent.IN_FORCE
     assert len(log.take_all()) == 4
 
@@ -215,10 +215,10 @@ def test_a_consent_can_be_signed_where_the_officers_key_lives(charite, log, tmp_
     document = charite.proposed()
     log.propose(document)
     path = tmp_path / "consent.json"
-    path.write_bytes(office.to_file(draft_of(charite, document)))
+    path.write_bytes(drafts.to_file(draft_of(charite, document)))
     elsewhere = SigningKey.load(charite.folder / "keys" / "officer.pem", passphrase=SECRET)
-    path.write_bytes(office.to_file(office.sign(office.from_file(path), elsewhere)))
-    charite.deliver(office.from_file(path))
+    path.write_bytes(drafts.to_file(drafts.sign(drafts.from_file(path), elsewhere)))
+    charite.deliver(drafts.from_file(path))
     assert standing(charite, document).state is Consent.IN_FORCE
     log.take_all()
 
@@ -226,9 +226,9 @@ def test_a_consent_can_be_signed_where_the_officers_key_lives(charite, log, tmp_
 def test_a_consent_by_another_key_than_the_enrolled_officers_is_refused(charite):
     document = charite.proposed()
     draft = draft_of(charite, document)
-    forged = office.sign(draft, officer_of(SITE))
-    other = office.sign(
-        office.Draft(
+    forged = drafts.sign(draft, officer_of(SITE))
+    other = drafts.sign(
+        drafts.Draft(
             draft.payload.replace(
                 officer_of(SITE).key_id.encode(), officer_of("amc").key_id.encode()
             ),
@@ -244,9 +244,9 @@ def test_a_consent_by_another_key_than_the_enrolled_officers_is_refused(charite)
 
 def test_a_draft_that_something_was_signed_after_is_refused(charite):
     document = charite.proposed()
-    old = office.sign(draft_of(charite, document), officer_of(SITE))
+    old = drafts.sign(draft_of(charite, document), officer_of(SITE))
     decline = charite.store.look(lambda c: office.decline_draft(c, charite.m, document, "no"))
-    charite.deliver(office.sign(decline, officer_of(SITE)))
+    charite.deliver(drafts.sign(decline, officer_of(SITE)))
     with refused("broken-chain"):
         charite.deliver(old)
 
@@ -255,7 +255,7 @@ def test_other_values_than_those_committed_to_are_refused(charite):
     from dataclasses import replace
 
     document = charite.proposed()
-    draft = office.sign(draft_of(charite, document), officer_of(SITE))
+    draft = drafts.sign(draft_of(charite, document), officer_of(SITE))
     swapped = tuple(replace(one, value="Somebody Else") for one in draft.disclosures)
     with refused("disclosure-mismatch"):
         charite.deliver(replace(draft, disclosures=swapped))
@@ -268,14 +268,14 @@ def test_a_file_that_is_no_draft_is_refused_in_a_sentence(tmp_path, text):
     path = tmp_path / "x.json"
     path.write_text(text)
     with refused("bad-file"):
-        office.from_file(path)
+        drafts.from_file(path)
 
 
 def test_an_agents_statement_is_no_officers(charite):
     document = charite.consented()
     statement = charite.said("data-declared")[0].statement
     with pytest.raises(PeerFault):
-        charite.deliver(office.Draft(statement.payload, (), "", statement.envelope))
+        charite.deliver(drafts.Draft(statement.payload, (), "", statement.envelope))
     assert document
 
 

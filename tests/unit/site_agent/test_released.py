@@ -10,7 +10,7 @@ from governance.consent import Consent
 from governance.ledger import release_folder, schema
 from protos.errors import Refused
 from protos.words import AgreementState
-from site_agent import answers, desk, fetching, office, predicting, released
+from site_agent import answers, desk, drafts, fetching, office, predicting, released
 from site_agent.store.copy import Copy
 
 MODEL = "c" * 64
@@ -67,7 +67,7 @@ def test_a_hospital_that_did_not_consent_may_not_fetch(charite):
 def test_a_hospital_that_declined_or_withdrew_may_not_fetch(charite):
     document = charite.proposed()
     draft = charite.store.look(lambda c: office.decline_draft(c, charite.m, document, "no"))
-    charite.deliver(office.sign(draft, officer_of(SITE)))
+    charite.deliver(drafts.sign(draft, officer_of(SITE)))
     with refused("fetch-without-consent"):
         fetching.check_consent(charite.m, document.digest)
 

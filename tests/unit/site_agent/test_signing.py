@@ -11,7 +11,7 @@ from test_office import draft_of
 
 from governance import statements
 from protos.errors import PeerFault, Refused
-from site_agent import office
+from site_agent import drafts
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_another_text_than_the_one_consented_to_is_not_signed(
     exported, tmp_path, secret, program
 ):
     path = tmp_path / "consent.json"
-    path.write_bytes(office.to_file(replace(exported, shown="Nothing leaves this hospital.")))
+    path.write_bytes(drafts.to_file(replace(exported, shown="Nothing leaves this hospital.")))
     key = tmp_path / "officer.pem"
     officer_of(SITE).save(key, passphrase=secret.read_bytes().strip())
     before = path.read_bytes()
@@ -34,23 +34,23 @@ def test_another_text_than_the_one_consented_to_is_not_signed(
 
 
 def test_a_second_officer_signs_the_statement_that_the_first_one_signed(charite, exported):
-    signed = office.sign(exported, officer_of(SITE))
+    signed = drafts.sign(exported, officer_of(SITE))
     fields = json.loads(exported.payload)
     fields["body"]["declared_patients"] = 50
     other = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
     with pytest.raises(Refused) as refused:
-        office.check_shown(replace(signed, payload=other))
+        drafts.check_shown(replace(signed, payload=other))
     assert refused.value.rule == "other-text"
-    assert office.check_shown(signed) == "consent-given"
+    assert drafts.check_shown(signed) == "consent-given"
 
 
 def test_one_officer_who_signs_twice_is_one_signature(exported):
-    once = office.sign(exported, officer_of(SITE))
-    assert office.sign(once, officer_of(SITE)).envelope == once.envelope
+    once = drafts.sign(exported, officer_of(SITE))
+    assert drafts.sign(once, officer_of(SITE)).envelope == once.envelope
 
 
 def test_an_envelope_with_one_signature_twice_is_not_read(exported):
-    envelope = json.loads(office.sign(exported, officer_of(SITE)).envelope)
+    envelope = json.loads(drafts.sign(exported, officer_of(SITE)).envelope)
     envelope["signatures"] *= 2
     twice = json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()
     with pytest.raises(PeerFault) as refused:
