@@ -97,8 +97,8 @@ def recover(
     )
     if not copies:
         terminal.tell(
-            "No copy was given: where hospitals have seen later entries they will refuse this "
-            "log. Recover again with --from before you serve, unless nothing came after it."
+            "No copy was given: hospitals that have seen later entries will refuse this log. "
+            "Unless nothing came after the backup, recover with --from before you serve."
         )
     for what in recovered.missing:
         terminal.tell(f"The federation is paused: {what}.")

@@ -111,7 +111,7 @@ def _unpack(file: Path, half: Path, passphrase: bytes) -> None:
         raise Refused(
             f"the backup cannot be read: {problem.strerror}",
             where=str(file),
-            todo="Name the file that `concilium-coordinator backup` wrote.",
+            todo="Name the file that a backup was written to.",
             rule="no-backup",
         ) from None
     with sealed:
@@ -123,6 +123,7 @@ def _unpack(file: Path, half: Path, passphrase: bytes) -> None:
         except tarfile.TarError:
             raise altered(str(file)) from None
         unsealing.finish()
+    (half / DATABASE).chmod(0o600)
     settings = half / SETTINGS
     line = f"database: sqlite:///{DATABASE}"
     text, found = _DATABASE_LINE.subn(line, settings.read_text("utf-8"), count=1)

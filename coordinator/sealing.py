@@ -88,7 +88,7 @@ class Unsealing:
             raise Refused(
                 "this is no backup of a federation",
                 where=where,
-                todo="Name the file that `concilium-coordinator backup` wrote.",
+                todo="Name the file that a backup was written to.",
                 rule="no-backup",
             )
         self._cipher = _Cipher(head, passphrase)

@@ -17,15 +17,16 @@ from coordinator.starting import say_started
 from governance.ledger import rebuild, source
 from governance.ledger import store as ledger
 from governance.ledger.schema import disclosures
+from governance.ledger.verify import verify
 from protos.errors import Corrupt, Refused
+from protos.words import Proposal
 
 SECRET = b"a long passphrase"
 
 
-def recovered(file, folder, *, passphrase=SECRET, copies=()):
-    return recover(
-        file, folder, passphrase=passphrase, given=Given(copies), now=datetime.now(UTC)
-    )
+def recovered(file, folder, *, passphrase=SECRET, copies=(), identities=()):
+    given = Given(copies, identities)
+    return recover(file, folder, passphrase=passphrase, given=given, now=datetime.now(UTC))
 
 
 def copy_of(url, path):
@@ -102,6 +103,31 @@ async def test_yesterdays_backup_and_a_hospitals_copy_bring_back_every_entry(fed
     works(fed)
     await fed.until(lambda: closed(fed, 3))
     fed.verified()
+
+
+async def test_two_operators_sign_a_recovery_where_the_agreement_says_so(fed, tmp_path):
+    terms = {"operators.two_for": ["recover"]}
+    document = await fed.propose(operators=("van-dijk", "rossi"), changes=terms)
+    for site in await fed.come():
+        await site.next(Proposal, document=document.raw)
+        await site.consent(document)
+    await fed.until(lambda: fed.entries("agreement-in-force"))
+    file, folder = tmp_path / "backup", fed.folders.coordinator
+    backup(folder, file, passphrase=SECRET)
+    with pytest.raises(Refused) as refused:
+        recovered(file, tmp_path / "new")
+    assert refused.value.rule == "two-operators"
+    both = (folder / "operators" / "van-dijk", fed.folders.sites / "rossi")
+    recovered(file, tmp_path / "new", identities=both)
+    with ledger_of(f"sqlite:///{tmp_path / 'new' / 'state' / 'coordinator.db'}") as c:
+        assert verify(source.Database(c)).verified
+
+
+def test_a_backup_says_nothing_without_its_passphrase(settled, tmp_path):
+    file = tmp_path / "backup"
+    backup(settled, file, passphrase=SECRET)
+    assert file.stat().st_mode & 0o077 == 0
+    assert b"PRIVATE KEY" not in file.read_bytes()
 
 
 def test_a_wrong_passphrase_is_refused(settled, tmp_path):
