@@ -12,6 +12,7 @@ from sqlalchemy import delete
 
 from coordinator.backing import backup
 from coordinator.foundation import Foundation
+from coordinator.moving import move
 from coordinator.recovering import Given, recover
 from coordinator.starting import say_started
 from governance.ledger import rebuild, source
@@ -206,3 +207,18 @@ def go_on(folder):
     base = Foundation.open(folder)
     base.store.write_now(lambda c: say_started(base, c))
     base.close_now()
+
+
+@pytest.mark.slow
+def test_a_federation_on_postgresql_is_backed_up_and_comes_back_on_sqlite(
+    settled, tmp_path, postgresql
+):
+    move(settled, postgresql)
+    path = settled / "coordinator.yaml"
+    lines = path.read_text().splitlines()
+    there = f"database: {postgresql}"
+    path.write_text("\n".join(there if one.startswith("database:") else one for one in lines))
+    size = backup(settled, tmp_path / "backup", passphrase=SECRET)
+    back = recovered(tmp_path / "backup", tmp_path / "new")
+    assert back.size == size > 0
+    Foundation.open(tmp_path / "new").close_now()
