@@ -75,8 +75,7 @@ def _verdict(rows: Sequence[tuple[object, ...]]) -> tuple[str, ...]:
     if differing:
         return (f"The hospitals differ in {', '.join(differing)}.",)
     return (
-        "All hospitals trained with the same settings; a change of them is a new agreement:",
-        "  concilium-ledger agreements",
+        "All hospitals trained with the same settings; a change of them is a new agreement.",
     )
 
 

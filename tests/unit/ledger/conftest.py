@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from governance import statements
 from governance.identity import certificate, issuing
@@ -21,8 +20,8 @@ from protos.errors import PeerFault, Refused
 sys.path.insert(0, str(Path(__file__).parent))
 
 from admission import content, digest
+from engines import ENGINES, empty
 
-ENGINES = {"sqlite": (), "postgresql": (pytest.mark.slow,)}
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
 
@@ -363,14 +362,6 @@ def engine(request, tmp_path):
     if request.param == "postgresql":
         empty(engine)
     engine.dispose()
-
-
-def empty(engine):
-    """Take away what a test committed; what it did not is gone with its transaction."""
-    with engine.begin() as c:
-        if store.size_of(c):
-            c.execute(text("DROP SCHEMA public CASCADE"))
-            c.execute(text("CREATE SCHEMA public"))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest_asyncio
 sys.path.insert(0, str(Path(__file__).parent))
 
 import hospital
+import posting
 import workbench
 
 
@@ -83,3 +84,10 @@ def secret(tmp_path):
     path = tmp_path / "passphrase"
     path.write_bytes(hospital.SECRET + b"\n")
     return path
+
+
+@pytest_asyncio.fixture
+async def post(charite, tmp_path):
+    made = posting.Post(charite, tmp_path / "log.db")
+    yield made
+    made.close()

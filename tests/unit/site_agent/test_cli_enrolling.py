@@ -132,4 +132,4 @@ def test_an_agent_without_a_federation_says_how_to_get_one(program, today):
     today.file.write_text(yaml.safe_dump(settings))
     code, _, err = program("run", "--site", today.file)
     assert code == 2
-    assert "enrol TOKEN" in err
+    assert f"concilium-site enrol --site {today.file} TOKEN" in err

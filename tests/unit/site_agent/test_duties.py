@@ -88,10 +88,10 @@ async def test_the_control_variate_of_a_committed_round_goes_into_the_next(bench
 
 
 async def test_only_the_last_tasks_leave_files(bench, charite):
-    document = charite.consented(schedule__rounds=12, privacy__noise_multiplier=8.0)
-    for round_ in range(1, 10):
-        bench.model = bench.link.serve(f"model {round_}".encode())
-        await bench.done(document, round_=round_)
-    await bench.until(charite.task(document, round_=9), TaskState.DONE)
+    document = charite.consented(round__attempts=9, privacy__noise_multiplier=8.0)
+    for attempt in range(1, 10):
+        bench.model = bench.link.serve(f"model {attempt}".encode())
+        await bench.done(document, attempt=attempt)
+    await bench.until(charite.task(document, attempt=9), TaskState.DONE)
     folder = charite.premises.work_of(FEDERATION)
     await bench.eventually(lambda: len(list(folder.rglob("*.safetensors"))) <= 12)

@@ -2,80 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 from hospital import FEDERATION, SITE
-from simulated import Log, SimulatedLink, agent_of
+from simulated import Log, agent_of
 
 from governance.ledger import checkpoint
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from protos.words import CosignatureSent, StatementReceipt, StatementSent
 from site_agent import deciding, voice
-from site_agent.agent import Outcome, TaskState
-from site_agent.bell import Bell
-from site_agent.deciding import Facts
-from site_agent.readiness import Readiness, Seen
-from site_agent.store import copy, journal, notes, work
-from site_agent.store.copy import Copy
-from site_agent.store.work import COMMITTED, DROPPED, PENDING, Control
+from site_agent.agent import TaskState
+from site_agent.readiness import Readiness
+from site_agent.store import journal, notes
 from site_agent.voice import Saying
-from site_agent.witness import Witness
-
-
-class Post:
-    """A witness at its post, with the log that it watches."""
-
-    def __init__(self, charite, path):
-        self.charite = charite
-        self.log = Log(charite, path)
-        self.link = SimulatedLink(self.log)
-        self.copy = None
-        self.open()
-
-    def open(self):
-        self.copy = Copy.open(self.charite.premises.copy_of(FEDERATION))
-        self.bell = Bell()
-        self.witness = Witness(
-            self.charite.m,
-            self.link,
-            self.bell,
-            ledger_key=self.charite.identity.ledger_key,
-            kept=self.copy,
-        )
-
-    def restart(self):
-        self.copy.close()
-        self.charite.restart()
-        self.open()
-
-    def close(self):
-        self.copy.close()
-        self.log.close()
-
-    @property
-    def cosigned(self):
-        return self.copy.now(lambda c: copy.cosigned(c, SITE))[0]
-
-    async def see(self, *, since=None):
-        sent = self.log.checkpoint(since=self.cosigned if since is None else since)
-        await self.witness.witness(sent)
-        return sent
-
-    def note(self, name):
-        return self.charite.store.look(lambda c: notes.note(c, FEDERATION, name))
-
-
-@pytest_asyncio.fixture
-async def post(charite, tmp_path):
-    made = Post(charite, tmp_path / "log.db")
-    yield made
-    made.close()
 
 
 @contextlib.contextmanager
@@ -295,82 +238,6 @@ async def test_what_an_officer_signed_and_a_recovered_ledger_lost_is_sent_again(
     assert await post.witness._catch_up("", post.note(notes.RELINK))
     (again,) = charite.sent(StatementSent)[before:]
     assert again.envelope == consent.statement.envelope
-
-
-# --- control variates ------------------------------------------------------------------------
-
-
-def leave_control(charite, document, round_=1, attempt=1):
-    control = Control(document.digest, round_, attempt, f"work/c{round_}{attempt}", PENDING)
-    charite.store.now(lambda c: work.keep_control(c, FEDERATION, control))
-    return control
-
-
-def controls(charite, state):
-    return charite.store.look(lambda c: work.controls(c, FEDERATION, state=state))
-
-
-async def opened(post):
-    document = post.charite.proposed()
-    post.log.propose(document)
-    post.charite.consent(document)
-    post.log.take_all()
-    post.log.in_force(document)
-    post.log.open_round(document)
-    return document
-
-
-async def test_a_control_waits_while_its_round_is_open_and_falls_with_it(post):
-    document = await opened(post)
-    leave_control(post.charite, document)
-    await post.see()
-    assert len(controls(post.charite, PENDING)) == 1
-    post.log.abandon(document)
-    await post.see()
-    assert controls(post.charite, PENDING) == []
-    assert len(controls(post.charite, DROPPED)) == 1
-
-
-async def test_a_control_is_kept_over_a_restart_until_the_ledger_tells(post):
-    document = await opened(post)
-    leave_control(post.charite, document)
-    await post.see()
-    post.log.abandon(document)
-    post.restart()
-    await post.see()
-    assert len(controls(post.charite, DROPPED)) == 1
-
-
-def test_a_closed_round_that_names_the_site_commits_its_control(charite):
-    from site_agent import custody
-
-    document = charite.document()
-    control = leave_control(charite, document)
-    closed = Outcome("closed", frozenset({SITE}))
-    charite.store.now(lambda c: custody.settle(c, charite.m, control, closed))
-    assert [one.path for one in controls(charite, COMMITTED)] == ["work/c11"]
-
-
-async def test_a_task_waits_until_the_control_of_the_round_before_is_settled(post):
-    document = await opened(post)
-    leave_control(post.charite, document)
-    task = post.charite.task(document, round_=1, attempt=2)
-    waiting = asyncio.create_task(
-        post.witness.facts_for(task, timedelta(), Readiness(post.charite.m))
-    )
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert not waiting.done()
-    post.log.abandon(document)
-    post.log.checkpoint()
-    post.bell.ring()
-    facts = await asyncio.wait_for(waiting, 20)
-    assert facts == Facts(
-        timedelta(),
-        Seen(patients=60),
-        frozenset({document.digest}),
-        {1: Outcome("abandoned", frozenset(), "deadline")},
-    )
 
 
 async def test_a_proof_that_leads_elsewhere_stops_the_site(post):
