@@ -1,4 +1,4 @@
-"""Control variates of a hospital: kept, committed or dropped as its copy of the ledger tells."""
+"""Control variates of a hospital: kept, committed or dropped as its copy of the log tells."""
 
 from __future__ import annotations
 
