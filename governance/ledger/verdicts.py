@@ -52,6 +52,9 @@ def _notes(verdict: Verdict) -> list[str]:
         if newer:
             are = f"{count(newer, 'newer one')} {verb(newer, 'is', 'are')}"
             notes.append(f"{are} under no checkpoint yet.")
+    if 0 < verdict.witnessed < verdict.checkpoint_size:
+        first = count(verdict.witnessed, "entry")
+        notes.append(f"More than half of the sites cosigned the first {first}, fewer the rest.")
     if verdict.signatures_from:
         notes.append(_taken_over(verdict))
     if verdict.unproven:

@@ -1,4 +1,4 @@
-"""The agreement to copy from is one that can be rehearsed as it stands, as README says."""
+"""Each agreement to start from can be rehearsed as it stands, as README says."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import pytest
 from programs import COORDINATOR, LEDGER, call
 from standing import ROOT
 
-EXAMPLE = ROOT / "configs" / "agreement-example" / "agreement.yaml"
+AGREEMENTS = sorted(ROOT.glob("configs/*/agreement.yaml"))
 
 
 @pytest.mark.long
-def test_the_agreement_to_copy_from_is_rehearsed_to_its_end(tmp_path):
+@pytest.mark.parametrize("agreement", AGREEMENTS, ids=lambda path: path.parent.name)
+def test_an_agreement_to_start_from_is_rehearsed_to_its_end(agreement, tmp_path):
     out = tmp_path / "out"
     asked = ("--synthetic", "--site-count", "3", "--out", out)
-    said = call(COORDINATOR, "rehearse", EXAMPLE, *asked)
+    said = call(COORDINATOR, "rehearse", agreement, *asked)
     assert said.code in {0, 1}, said.err
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert said.code == (0 if summary["gains"] else 1)
