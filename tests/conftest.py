@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 from governance.identity.tls import pin_tls13
 
 pin_tls13()  # before any test loads gRPC
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what is to run in the background so, and programs under test inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("concilium", deadline=None)
 settings.load_profile("concilium")

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import pytest_asyncio
 from hospital import FEDERATION, SITE, officer_of
+from posting import Post
 from simulated import Log
-from test_witness import Post
 
 from governance import statements
 from governance.ledger import checkpoint, source

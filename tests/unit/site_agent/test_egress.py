@@ -215,7 +215,7 @@ async def test_a_message_is_shown_in_words(today, keys, update):
         words = leaving.dumped(today.m, row.place)
         assert row.digest in words
         assert len(words.splitlines()) > 6
-    assert "since  0" in leaving.dumped(today.m, rows["entries-request"].place)
+    assert "since      0" in leaving.dumped(today.m, rows["entries-request"].place)
 
 
 async def test_the_list_is_asked_by_time_and_round(today, keys, update):

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 from hospital import FEDERATION, SITE, officer_of
-from test_witness import Post
+from posting import Post
 
 from governance import statements
 from governance.ledger import store as ledger
