@@ -304,7 +304,7 @@ class Here(Members):
 
     async def until_closed(self, knock):
         """Wait until a port is closed; each knock is a connection."""
-        with contextlib.suppress(ConnectionRefusedError):
+        with contextlib.suppress(ConnectionError):
             async with asyncio.timeout(PATIENCE_S):
                 while True:
                     await knock()
