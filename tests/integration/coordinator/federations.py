@@ -86,7 +86,10 @@ class Members:
 
     @property
     def url(self):
-        return load_coordinator(self.folders.coordinator / "coordinator.yaml").database
+        settings = self.folders.coordinator / "coordinator.yaml"
+        if not settings.is_file():  # a test took the folder away
+            return f"sqlite:///{self.folders.coordinator.resolve()}/state/coordinator.db"
+        return load_coordinator(settings).database
 
     async def ready(self):
         """Wait until members can connect."""

@@ -20,7 +20,7 @@ from protos.errors import PeerFault, Refused
 sys.path.insert(0, str(Path(__file__).parent))
 
 from admission import content, digest
-from engines import ENGINES, empty
+from engines import ENGINES
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -359,8 +359,6 @@ def engine(request, tmp_path):
         engine = store.open_engine(request.getfixturevalue("postgresql"))
     store.create(engine)
     yield engine
-    if request.param == "postgresql":
-        empty(engine)
     engine.dispose()
 
 
