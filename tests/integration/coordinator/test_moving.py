@@ -60,7 +60,7 @@ async def test_a_federation_goes_on_where_it_was_moved_to(fed):
 
 
 @pytest.mark.slow
-async def test_a_federation_moves_to_postgresql_and_back(fed, postgresql):
+async def test_a_federation_moves_to_postgresql_and_back(postgresql, fed):
     await fed.in_force(changes={"schedule.rounds": 2})
     await moved_on(fed, postgresql)
     await fed.stop()
