@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -74,17 +75,35 @@ class Door:
         self._listen = listen
         self._credentials = credentials
         self._server: grpc.aio.Server | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def set_open(self, open_: bool, /) -> None:  # noqa: FBT001 - the one thing it sets
-        """Listen, or stop listening; does nothing when enrolment is by file alone."""
+        """Listen, or stop listening; does nothing when enrolment is by file alone.
+
+        A closing that was begun is waited for first, also one whose caller was cancelled.
+        """
+        await self._closed()
         if self._listen is None or open_ == (self._server is not None):
             return
         if open_:
             await self._open(self._listen)
         elif self._server is not None:
             server, self._server = self._server, None
-            await server.stop(1.0)
-            _log.info("enrolment-closed")
+            self._closing = asyncio.create_task(self._close(server))
+            await self._closed()
+
+    async def _closed(self) -> None:
+        """Wait for a closing in a task of its own, as grpc's stop may lose a cancellation.
+
+        It waits by `asyncio.wait_for`, which up to Python 3.11 drops one that comes as it ends.
+        """
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+            self._closing = None
+
+    async def _close(self, server: grpc.aio.Server) -> None:
+        await server.stop(1.0)
+        _log.info("enrolment-closed")
 
     async def _open(self, listen: str) -> None:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])

@@ -26,7 +26,8 @@ class Bell:
     async def within(self, count: int, seconds: float) -> bool:
         """Wait as `after` does, but not longer; tell whether it was rung."""
         try:
-            await asyncio.wait_for(self.after(count), seconds)
+            async with asyncio.timeout(seconds):
+                await self.after(count)
         except TimeoutError:
             return False
         return True

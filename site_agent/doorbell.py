@@ -30,10 +30,12 @@ async def listening(
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await asyncio.wait_for(reader.readline(), _PATIENCE_S)
+            async with asyncio.timeout(_PATIENCE_S):
+                await reader.readline()
             ring()
             writer.write(json.dumps(status()).encode() + b"\n")
-            await asyncio.wait_for(writer.drain(), _PATIENCE_S)
+            async with asyncio.timeout(_PATIENCE_S):
+                await writer.drain()
         except (OSError, TimeoutError):
             return  # whoever rang is gone; what it wrote is in the store
         finally:

@@ -101,7 +101,8 @@ class Session:
         wait = backoff_s(presence.failures, draw=random.random())  # noqa: S311 - no secret
         presence.failures += 1
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._redial.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self._redial.wait()
 
     async def _once(self) -> None:
         async with self._link.session() as stream:
@@ -192,7 +193,8 @@ class Session:
 
 async def _heard(stream: Stream) -> ToSite:
     try:
-        word = await asyncio.wait_for(stream.receive(), SILENCE_S)
+        async with asyncio.timeout(SILENCE_S):
+            word = await stream.receive()
     except TimeoutError:
         raise Unavailable(f"nothing was heard for {SILENCE_S:.0f} s", rule="silence") from None
     if word is None:
