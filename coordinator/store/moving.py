@@ -6,6 +6,7 @@ The database that was left says so, so that nobody serves the federation from it
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,9 @@ from governance.ledger.verify import verify
 from protos.errors import Corrupt, Refused
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine, Table
 
     from governance.ledger.verify import Verdict
 
@@ -48,19 +51,16 @@ def move(url: str, to: str) -> Moved:
         Corrupt: what arrived does not verify; nothing of it is kept.
         Unavailable: one of the databases cannot be used.
     """
-    old, new = ledger.open_engine(url), ledger.open_engine(to)
-    try:
-        with ledger.in_words("the other database"):
-            ledger.create(new)
-            state.metadata.create_all(new)
-        with ledger.in_words("the database"), old.begin() as here, new.begin() as there:
-            kept.check_not_moved(here)
-            moved = _moved(here, there)
-            kept.set_note(here, kept.MOVED, new.url.render_as_string())
-        return moved
-    finally:
-        old.dispose()
-        new.dispose()
+    with (
+        _opened(url, to, called="the other database") as (old, new),
+        ledger.in_words("the database"),
+        old.begin() as here,
+        new.begin() as there,
+    ):
+        kept.check_not_moved(here)
+        moved = _moved(here, there)
+        kept.set_note(here, kept.MOVED, new.url.render_as_string())
+    return moved
 
 
 def snapshot(url: str, to: str) -> int:
@@ -72,16 +72,27 @@ def snapshot(url: str, to: str) -> int:
         Refused: the federation was moved elsewhere.
         Unavailable: one of the databases cannot be used.
     """
+    with (
+        _opened(url, to, called="the backup's database") as (old, new),
+        ledger.in_words("the database"),
+        ledger.reading(old) as here,
+        new.begin() as there,
+    ):
+        kept.check_not_moved(here)
+        for table in _TABLES:
+            _copied(here, there, table)
+        return ledger.size_of(there)
+
+
+@contextmanager
+def _opened(url: str, to: str, *, called: str) -> Iterator[tuple[Engine, Engine]]:
+    """Open a database and another one, whose tables are made, and close both."""
     old, new = ledger.open_engine(url), ledger.open_engine(to)
     try:
-        with ledger.in_words("the backup's database"):
+        with ledger.in_words(called):
             ledger.create(new)
             state.metadata.create_all(new)
-        with ledger.in_words("the database"), ledger.reading(old) as here, new.begin() as there:
-            kept.check_not_moved(here)
-            for table in _TABLES:
-                _copied(here, there, table)
-            return ledger.size_of(there)
+        yield old, new
     finally:
         old.dispose()
         new.dispose()
