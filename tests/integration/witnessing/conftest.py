@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "site_agent"))
 
-import five_hospitals
+import hospital
 import two_faces
 
 
@@ -25,7 +26,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    return five_hospitals.found(tmp_path_factory.mktemp("five"))
+    return hospital.found(
+        tmp_path_factory.mktemp("five"), *two_faces.NAMES, now=datetime.now(UTC)
+    )
 
 
 @pytest_asyncio.fixture

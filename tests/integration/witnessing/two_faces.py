@@ -8,11 +8,11 @@ import re
 import shutil
 import sqlite3
 from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
 from functools import partial
 
 import grpc
-from five_hospitals import NAMES, OneOfFive, clock_of_today
-from hospital import FEDERATION, officer_of
+from hospital import FEDERATION, Clock, Hospital, officer_of
 from simulated import Log
 
 from governance import statements
@@ -41,6 +41,7 @@ from site_agent.voice import Saying
 from site_agent.witness import Witness
 
 PATIENCE_S = 60
+NAMES = ("amc", "charite", "gemelli", "karolinska", "ucl")
 _NAME = re.compile(rb"concilium://[a-z]+/site/([a-z]+)")
 
 
@@ -264,8 +265,8 @@ class Federation:
     def __init__(self, template, place):
         for name in (*NAMES, "coordinator"):
             shutil.copytree(template / name, place / name)
-        self.place, self.clock = place, clock_of_today()
-        self.hospitals = {name: OneOfFive(place, name, self.clock) for name in NAMES}
+        self.place, self.clock = place, Clock(datetime.now(UTC))
+        self.hospitals = {name: Hospital(place, name=name, clock=self.clock) for name in NAMES}
         roster = {"roster": NAMES, "sites__ready_at_least": 3, "sites__close_at_least": 3}
         self.document = self.hospitals["charite"].document(**roster)
         for hospital in self.hospitals.values():

@@ -136,8 +136,8 @@ def digest_of(text):
 class Clock:
     """A clock that goes when it is told to."""
 
-    def __init__(self):
-        self.time = START
+    def __init__(self, time=START):
+        self.time = time
 
     def __call__(self):
         self.time += timedelta(milliseconds=1)
@@ -147,8 +147,8 @@ class Clock:
         self.time += timedelta(**span)
 
 
-def found(place, *, now=START):
-    """Make an authority, and enrol the hospital with it; done once, since it takes a while."""
+def found(place, *names, now=START):
+    """Make an authority, and enrol hospitals with it; done once, since it takes a while."""
     create(
         place / "coordinator",
         federation=FEDERATION,
@@ -157,30 +157,35 @@ def found(place, *, now=START):
         now=now,
     )
     authority = Authority.load(place / "coordinator")
-    site = place / SITE
-    site.mkdir()
-    (site / "site.yaml").write_text(yaml.safe_dump(SETTINGS, sort_keys=False))
+    for name in names or (SITE,):
+        enrol(place / name, authority, now)
+    return place
+
+
+def enrol(site, authority, now):
+    """Make the folder of the hospital that it is named after, and enrol it."""
+    name, keys = site.name, site / "keys"
+    keys.mkdir(parents=True)
+    settings = changed(SETTINGS, {"name": name})
+    (site / "site.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     (site / "patients.csv").write_text(patients())
-    keys = site / "keys"
-    keys.mkdir()
-    officer_of(SITE).save(keys / "officer.pem", passphrase=SECRET)
+    officer_of(name).save(keys / "officer.pem", passphrase=SECRET)
     token = Token(
         federation=FEDERATION,
         role="site",
-        name=SITE,
+        name=name,
         root=authority.root_fingerprint,
         enrolment="localhost:2",
         coordinator="localhost:1",
         secret=bytes(32),
     )
     own = site / "enrolled" / FEDERATION
-    request = folder.prepare(own, token, officers=[officer_of(SITE)], now=now)
+    request = folder.prepare(own, token, officers=[officer_of(name)], now=now)
     joining._journal(load_site(site / "site.yaml"), FEDERATION, request)
-    issued = authority.issue(request.csr, name=SITE, role="site", now=now)
+    issued = authority.issue(request.csr, name=name, role="site", now=now)
     vkey = authority_vkey(authority)
     folder.finish(own, Enrolled(issued.pem_chain, authority.root_pem, vkey), now=now)
-    (place / "enrolled.json").write_bytes(request.statement)
-    return place
+    (site / "enrolled.json").write_bytes(request.statement)
 
 
 def authority_vkey(authority):
@@ -202,13 +207,13 @@ def patients(count=60, *, seed=1):
 class Hospital:
     """One hospital with its store open, as the agent and its command line see it."""
 
-    def __init__(self, place, *, settings=()):
-        self.place = place
-        self.folder = place / SITE
+    def __init__(self, place, *, name=SITE, clock=None, settings=()):
+        self.name, self.place = name, place
+        self.folder = place / name
         self.file = self.folder / "site.yaml"
         if settings:
-            self.file.write_text(yaml.safe_dump(changed(SETTINGS, settings), sort_keys=False))
-        self.clock = Clock()
+            self.write(settings)
+        self.clock = clock or Clock()
         self.open()
 
     def open(self):
@@ -228,8 +233,12 @@ class Hospital:
     def rewrite(self, **settings):
         """Change site.yaml, and start again with it."""
         dotted = {name.replace("__", "."): value for name, value in settings.items()}
-        self.file.write_text(yaml.safe_dump(changed(SETTINGS, dotted), sort_keys=False))
+        self.write(dotted)
         self.restart()
+
+    def write(self, changes):
+        settings = changed(SETTINGS, {"name": self.name, **dict(changes)})
+        self.file.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def close(self):
         self.store.close()
@@ -245,7 +254,7 @@ class Hospital:
 
     @property
     def enrolled(self):
-        return (self.place / "enrolled.json").read_bytes()
+        return (self.folder / "enrolled.json").read_bytes()
 
     # --- what comes ----------------------------------------------------------------------
 
@@ -290,7 +299,7 @@ class Hospital:
         draft = self.store.look(
             lambda c: office.consent_draft(c, self.m, document, reviewed, answer)
         )
-        return self.deliver(drafts.sign(draft, officer_of(SITE)))
+        return self.deliver(drafts.sign(draft, officer_of(self.name)))
 
     def deliver(self, draft):
         return self.store.now(lambda c: office.deliver(c, self.m, draft))
