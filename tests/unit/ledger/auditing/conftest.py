@@ -14,22 +14,15 @@ from governance.ledger import source, store
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from histories import History, Intruder
+from histories import History, Intruder, beginning
 
 
 @pytest.fixture(scope="session")
 def template(authorities, first_issuing, tmp_path_factory):
     """A history in a database, made once, and whoever has all its keys."""
     path = tmp_path_factory.mktemp("history") / "ledger.db"
-    engine = store.open_engine(f"sqlite:///{path}")
-    store.create(engine)
-    federation_class = sys.modules[type(authorities).__module__].Federation
-    with engine.begin() as connection:
-        federation = federation_class(authorities, *first_issuing, connection)
-        federation.agents = {}
-        history = History(federation).go()
-    engine.dispose()
-    return path, history
+    with beginning(path, authorities, first_issuing) as federation:
+        return path, History(federation).go()
 
 
 @pytest.fixture

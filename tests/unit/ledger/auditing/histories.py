@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import contextmanager
 from hashlib import sha256
 
@@ -184,6 +185,19 @@ class History:
         fed.say("budget-reserved", {**reserved, **at}, "site/amc", key)
         body = self.contribution("amc", round_, agreement="second")
         fed.say("contribution-made", body, "site/amc", key)
+
+
+@contextmanager
+def beginning(path, authorities, first_issuing):
+    """Yield a federation with an empty log in a new database; what it said is kept."""
+    engine = store.open_engine(f"sqlite:///{path}")
+    store.create(engine)
+    federation_class = sys.modules[type(authorities).__module__].Federation
+    with engine.begin() as connection:
+        federation = federation_class(authorities, *first_issuing, connection)
+        federation.agents = {}
+        yield federation
+    engine.dispose()
 
 
 class Intruder:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
+from histories import History, beginning
 
-from governance.ledger import source, store
+from governance.ledger import source
 from governance.ledger.verify import verify
 
 PAIR = ("amc", "kul")
 
 
 @pytest.fixture
-def story(history, authorities, first_issuing, tmp_path):
+def story(authorities, first_issuing, tmp_path):
     """A federation in which the first agreement is in force and nothing was trained yet."""
-    engine = store.open_engine(f"sqlite:///{tmp_path}/ledger.db")
-    store.create(engine)
-    federation_class = sys.modules[type(authorities).__module__].Federation
-    with engine.connect() as connection:
-        federation = federation_class(authorities, *first_issuing, connection)
-        federation.agents = {}
-        told = type(history)(federation)
+    with beginning(tmp_path / "ledger.db", authorities, first_issuing) as federation:
+        told = History(federation)
         told.begin()
         yield told
-        verdict = verify(source.Database(connection))
+        verdict = verify(source.Database(federation.connection))
         assert verdict.fault is None, verdict.sentence
-    engine.dispose()
 
 
 def round_of(story, round_, agreement, sites=PAIR):

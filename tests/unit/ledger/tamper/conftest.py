@@ -14,11 +14,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "auditing"))
 
-from histories import Intruder
+from histories import Intruder, beginning
 from saga import Saga
 
 from governance import statements
-from governance.ledger import store
 from governance.statements import Chain
 
 
@@ -31,14 +30,8 @@ def pytest_collection_modifyitems(items):
 
 
 def told_in(path, authorities, first_issuing):
-    engine = store.open_engine(f"sqlite:///{path}")
-    store.create(engine)
-    federation_class = sys.modules[type(authorities).__module__].Federation
-    with engine.begin() as connection:
-        federation = federation_class(authorities, *first_issuing, connection)
-        federation.agents = {}
+    with beginning(path, authorities, first_issuing) as federation:
         saga = Saga(federation).go()
-    engine.dispose()
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return saga
