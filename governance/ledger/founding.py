@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FOUNDS: Mapping[str, Field] = {"issuing": fields.PEM, "origin_root": fields.PEM}
 """What the body of the first `enrolled` has beside the usual."""
+
+_FIRST: Final = select(entries.c.leaf_hash).where(entries.c.seq == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def of_log(c: Connection, leaf_hash: bytes | None = None) -> Founding:
         Refused: the log is empty, or begins with something else.
     """
     if leaf_hash is None:
-        leaf_hash = c.execute(select(entries.c.leaf_hash).where(entries.c.seq == 0)).scalar()
+        leaf_hash = c.execute(_FIRST).scalar()
     known: tuple[bytes | None, Founding] | None = c.info.get("founding")
     if known is not None and known[0] == leaf_hash:
         return known[1]

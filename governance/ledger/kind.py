@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Executable
 
 from governance.ledger.entry import Entry
 from governance.ledger.fields import DIGEST, NAME, NUMBER, Field, list_of
 
-Projection = Callable[[Connection, Entry], list[Executable]]
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A change that was made once, with an entry's values: for what every round does.
+
+    To make such a statement costs several times what it costs to run it.
+    """
+
+    clause: Executable
+    values: Mapping[str, Any]
+
+
+Change = Executable | Bound
+Projection = Callable[[Connection, Entry], Sequence[Change]]
 """Reads the projections, refuses what cannot follow, returns the changes that follow."""
 
 

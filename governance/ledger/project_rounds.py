@@ -10,12 +10,13 @@ import json
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Executable, Row, insert, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, insert, select, update
 
 from governance import canonical
 from governance.consent import ENDED, Consent, at
 from governance.draw import draw, seed_of
 from governance.ledger import project_consents, project_exits
+from governance.ledger.kind import Bound
 from governance.ledger.schema import (
     consents,
     contributions,
@@ -35,6 +36,40 @@ if TYPE_CHECKING:
 
 _PLACES: Final = Decimal("0.0001")
 
+_ATTEMPT: Final = select(rounds).where(
+    rounds.c.round == bindparam("round"), rounds.c.attempt == bindparam("attempt")
+)
+_RESERVED_FOR: Final = select(reservations.c.seq).where(
+    reservations.c.site == bindparam("site"), reservations.c.task == bindparam("task")
+)
+_CONTRIBUTED: Final = select(contributions).where(
+    contributions.c.site == bindparam("site"),
+    contributions.c.round == bindparam("round"),
+    contributions.c.base != "",
+)
+_PAID: Final = (
+    select(reservations.c.steps, reservations.c.epsilon_total)
+    .where(
+        reservations.c.site == bindparam("site"),
+        reservations.c.round == bindparam("round"),
+        reservations.c.attempt <= bindparam("attempt"),
+    )
+    .order_by(reservations.c.seq)
+)
+_MADE: Final = select(contributions.c.site).where(
+    contributions.c.round == bindparam("round"),
+    contributions.c.attempt == bindparam("attempt"),
+    contributions.c.state == "made",
+)
+_NEWEST: Final = (
+    select(rounds).order_by(rounds.c.round.desc(), rounds.c.attempt.desc()).limit(1)
+)
+_GIVEN: Final = select(consents).where(consents.c.material == bindparam("material"))
+_RESERVE: Final = insert(reservations)
+_CONTRIBUTE: Final = insert(contributions)
+_EVALUATE: Final = insert(evaluations)
+"""Made once, as what every round says asks and writes them."""
+
 
 def round_opened(c: Connection, e: Entry) -> list[Executable]:
     """Open a round's attempt.
@@ -51,8 +86,7 @@ def round_opened(c: Connection, e: Entry) -> list[Executable]:
     if agreed.state != "in-force":
         raise Refused(f"the agreement is {agreed.state}", rule="agreement-not-in-force")
     # 2.
-    newest = (rounds.c.round.desc(), rounds.c.attempt.desc())
-    last = c.execute(select(rounds).order_by(*newest).limit(1)).first()
+    last = c.execute(_NEWEST).first()
     if last is not None and last.state == "open":
         raise Refused(f"round {last.round} is open still", rule="round-open")
     if (body["round"], body["attempt"]) != _following(last):
@@ -104,15 +138,8 @@ def round_closed(c: Connection, e: Entry) -> list[Executable]:
     if not sites_in or sites_in & sites_out or sites_in | sites_out != set(_asked(row)):
         raise Refused("the sites in and out are not those that were asked", rule="round-sites")
     # 3.
-    made = set(
-        c.execute(
-            select(contributions.c.site).where(
-                contributions.c.round == body["round"],
-                contributions.c.attempt == body["attempt"],
-                contributions.c.state == "made",
-            )
-        ).scalars()
-    )
+    attempt = {"round": body["round"], "attempt": body["attempt"]}
+    made = set(c.execute(_MADE, attempt).scalars())
     for site in body["sites_in"]:
         if site not in made:
             raise Refused(f"{site} did not contribute to this attempt", rule="no-contribution")
@@ -127,17 +154,16 @@ def round_abandoned(c: Connection, e: Entry) -> list[Executable]:
     return [_end(e, "abandoned", reason=e.body["reason"])]
 
 
-def budget_reserved(c: Connection, e: Entry) -> list[Executable]:
+def budget_reserved(c: Connection, e: Entry) -> list[Bound]:
     """Reserve privacy budget for a task of the open attempt.
 
     1. Once for a task. Stops paying once and training twice.
     2. Within the consent's cap. Stops spending what no officer granted.
     """
     body = e.body
-    cap = _member(c, e).cap
+    cap = _member(c, e, _open(c, e)).cap
     # 1.
-    same = (reservations.c.site == e.actor_name, reservations.c.task == body["task"])
-    if c.execute(select(reservations.c.seq).where(*same)).first():
+    if c.execute(_RESERVED_FOR, {"site": e.actor_name, "task": body["task"]}).first():
         raise Refused("this task was reserved for already", rule="reserved-twice")
     # 2.
     if Decimal(body["epsilon_total"]) > _ceiling(cap):
@@ -148,10 +174,10 @@ def budget_reserved(c: Connection, e: Entry) -> list[Executable]:
     names = ("cohort", "task", "round", "attempt", "sampling_rate", "noise_multiplier", "clip")
     more = ("expected_batch", "steps", "delta", "epsilon_total")
     row = {name: body[name] for name in (*names, *more)}
-    return [insert(reservations).values(seq=e.seq, site=e.actor_name, **row)]
+    return [Bound(_RESERVE, {"seq": e.seq, "site": e.actor_name, **row})]
 
 
-def contribution_made(c: Connection, e: Entry) -> list[Executable]:
+def contribution_made(c: Connection, e: Entry) -> list[Bound]:
     """Take a site's contribution.
 
     1. The attempt is open, the site was asked, its consent is in force. Stops an update after a
@@ -162,9 +188,10 @@ def contribution_made(c: Connection, e: Entry) -> list[Executable]:
     """
     body, site = e.body, e.actor_name
     # 1.
-    _member(c, e)
+    attempt = _open(c, e)
+    _member(c, e, attempt)
     # 2.
-    _check_same(body, {"base": _open(c, e).model_in})
+    _check_same(body, {"base": attempt.model_in})
     # 3.
     earlier = _earlier(c, e)
     if any(row.attempt == body["attempt"] for row in earlier):
@@ -173,7 +200,8 @@ def contribution_made(c: Connection, e: Entry) -> list[Executable]:
     _check_reserved(c, e, {row.update_digest for row in earlier})
     row = {name: body[name] for name in ("round", "attempt", "agreement", "base", "steps")}
     row |= {"update_digest": body["update"], "epsilon": body["epsilon"]}
-    return [insert(contributions).values(seq=e.seq, site=site, **row, state="made", refusal="")]
+    row |= {"seq": e.seq, "site": site, "state": "made", "refusal": ""}
+    return [Bound(_CONTRIBUTE, row)]
 
 
 def contribution_refused(c: Connection, e: Entry) -> list[Executable]:
@@ -196,14 +224,14 @@ def contribution_refused(c: Connection, e: Entry) -> list[Executable]:
     return [insert(contributions).values(seq=e.seq, base="", steps=0, epsilon="0", **row)]
 
 
-def evaluation_made(c: Connection, e: Entry) -> list[Executable]:
+def evaluation_made(c: Connection, e: Entry) -> list[Bound]:
     """Add a site's evaluation of a candidate of a known attempt, under a consent in force."""
     body = e.body
     _known(c, e)
     agreed = project_consents.agreement(c, body["agreement"])
     project_consents.permitted(c, e.actor_name, agreed, e.received_at)
     row = {name: body[name] for name in ("round", "attempt", "model", "mechanism")}
-    return [insert(evaluations).values(seq=e.seq, site=e.actor_name, **row)]
+    return [Bound(_EVALUATE, {"seq": e.seq, "site": e.actor_name, **row})]
 
 
 def of_known_attempt(c: Connection, e: Entry) -> list[Executable]:
@@ -227,11 +255,8 @@ def of_ended_attempt(c: Connection, e: Entry) -> list[Executable]:
 
 def _known(c: Connection, e: Entry) -> Row[Any]:
     body = e.body
-    row = c.execute(
-        select(rounds).where(
-            rounds.c.round == body["round"], rounds.c.attempt == body["attempt"]
-        )
-    ).first()
+    place = {"round": body["round"], "attempt": body["attempt"]}
+    row = c.execute(_ATTEMPT, place).first()
     if row is None or row.agreement != body["agreement"]:
         raise Refused(
             f"there is no round {body['round']}, attempt {body['attempt']} of this agreement",
@@ -249,23 +274,19 @@ def _open(c: Connection, e: Entry) -> Row[Any]:
     return row
 
 
-def _member(c: Connection, e: Entry) -> Row[Any]:
-    """Return the speaking site's consent; it was asked in the open attempt."""
-    row, site = _open(c, e), e.actor_name
-    if site not in _asked(row):
+def _member(c: Connection, e: Entry, attempt: Row[Any]) -> Row[Any]:
+    """Return the speaking site's consent; it was asked in the attempt."""
+    site = e.actor_name
+    if site not in _asked(attempt):
         raise Refused(f"{site} was not asked in this attempt", rule="not-asked")
-    agreed = project_consents.agreement(c, row.agreement)
+    agreed = project_consents.agreement(c, attempt.agreement)
     return project_consents.permitted(c, site, agreed, e.received_at)
 
 
 def _earlier(c: Connection, e: Entry) -> list[Row[Any]]:
     """Return this site's contributions to this round, without those that never came in."""
-    mine = select(contributions).where(
-        contributions.c.site == e.actor_name,
-        contributions.c.round == e.body["round"],
-        contributions.c.base != "",
-    )
-    return list(c.execute(mine))
+    mine = {"site": e.actor_name, "round": e.body["round"]}
+    return list(c.execute(_CONTRIBUTED, mine))
 
 
 def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
@@ -274,12 +295,8 @@ def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
     The ε that it states is no lower than was reserved: `verify` would fault the record for it.
     """
     body = e.body
-    mine = select(reservations.c.steps, reservations.c.epsilon_total).where(
-        reservations.c.site == e.actor_name,
-        reservations.c.round == body["round"],
-        reservations.c.attempt <= body["attempt"],
-    )
-    paid = c.execute(mine.order_by(reservations.c.seq)).all()
+    mine = {"site": e.actor_name, "round": body["round"], "attempt": body["attempt"]}
+    paid = c.execute(_PAID, mine).all()
     if len(updates | {body["update"]}) > len(paid) or body["steps"] > max(
         r.steps for r in paid
     ):
@@ -299,8 +316,7 @@ def _asked(row: Row[Any]) -> list[str]:
 
 def _check_not_ended(c: Connection, e: Entry) -> None:
     agreed = project_consents.agreement(c, e.body["agreement"])
-    given = select(consents).where(consents.c.material == agreed.material)
-    rows = list(c.execute(given))
+    rows = list(c.execute(_GIVEN, {"material": agreed.material}))
     own = {row.site for row in rows if row.agreement == agreed.digest}
     going = {
         row.site

@@ -12,12 +12,15 @@ from sqlalchemy import Connection, delete, select
 
 from governance import statements
 from governance.ledger.entry import Entry
+from governance.ledger.kind import Bound
 from governance.ledger.kinds import check_form
 from governance.ledger.schema import PROJECTIONS, entries
 from governance.statements import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from governance.ledger.kind import Change
 
 
 def apply(c: Connection, e: Entry) -> None:
@@ -26,8 +29,16 @@ def apply(c: Connection, e: Entry) -> None:
     Raises:
         Refused: it cannot follow from what was before; the tables stay as they were.
     """
-    for change in check_form(e.statement).projection(c, e):
-        c.execute(change)
+    enact(c, check_form(e.statement).projection(c, e))
+
+
+def enact(c: Connection, changes: Iterable[Change]) -> None:
+    """Write what follows from an entry."""
+    for change in changes:
+        if isinstance(change, Bound):
+            c.execute(change.clause, change.values)
+        else:
+            c.execute(change)
 
 
 def replay(c: Connection, log: Iterable[Entry]) -> None:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from governance import statements
-from governance.ledger import admission, founding, merkle, project_consents, schema, tree
+from governance.ledger import (
+    admission,
+    founding,
+    merkle,
+    project_consents,
+    projections,
+    schema,
+    tree,
+)
 from governance.ledger.database import create, in_words, open_engine, reading
 from governance.ledger.entry import Entry, columns
 from governance.ledger.tree import consistency, inclusion
@@ -126,7 +134,7 @@ def append(
     if last is None:
         e = Entry(0, received_at, statement)
         found = founding.founding(statement.envelope)
-        _admit(c, e, founded=found, chain=Chain.START, told=disclosures)
+        tree.append(c, 0, _admit(c, e, founded=found, chain=Chain.START, told=disclosures))
         return 0
     chain = Chain(last.counter, Digest(last.previous)) if last.counter else Chain.START
     if statement.counter <= chain.counter:
@@ -136,7 +144,7 @@ def append(
             return seq
     e = Entry(last.seq + 1, max(received_at, parse_time(last.received_at)), statement)
     found = founding.of_log(c, last.first)
-    _admit(c, e, founded=found, chain=chain, told=disclosures)
+    tree.append(c, e.seq, _admit(c, e, founded=found, chain=chain, told=disclosures))
     return e.seq
 
 
@@ -152,34 +160,36 @@ def append_mirrored(
         PeerFault: an entry is not the next one, is another than before, or is dated back.
         Refused: an entry breaks a rule of admission.
     """
-    size = size_of(c)
+    before = size = size_of(c)
     newest = select(_T.c.received_at).where(_T.c.seq == size - 1)
     latest = c.execute(newest).scalar() or ""
-    count = 0
-    for record in records:
-        if record.seq < size:
-            _check_same(c, record)
-            continue
-        # 1. It is the next one. Stops an entry from being left out.
-        if record.seq != size:
-            raise PeerFault(f"entry {size} is missing", rule="entry-missing")
-        # 2. Time does not go back. Stops an entry from being dated into the past.
-        if record.received_at < latest:
-            raise PeerFault(f"entry {size} is dated before the last", rule="time-went-back")
-        statement = statements.read(record.envelope)
-        e = Entry(size, parse_time(record.received_at), statement)
-        founded = founding.founding(record.envelope) if size == 0 else founding.of_log(c)
-        chain = chain_of(c, statement.key)
-        _admit(
-            c,
-            e,
-            founded=founded,
-            chain=chain,
-            told=record.disclosures,
-            unsafe_signatures_checked=unsafe_signatures_checked,
-        )
-        size, latest, count = size + 1, record.received_at, count + 1
-    return count
+    founded = founding.of_log(c) if size else None
+    chains: dict[KeyId, Chain] = {}
+    with tree.growing(c, size) as grow:
+        for record in records:
+            if record.seq < size:
+                _check_same(c, record)
+                continue
+            # 1. It is the next one. Stops an entry from being left out.
+            if record.seq != size:
+                raise PeerFault(f"entry {size} is missing", rule="entry-missing")
+            # 2. Time does not go back. Stops an entry from being dated into the past.
+            if record.received_at < latest:
+                raise PeerFault(f"entry {size} is dated before the last", rule="time-went-back")
+            statement = statements.read(record.envelope)
+            founded = founded or founding.founding(record.envelope)
+            leaf = _admit(
+                c,
+                Entry(size, parse_time(record.received_at), statement),
+                founded=founded,
+                chain=chains.get(statement.key) or chain_of(c, statement.key),
+                told=record.disclosures,
+                unsafe_signatures_checked=unsafe_signatures_checked,
+            )
+            grow(leaf)
+            chains[statement.key] = statement.chain
+            size, latest = size + 1, record.received_at
+    return size - before
 
 
 def _admit(
@@ -190,7 +200,8 @@ def _admit(
     chain: Chain,
     told: Sequence[Disclosure],
     unsafe_signatures_checked: bool = False,
-) -> None:
+) -> bytes:
+    """Write an entry and what follows from it; return its leaf's hash, for the tree."""
     kind = admission.admit(
         c,
         e,
@@ -204,12 +215,11 @@ def _admit(
     leaf = merkle.leaf_hash(e.leaf_data)
     row = {"seq": e.seq, "received_at": timestamp(e.received_at), "leaf_hash": leaf}
     c.execute(_INSERT, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
-    tree.append(c, e.seq, leaf)
     if told:
         rows = [{"label": one.label, "salt": one.salt, "value": one.value} for one in told]
         c.execute(_INSERT_DISCLOSURE, [{"seq": e.seq, **row} for row in rows])
-    for change in changes:
-        c.execute(change)
+    projections.enact(c, changes)
+    return leaf
 
 
 def _check_same(c: Connection, record: EntryRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -9,10 +10,10 @@ from sqlalchemy import Connection, Select, and_, bindparam, insert, or_, select
 
 from governance.ledger import merkle
 from governance.ledger.schema import nodes
-from protos.errors import Corrupt, Refused
+from protos.errors import ConciliumError, Corrupt, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _INSERT: Final = insert(nodes)
 
@@ -34,9 +35,28 @@ def append(c: Connection, seq: int, leaf: bytes) -> None:
     # Only the subtrees that the new leaf joins are read: one on average, none every other time.
     joined = _hashes(c, merkle.joined_by(seq))
     made = merkle.Frontier(seq, joined).append(leaf)
-    c.execute(
-        _INSERT, [{"level": level, "idx": idx, "hash": node} for level, idx, node in made]
-    )
+    _store(c, [{"level": level, "idx": idx, "hash": node} for level, idx, node in made])
+
+
+@contextmanager
+def growing(c: Connection, tree_size: int) -> Iterator[Callable[[bytes], None]]:
+    """Give what takes the leaves that follow; store the nodes that they complete at the end.
+
+    Leaves that were taken before an entry was refused stay.
+    """
+    frontier = merkle.Frontier(tree_size, _hashes(c, merkle.peaks_of(tree_size)))
+    made: list[dict[str, object]] = []
+
+    def grow(leaf: bytes) -> None:
+        nodes = frontier.append(leaf)
+        made.extend({"level": level, "idx": idx, "hash": node} for level, idx, node in nodes)
+
+    try:
+        yield grow
+    except ConciliumError:
+        _store(c, made)
+        raise
+    _store(c, made)
 
 
 def inclusion(c: Connection, seq: int, tree_size: int) -> list[bytes]:
@@ -63,6 +83,11 @@ def consistency(c: Connection, old_size: int, new_size: int) -> list[bytes]:
             f"a log of {new_size} does not extend one of {old_size}", rule="unknown-entry"
         )
     return _spans(c, merkle.consistency_spans(old_size, new_size))
+
+
+def _store(c: Connection, made: Sequence[dict[str, object]]) -> None:
+    if made:
+        c.execute(_INSERT, made)
 
 
 def _check_size(c: Connection, wanted: int) -> None:
