@@ -59,12 +59,15 @@ class Answer:
     notes: Sequence[str] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
 
+    def named(self) -> list[dict[str, object]]:
+        """Return each row by the names of its columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
 
 def say(answer: Answer, form: Format) -> None:
     """Print an answer on standard output in the format asked for."""
     if form is Format.JSON:
-        rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-        body = {**answer.facts, "rows": rows, "notes": list(answer.notes)}
+        body = {**answer.facts, "rows": answer.named(), "notes": list(answer.notes)}
         sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False, default=str) + "\n")
     elif form is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
