@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from admission import FIRST, digest, refused
 from sqlalchemy import select
-from test_consents import FIRST, digest, permitted, refused, states
+from test_consents import permitted, states
 
 from governance.ledger import queries, schema
 from governance.ledger.reading import standing_at
@@ -52,7 +53,7 @@ def test_an_acknowledged_change_carries_the_consent_over_with_its_terms(changed)
 def test_an_auditor_still_sees_the_officer_who_signed(changed):
     acknowledge(changed)
     answer = queries.consents_at(changed.connection, now=changed.now, site="amc")
-    told = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    told = answer.named()
     assert {(row["state"], row["officer"]) for row in told} == {
         ("superseded", "A. Person"),
         ("in-force", "A. Person"),

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 
 import pytest
+from admission import FIRST, contribute, digest, refused
 from sqlalchemy import select
 
 from governance.ledger import schema, store
-from protos.errors import Refused
-
-
-def digest(text):
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-FIRST = {"agreement": digest("first")}
-
-
-def refused(rule, act, *args, **more):
-    with pytest.raises(Refused) as caught:
-        act(*args, **more)
-    assert caught.value.rule == rule
 
 
 def states(federation, agreement="first"):
@@ -307,9 +293,7 @@ def test_who_withdrew_in_a_round_is_not_in_its_model_for_a_consent_to_the_same_t
     agreed.propose("second", material="first")
     agreed.consent("amc", "second", material="first")
     agreed.open_round(1)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1)
-        agreed.contribute(site, 1)
+    contribute(agreed)
     agreed.agent("amc", "consent-withdrawn", FIRST)
     refused("consent-ended", agreed.close, 1)
     agreed.close(1, sites_in=["ucl"], out={"amc": "consent"})

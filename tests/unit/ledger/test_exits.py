@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from admission import digest
+from admission import closed_round, digest, refused, rows_of
 from sqlalchemy import select
 
 from governance.ledger import projections, query_releases, schema, store
 from governance.ledger.entry import Entry
 from governance.ledger.rules import Replay
-from protos.errors import Refused
 from site_agent.store import copy
 
 LEAVES = {"site": "amc", "scope": "federation", "cause": "own-wish"}
 SPENT = "7.5000"
 REMOVED = {"site": "amc", "scope": "federation", "cause": "removed"}
-
-
-def refused(rule, act, *args, **more):
-    with pytest.raises(Refused) as caught:
-        act(*args, **more)
-    assert caught.value.rule == rule
 
 
 def step(fed, request, name, decision="", rounds=(), base=("", ""), *, releases=()):
@@ -37,25 +30,9 @@ def step(fed, request, name, decision="", rounds=(), base=("", ""), *, releases=
     return fed.coordinator("exit-step", body)
 
 
-def closed_round(fed, number, *, models):
-    """Let both hospitals contribute to a round that is closed."""
-    before = models.split()[0]
-    fed.open_round(number, model=before)
-    for site in ("amc", "ucl"):
-        fed.reserve(site, number, total=SPENT)
-        body = fed.contribution_body(site, number, base=before) | {"epsilon": SPENT}
-        fed.agent(site, "contribution-made", body)
-    return fed.close(number, models=models)
-
-
 def one(fed, table, **where):
     rows = fed.connection.execute(select(table).filter_by(**where)).all()
     return rows[-1] if rows else None
-
-
-def rows_of(fed, table):
-    """Return a table's rows in an order of their own: an engine may move what it updates."""
-    return sorted(fed.connection.execute(select(table)).all(), key=repr)
 
 
 def state_of(fed, request):
@@ -172,8 +149,8 @@ def test_a_withdrawal_begins_an_exit_that_leaves_the_keys(agreed):
 
 
 def test_the_impact_names_every_round_that_the_hospital_has_touched(agreed):
-    closed_round(agreed, 1, models="m0 m1")
-    closed_round(agreed, 2, models="m1 m2")
+    closed_round(agreed, spent=SPENT)
+    closed_round(agreed, 2, models="m1 m2", spent=SPENT)
     request = agreed.officer("amc", "exit-requested", LEAVES)
     for name, decision in (("quiesced", "no-round"), ("credentials-revoked", "")):
         step(agreed, request, name, decision)
@@ -186,8 +163,8 @@ def test_the_impact_names_every_round_that_the_hospital_has_touched(agreed):
 def test_going_back_marks_the_rounds_since_and_moves_the_base(agreed):
     agreed.enrol_site("gemelli")
     agreed.consent("gemelli", "first")
-    closed_round(agreed, 1, models="m0 m1")
-    closed_round(agreed, 2, models="m1 m2")
+    closed_round(agreed, spent=SPENT)
+    closed_round(agreed, 2, models="m1 m2", spent=SPENT)
     request = agreed.officer("amc", "exit-requested", LEAVES)
     to_training(agreed, request, rounds=[1, 2])
     settle = (agreed, request, "training-settled", "retrain-from-before")
@@ -211,13 +188,13 @@ def went_back(fed, *, rounds=(1,), releases=()):
 
 
 def test_a_round_that_an_exit_undid_is_released_no_more(agreed):
-    closed_round(agreed, 1, models="m0 m1")
+    closed_round(agreed, spent=SPENT)
     went_back(agreed)
     refused("release-undone", agreed.publish)
 
 
 def test_a_replay_finds_the_release_of_a_round_that_an_exit_undid(agreed):
-    closed_round(agreed, 1, models="m0 m1")
+    closed_round(agreed, spent=SPENT)
     went_back(agreed)
     body = {
         **agreed.at(1),
@@ -231,7 +208,7 @@ def test_a_replay_finds_the_release_of_a_round_that_an_exit_undid(agreed):
 
 
 def test_a_release_of_a_round_that_was_undone_later_says_since_when(agreed):
-    closed_round(agreed, 1, models="m0 m1")
+    closed_round(agreed, spent=SPENT)
     agreed.publish()
     seq = went_back(agreed, releases=["v1"])
     (row,) = query_releases.releases_held(agreed.connection).rows
@@ -241,7 +218,7 @@ def test_a_release_of_a_round_that_was_undone_later_says_since_when(agreed):
 
 
 def test_a_replay_finds_a_round_that_goes_on_from_a_model_that_was_given_up(agreed):
-    closed_round(agreed, 1, models="m0 m1")
+    closed_round(agreed, spent=SPENT)
     request = agreed.officer("amc", "exit-requested", LEAVES)
     to_training(agreed, request, rounds=[1])
     went = (agreed, request, "training-settled", "retrain-from-before")
@@ -317,7 +294,7 @@ def enrol_again(fed):
 
 
 def test_a_rebuild_makes_the_same_tables(agreed):
-    closed_round(agreed, 1, models="m0 m1")
+    closed_round(agreed, spent=SPENT)
     whole_exit(agreed, rounds=[1])
     tables = (schema.exits, schema.exit_steps, schema.rounds, schema.consents, schema.keys)
     before = [rows_of(agreed, table) for table in tables]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from admission import FIRST, digest, refused
 from sqlalchemy import select
-from test_consents import FIRST, digest, refused
 
 from governance.ledger import query_patients, schema
 from governance.ledger.reading import standing_at
@@ -74,7 +74,7 @@ def test_an_auditor_sees_from_which_round_patients_are_left_out(agreed):
     agreed.reserve("amc", 1, 2)
     left_out(agreed, 20)
     answer = query_patients.patients(agreed.connection, site="amc")
-    told = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    told = answer.named()
     assert [(row["what"], row["patients"], row["from_round"]) for row in told] == [
         ("left-out", "some", 1),
         ("left-out", "20", None),

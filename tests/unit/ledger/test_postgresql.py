@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
+from admission import closed_round
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -16,11 +17,7 @@ SOFTWARE = {"program": "concilium-site", "version": "0.1.0", "os": "Linux 6.1"}
 
 @pytest.fixture
 def history(agreed):
-    agreed.open_round(1)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1)
-        agreed.contribute(site, 1)
-    agreed.close(1)
+    closed_round(agreed)
     store.sign_checkpoint(agreed.connection, agreed.key("ledger"), agreed.log.origin)
     return agreed
 

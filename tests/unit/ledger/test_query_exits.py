@@ -9,14 +9,10 @@ from governance.ledger import query_exits
 from protos.errors import Refused
 
 
-def cells(answer):
-    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-
-
 def test_exits_say_who_left_where_it_stands_and_what_is_due(agreed):
     request = agreed.operator("exit-requested", REMOVED)
     step(agreed, request, "quiesced", "no-round")
-    (row,) = cells(query_exits.exits_held(agreed.connection))
+    (row,) = query_exits.exits_held(agreed.connection).named()
     assert (row["site"], row["cause"], row["asked_by"]) == ("amc", "removed", "operator/ops")
     assert row["state"] == "quiesced"
     assert row["still_due"].startswith("credentials-revoked, cleaned, impact-listed")
@@ -25,7 +21,7 @@ def test_exits_say_who_left_where_it_stands_and_what_is_due(agreed):
 def test_an_exit_is_told_step_by_step_with_the_time_of_each(agreed):
     whole_exit(agreed)
     answer = query_exits.exit_of(agreed.connection, "amc")
-    rows = cells(answer)
+    rows = answer.named()
     assert rows[0]["step"] == "requested"
     assert rows[-1]["step"] == "closed"
     assert [row["at"] for row in rows] == sorted(row["at"] for row in rows)
@@ -37,4 +33,4 @@ def test_a_site_that_stays_has_no_exit(agreed):
     with pytest.raises(Refused) as refused:
         query_exits.exit_of(agreed.connection, "ucl")
     assert refused.value.rule == "no-exit"
-    assert cells(query_exits.exits_held(agreed.connection, site="ucl")) == []
+    assert query_exits.exits_held(agreed.connection, site="ucl").named() == []

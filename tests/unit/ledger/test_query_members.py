@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from admission import digest
+from admission import closed_round, digest
 
 from governance.ledger import query_members
 
 
 def told(federation, **asked):
     answer = query_members.members(federation.connection, **asked)
-    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    return answer.named()
 
 
 def of(federation, site):
@@ -17,11 +17,7 @@ def of(federation, site):
 
 
 def run(federation, round_, sites):
-    federation.open_round(round_, sites=sites, model=f"m{round_ - 1}")
-    for site in sites:
-        federation.reserve(site, round_)
-        federation.contribute(site, round_, base=f"m{round_ - 1}")
-    federation.close(round_, sites_in=sites, models=f"m{round_ - 1} m{round_}")
+    closed_round(federation, round_, sites=sites, models=f"m{round_ - 1} m{round_}")
 
 
 def pause(federation, site):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from admission import digest
+from admission import closed_round, digest
 from sqlalchemy import select
 from test_keeping import ask, consent_of, erase, hold
 
@@ -20,7 +20,7 @@ def asked(federation, at=None):
 
 def rows(federation, what, at=None):
     answer = asked(federation, at)
-    found = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    found = answer.named()
     return {row["which"]: row for row in found if row["what"] == what}
 
 
@@ -71,11 +71,7 @@ def test_an_agreement_in_force_keeps_its_rounds(agreed):
 
 
 def test_a_release_that_stands_is_in_effect_and_a_recalled_one_is_kept_six_years(agreed):
-    agreed.open_round(1)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1)
-        agreed.contribute(site, 1)
-    agreed.close(1)
+    closed_round(agreed)
     agreed.publish()
     assert rows(agreed, "release")["v1"]["state"] == "in-effect"
     seq = agreed.recall()
@@ -84,11 +80,7 @@ def test_a_release_that_stands_is_in_effect_and_a_recalled_one_is_kept_six_years
 
 
 def test_an_agreement_whose_model_is_in_use_is_in_effect_after_its_end(agreed):
-    agreed.open_round(1)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1)
-        agreed.contribute(site, 1)
-    agreed.close(1)
+    closed_round(agreed)
     agreed.publish()
     over = agreed.moved("complete", "first")
     assert rows(agreed, "agreement")[digest("first")]["keep_until"] is None

@@ -5,32 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from admission import digest
-from sqlalchemy import select
+from admission import closed_round, digest, refused, rows
 
 from governance.ledger import projections, schema
-from protos.errors import Refused
 
 
 @pytest.fixture
 def closed(agreed):
     """A federation that committed its first round."""
-    agreed.open_round(1)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1)
-        agreed.contribute(site, 1)
-    agreed.close(1)
+    closed_round(agreed)
     return agreed
-
-
-def refused(rule, act, *args, **more):
-    with pytest.raises(Refused) as caught:
-        act(*args, **more)
-    assert caught.value.rule == rule
-
-
-def rows(federation, table):
-    return federation.connection.execute(select(table)).all()
 
 
 def released(federation):
@@ -57,11 +41,7 @@ def test_no_release_of_a_round_that_is_open_or_was_abandoned(agreed):
 def test_no_release_of_an_attempt_that_another_attempt_followed(agreed):
     agreed.open_round(1)
     agreed.abandon(1)
-    agreed.open_round(1, 2)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1, 2)
-        agreed.contribute(site, 1, 2)
-    agreed.close(1, 2)
+    closed_round(agreed, attempt=2)
     refused("release-not-committed", agreed.publish)
     agreed.publish(attempt=2)
 

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import timedelta
 
 import pytest
+from admission import FIRST, contribute, digest, refused, rows
 from sqlalchemy import select
 
 from governance.draw import draw, seed_of
 from governance.ledger import schema
 from protos.errors import Refused
-
-
-def digest(text):
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-FIRST = {"agreement": digest("first")}
-
-
-def refused(rule, act, *args, **more):
-    with pytest.raises(Refused) as caught:
-        act(*args, **more)
-    assert caught.value.rule == rule
-
-
-def rows(federation, table):
-    return federation.connection.execute(select(table)).all()
 
 
 @pytest.fixture
@@ -41,9 +24,7 @@ def opened(agreed):
 @pytest.fixture
 def trained(opened):
     """A round to which both sites contributed."""
-    for site in ("amc", "ucl"):
-        opened.reserve(site, 1)
-        opened.contribute(site, 1)
+    contribute(opened)
     return opened
 
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from admission import closed_round, refused, rows_of
 from sqlalchemy import select
 
 from governance.ledger import projections, query_exits, query_releases, schema, store
 from governance.ledger.entry import Entry
 from governance.ledger.rules import Replay
-from protos.errors import Refused
 from protos.words import Disclosure
 
 LEAVES = {"site": "amc", "scope": "federation", "cause": "own-wish"}
 SALT = b"s" * 32
 SPENT = "7.5000"
 COURSE = ("quiesced", "credentials-revoked", "cleaned")
-
-
-def refused(rule, act, *args, **more):
-    with pytest.raises(Refused) as caught:
-        act(*args, **more)
-    assert caught.value.rule == rule
 
 
 def body_of(request, name, **changes):
@@ -74,20 +68,10 @@ def state_of(fed, release="v1"):
     ).one()
 
 
-def rows_of(fed, table):
-    """Return a table's rows in an order of their own: an engine may move what it updates."""
-    return sorted(fed.connection.execute(select(table)).all(), key=repr)
-
-
 @pytest.fixture
 def published(agreed):
     """A federation with a release that both hospitals are inside."""
-    agreed.open_round(1)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1, total=SPENT)
-        body = agreed.contribution_body(site, 1) | {"epsilon": SPENT}
-        agreed.agent(site, "contribution-made", body)
-    agreed.close(1)
+    closed_round(agreed, spent=SPENT)
     agreed.publish()
     return agreed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from admission import closed_round
 from verdicts import found
 
 from governance import statements
@@ -116,11 +117,7 @@ def test_a_hospital_that_fetched_what_nobody_published_is_named(ledger, body, ke
 @pytest.fixture
 def released(agreed):
     """A federation that released its first round, gave it away and recalled it."""
-    agreed.open_round(1)
-    for site in ("amc", "ucl"):
-        agreed.reserve(site, 1)
-        agreed.contribute(site, 1)
-    agreed.close(1)
+    closed_round(agreed)
     agreed.publish()
     agreed.give()
     agreed.fetch("ucl")
@@ -129,7 +126,7 @@ def released(agreed):
 
 def test_releases_are_listed_with_who_is_inside(released):
     answer = query_releases.releases_held(released.connection)
-    (row,) = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    (row,) = answer.named()
     assert (row["release"], row["state"], row["sites"]) == ("v1", "published", "amc, ucl")
     assert query_releases.releases_held(released.connection, site="usz").rows == []
 
