@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from answers import NOW, received, rows
 
 from governance.ledger import merkle, note, queries, query_rounds, showing
 from governance.ledger.checkpoint import parse_body
 from protos.errors import Refused
-
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
-
-
-def rows(answer, *columns):
-    places = [answer.columns.index(column) for column in columns]
-    return [tuple(row[place] for place in places) for row in answer.rows]
-
-
-def received(ledger, seq):
-    return datetime.fromisoformat(ledger.entries()[seq][1])
 
 
 def test_each_consent_is_told_as_it_stands_now(asked, keys):

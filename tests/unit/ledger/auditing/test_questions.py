@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from answers import NOW, received, rows
 
 from governance.ledger import query_acts, query_agreed, query_covered, query_settings
 from protos.errors import Refused
 
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
 COVERED = query_covered.COVERED
-
-
-def rows(answer, *columns):
-    places = [answer.columns.index(column) for column in columns]
-    return [tuple(row[place] for place in places) for row in answer.rows]
-
-
-def received(ledger, seq):
-    return datetime.fromisoformat(ledger.entries()[seq][1])
 
 
 # --- contributions ------------------------------------------------------------------------
