@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -81,11 +81,18 @@ def verified(
         Refused: a file is not there or not what it should be.
     """
     from governance.identity.trust import parse_trust
+    from governance.ledger.apart import beginning
+    from governance.ledger.signatures import Signatures
     from governance.ledger.verify import verify
 
     trusted = None if trust is None else parse_trust(_text(trust), where=str(trust))
     pinned = None if against is None else split_witnesses(_text(against))
-    with source(url, export) as held, watching.bar(held) as watch:
+    all_ = signatures is Signatures.ALL
+    with (
+        source(url, export) as held,
+        watching.bar(held) as watch,
+        beginning(held, url, export) if all_ else nullcontext() as apart,
+    ):
         verdict = verify(
             held,
             trusted=trusted,
@@ -93,6 +100,7 @@ def verified(
             signatures=signatures,
             incremental=incremental,
             watch=watch,
+            apart=apart,
         )
     fault = verdict.fault
     if fault is None or fault.rule != "untrusted-key":

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _TABLES: Final[Mapping[str, Table]] = {table.name: table for table in (*PROJECTIONS, nodes)}
 _LEVELS: Final = 64
+DOING: Final = "Making the tables anew"
+"""What a bar says meanwhile."""
 _KEPT: Final = ("erased_seq", "asked_seq")
 _SEQ_COLUMNS: Final = (
     "seq",
@@ -59,7 +61,7 @@ def records(
 ) -> Iterator[EntryRecord]:
     """Return the entries of a source with what they disclose, up to a seq."""
     told = disclosed(source)
-    for held in watch("Making the tables anew", source.entries()):
+    for held in watch(DOING, source.entries()):
         if until is not None and held.seq >= until:
             return
         yield EntryRecord(
