@@ -19,14 +19,6 @@ import folders as folders_module
 from scripted_site import small_step
 
 
-def pytest_collection_modifyitems(items):
-    """Let no test here wait for ever: it fails, and says where it stood."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.timeout(400))
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     """A coordinator, three sites, two operators and an auditor, all enrolled over sockets."""

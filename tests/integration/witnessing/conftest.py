@@ -16,14 +16,6 @@ import hospital
 import two_faces
 
 
-def pytest_collection_modifyitems(items):
-    """Let no test here wait for ever."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.timeout(400))
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     return hospital.found(
