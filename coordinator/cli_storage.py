@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coordinator.cli_options import HERE, Folder, Passphrase, now
 from governance import terminal
+
+if TYPE_CHECKING:
+    from coordinator.recovering import Recovered
 
 verbs = typer.Typer()
 
@@ -90,16 +93,20 @@ def recover(
         given=recovering.Given(copies or (), identities or (), agreements or ()),
         now=now(),
     )
+    _tell(recovered, has_copies=bool(copies))
+    terminal.tell(f"Next: concilium-coordinator serve --folder {folder}")
+
+
+def _tell(recovered: Recovered, *, has_copies: bool) -> None:
     more = recovered.size - recovered.backup
     terminal.tell(
         f"Recovered {recovered.backup} entries from the backup and {more} from copies; all "
         "verify."
     )
-    if not copies:
+    if not has_copies:
         terminal.tell(
             "No copy was given: hospitals that have seen later entries will refuse this log. "
             "Unless nothing came after the backup, recover with --from before you serve."
         )
     for what in recovered.missing:
         terminal.tell(f"The federation is paused: {what}.")
-    terminal.tell(f"Next: concilium-coordinator serve --folder {folder}")
