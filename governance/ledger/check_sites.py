@@ -30,7 +30,9 @@ def budget_reserved(state: State, entry: Entry) -> None:
     state.reserved.setdefault((site, reserved.round), []).append(reserved)
     releases = state.spending.take(site, reserved).releases
     # 2. The site's own figure is no lower than ours. Stops understating what was spent.
-    if spending.exceeds(releases, reserved.delta, reserved.stated):
+    if state.spending.forgets(site, reserved) or spending.exceeds(
+        releases, reserved.delta, reserved.stated
+    ):
         raise Refused(
             f"{site} states less ε than its reservations come to", rule="epsilon-understated"
         )

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from governance.counts import count
-from governance.ledger import checkpoint, note
+from governance.ledger import checkpoint, new_log, note
 from governance.ledger.replay import Fault
 from protos.errors import PeerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.keyring import Keyring
     from governance.ledger.merkle import Frontier
+    from governance.ledger.new_log import NewLog
     from governance.ledger.source import HeldCheckpoint
-    from protos.words import KeyId
 
 
 @dataclass(slots=True)
@@ -29,7 +29,8 @@ class Heads:
     """Checkpoints by size, and how far they were found to agree with the entries.
 
     `agreed` is the largest size whose root is the log's, `witnesses` who cosigned that one, and
-    `witnessed` the largest size that more than half of the sites cosigned.
+    `witnessed` the largest size that more than half of the sites cosigned. `lost` are the new
+    logs that the entries begin: a pinned head may be of what one of them declares to be lost.
     """
 
     by_size: dict[int, list[_Head]] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Heads:
     agreed: int = 0
     witnesses: list[str] = field(default_factory=list)
     witnessed: int = 0
+    lost: list[NewLog] = field(default_factory=list)
 
     @classmethod
     def of(cls, held: Iterable[HeldCheckpoint], pinned: Iterable[HeldCheckpoint] = ()) -> Heads:
@@ -63,14 +65,23 @@ class Heads:
                 return fault
         return None
 
-    def fault_at_end(self, size: int) -> Fault | None:
+    def fault_at_end(self, size: int, keyring: Keyring) -> Fault | None:
         """Return the fault of a log of this size that ends before one of its checkpoints."""
         if self.unreadable:
             return Fault(size, "bad-checkpoint", f"a checkpoint is damaged: {self.unreadable}")
-        if not self.by_size:
+        for heads in self.by_size.values():
+            for head in heads:
+                fault = self._fault_of_lost(head, keyring)
+                if fault is not None:
+                    return fault
+        left = {s: h for s, h in self.by_size.items() if not all(map(self._is_lost, h))}
+        return self._cut(left, size)
+
+    def _cut(self, left: Mapping[int, list[_Head]], size: int) -> Fault | None:
+        if not left:
             return None
-        longest = max(self.by_size)
-        whose = "the pinned checkpoint" if _pinned(self.by_size[longest]) else "a checkpoint"
+        longest = max(left)
+        whose = "the pinned checkpoint" if _pinned(left[longest]) else "a checkpoint"
         return Fault(
             size,
             "tail-cut",
@@ -85,7 +96,9 @@ class Heads:
             said = f"{whose} of {count(size, 'entry')} is not signed by this log's key"
             return Fault(size - 1, "bad-checkpoint", f"{said}: it was forged, or is another's")
         if head.body.root != tree.root():
-            return Fault(
+            if self._is_lost(head):
+                return None
+            return self._fault_of_lost(head, keyring) or Fault(
                 self.agreed,
                 "history-rewritten",
                 f"{whose} of {count(size, 'entry')} has another root: one or more of the "
@@ -93,14 +106,46 @@ class Heads:
                 "signed",
             )
         self.agreed, self.witnesses = size, []
+        return self._fault_of_witnesses(head, keyring, whose)
+
+    def _fault_of_witnesses(self, head: _Head, keyring: Keyring, whose: str) -> Fault | None:
+        size = head.body.size
         for site, line in head.held.lines:
-            if not _cosigned(head, site, line, keyring.of(site, "agent")):
+            if not new_log.is_cosigned(head.held.note, site, line, keyring.of(site, "agent")):
                 said = f"the cosignature of {site} on {whose} of {count(size, 'entry')} is bad"
                 return Fault(size - 1, "bad-cosignature", f"{said}: it was forged")
             self.witnesses.append(site)
         counted = keyring.sites_in_force()
         if 2 * len(set(self.witnesses) & set(counted)) > len(counted):
             self.witnessed = size
+        return None
+
+    def _is_lost(self, head: _Head) -> bool:
+        """Tell whether a pinned head is the very one that a new log declares to be lost."""
+        return head.pinned and any(new.last == head.body for new in self.lost)
+
+    def _fault_of_lost(self, head: _Head, keyring: Keyring) -> Fault | None:
+        """Return what a pinned head shows of what a new log declares to be lost."""
+        if not head.pinned or self._is_lost(head) or not _is_signed(head, keyring, 0):
+            return None
+        size = head.body.size
+        for new in self.lost:
+            if size <= new.seq or not _seen_before(head, new, keyring):
+                continue
+            said = f"the pinned checkpoint of {count(size, 'entry')} was cosigned before entry "
+            said = f"{said}{new.seq} began a new log, which says that the last head was of "
+            if size > new.last.size:
+                return Fault(
+                    new.seq,
+                    "gap-hidden",
+                    f"{said}{new.last.size}: more was lost than it declares",
+                )
+            return Fault(
+                new.seq,
+                "head-in-gap",
+                f"{said}{new.last.size}: it is of what was lost, and no entry here shows "
+                "whether that was so; hold it against a hospital's copy from before",
+            )
         return None
 
 
@@ -130,12 +175,10 @@ def _is_signed(head: _Head, keyring: Keyring, size: int) -> bool:
     return False
 
 
-def _cosigned(head: _Head, site: str, line: str, keys: Iterable[KeyId]) -> bool:
-    for key in keys:
-        try:
-            witness = checkpoint.witness_key(head.body.origin, site, key)
-            checkpoint.cosignature(head.held.note, line, witness)
-        except PeerFault:
-            continue
-        return True
-    return False
+def _seen_before(head: _Head, new: NewLog, keyring: Keyring) -> bool:
+    """Tell whether a hospital cosigned a head before a new log was declared."""
+    times = (
+        new_log.cosigned_at(head.held.note, site, line, keyring.of(site, "agent"))
+        for site, line in head.held.lines
+    )
+    return any(time is not None and time <= new.at for time in times)

@@ -15,6 +15,7 @@ from governance.ledger import (
     kinds_keeping,
     kinds_members,
     kinds_patients,
+    kinds_recovery,
     kinds_releases,
     kinds_rounds,
 )
@@ -36,6 +37,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **kinds_releases.KINDS,
     **kinds_exits.KINDS,
     **kinds_keeping.KINDS,
+    **kinds_recovery.KINDS,
 }
 
 _OPEN_ENDED: Final = frozenset({"operator-acted"})

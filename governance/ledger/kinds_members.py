@@ -93,7 +93,4 @@ KINDS: Final[Mapping[str, Kind]] = {
     "operator-acted": Kind(
         OPERATOR, Carrier.OPERATOR, {"act": RULE}, members.operator_acted, disclosed=REASON
     ),
-    "log-recovered": Kind(
-        OPERATOR, Carrier.OPERATOR, {"backup": COUNT, "size": COUNT}, members.log_recovered
-    ),
 }

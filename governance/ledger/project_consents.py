@@ -15,7 +15,7 @@ from governance import canonical, consent
 from governance.consent import Consent, Event
 from governance.ledger import project_exits
 from governance.ledger.project_members import act
-from governance.ledger.schema import agreements, consents, revocations
+from governance.ledger.schema import acceptances, agreements, consents, revocations
 from governance.statements import parse_time, timestamp
 from protos.errors import Refused
 
@@ -58,6 +58,9 @@ _PERMITS: Final = (
         consents.c.state == _IN_FORCE,
         consents.c.until > bindparam("now"),
         consents.c.site.not_in(select(revocations.c.name)),
+        consents.c.site.not_in(
+            select(acceptances.c.site).where(acceptances.c.accepted_seq.is_(None))
+        ),
         or_(
             consents.c.agreement == bindparam("agreement"),
             consents.c.site.not_in(_OWN_SITES),
@@ -84,7 +87,8 @@ def in_force(
     """Return, by site, the consents that permit something now under an agreement.
 
     Where a site spoke of this very agreement, that alone counts: what it said of another one
-    with the same material terms outlives no withdrawal from this one. A revoked site has none.
+    with the same material terms outlives no withdrawal from this one. A revoked site has none,
+    and none has one that was not heard of a new log yet: it may have withdrawn in what is lost.
     With `site`, only that one's is looked for.
     """
     asked = {

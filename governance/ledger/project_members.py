@@ -127,18 +127,6 @@ def operator_acted(_c: Connection, e: Entry) -> list[Executable]:
     return [act(e, e.body["act"])]
 
 
-def log_recovered(_c: Connection, e: Entry) -> list[Executable]:
-    """Add the act by which operators say what a backup and hospitals' copies brought back."""
-    # Stops entries from going unsaid between what was recovered and the word about it.
-    if not e.body["backup"] <= e.body["size"] == e.seq:
-        raise Refused(
-            f"it says that {e.body['size']} entries were recovered, {e.body['backup']} of them "
-            f"from a backup, but {e.seq} stand before it",
-            rule="recovery-misstated",
-        )
-    return [act(e, "recover")]
-
-
 def act(e: Entry, name: str) -> Executable:
     """Return the row of an operator's act; all that it says beside its name is the detail."""
     detail = {field: value for field, value in e.body.items() if field != "act"}

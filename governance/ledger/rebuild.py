@@ -40,6 +40,7 @@ _SEQ_COLUMNS: Final = (
     "changed_seq",
     "until_seq",
     "from_seq",
+    "declared_seq",
     *_KEPT,
 )
 

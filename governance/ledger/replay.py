@@ -12,8 +12,10 @@ from protos.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from governance.exits import Closed, Decision, Exit, Scope
+    from governance.ledger.new_log import NewLog
     from governance.ledger.spending import Reserved
     from protos.words import Digest
 
@@ -101,12 +103,23 @@ class Leaving:
 
 
 @dataclass(slots=True)
+class Begun:
+    """A new log: since when entries are lost, who must accept it, who did by which entry."""
+
+    new: NewLog
+    since: datetime | None
+    sites: frozenset[str]
+    accepted: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class State:
     """What follows from the entries taken so far.
 
     `in_force` has the digest of the statement that put an agreement in force; `reserved` and
     `updates` go by (site, round), `tasks` are (site, task). `closed` are the committed rounds
-    in the order of their closing, `exits` go by the seq of their request.
+    in the order of their closing, `exits` go by the seq of their request. `latest` is when the
+    last entry was received.
     """
 
     standing: Standing = field(default_factory=Standing)
@@ -122,6 +135,8 @@ class State:
     closed: list[Closed] = field(default_factory=list)
     exits: dict[int, Leaving] = field(default_factory=dict)
     keeping: Keeping = field(default_factory=Keeping)
+    new_logs: list[Begun] = field(default_factory=list)
+    latest: datetime | None = None
 
     def attempt(self, body: Mapping[str, Any]) -> Attempt:
         """Return the attempt that an entry speaks of, or raise Refused."""

@@ -51,6 +51,7 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "erasure-requested": check_keeping.erasure_requested,
     "erased": check_keeping.erased,
     "log-recovered": check_members.log_recovered,
+    "log-accepted": check_members.log_accepted,
 }
 """What is checked for a kind, beside what `Standing` does with agreements and consents."""
 
@@ -76,6 +77,7 @@ class Replay:
         except (Refused, PeerFault) as broken:
             said = f"{kind} of {entry.statement.actor}"
             return Fault(entry.seq, broken.rule, f"{said}: {broken.what}")
+        self.state.latest = entry.received_at
         if entry.statement.commitments:
             self.state.keeping.commits(entry)
         if kind in _ENDS_A_ROUND:

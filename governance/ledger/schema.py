@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from governance.ledger import schema_exits, schema_keeping, triggers
+from governance.ledger import schema_exits, schema_keeping, schema_recovery, triggers
 
 metadata: Final = MetaData()
 
@@ -298,6 +298,7 @@ acts: Final = Table(
 
 exits, exit_steps, exit_releases = schema_exits.define(metadata)
 holds, erasures = schema_keeping.define(metadata)
+acceptances = schema_recovery.define(metadata)
 
 PROJECTIONS: Final = (
     keys,
@@ -318,6 +319,7 @@ PROJECTIONS: Final = (
     exit_releases,
     holds,
     erasures,
+    acceptances,
 )
 """The tables that a rebuild from the entries must make again, equal in every cell."""
 

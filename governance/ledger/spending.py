@@ -44,9 +44,14 @@ class Cohort:
 
 @dataclass(slots=True)
 class Spending:
-    """Cohorts by (site, cohort); cohorts of two sites never share patients."""
+    """Cohorts by (site, cohort); cohorts of two sites never share patients.
+
+    `lost` is δ and ε of what a site had spent by its own word when it accepted a new log, whose
+    reservations are not all in the record.
+    """
 
     cohorts: dict[tuple[str, str], Cohort] = field(default_factory=dict)
+    lost: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
     def take(self, site: str, reserved: Reserved) -> Cohort:
         """Add a reservation and return its cohort."""
@@ -55,6 +60,16 @@ class Spending:
         cohort.reservations += 1
         cohort.last = reserved
         return cohort
+
+    def remember(self, site: str, spent: Mapping[str, Mapping[str, str]]) -> None:
+        """Remember what a site had spent of each cohort by its own word."""
+        for cohort, said in spent.items():
+            self.lost[site, cohort] = (float(said["delta"]), float(said["epsilon"]))
+
+    def forgets(self, site: str, reserved: Reserved) -> bool:
+        """Tell whether a reservation states less than the site had spent before it was lost."""
+        delta, epsilon = self.lost.get((site, reserved.cohort), (reserved.delta, 0.0))
+        return delta == reserved.delta and reserved.stated + TOLERANCE < epsilon
 
 
 def read(seq: int, body: Mapping[str, Any]) -> Reserved:

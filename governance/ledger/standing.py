@@ -48,6 +48,8 @@ KINDS: Final = (
     "revoked",
     "exit-requested",
     "enrolled",
+    "log-recovered",
+    "log-accepted",
 )
 """The kinds of entries that change what stands."""
 
@@ -110,6 +112,8 @@ class Standing:
     """Agreements by digest and consents by (site, agreement) after the entries taken so far.
 
     A consent is to material terms: it holds for every agreement with the same material digest.
+    `unheard` are the sites that have not accepted a new log yet: they may have withdrawn in
+    what is lost.
     """
 
     def __init__(self) -> None:
@@ -117,6 +121,8 @@ class Standing:
         self.consents: dict[tuple[str, str], Held] = {}
         self.revoked: dict[str, int] = {}
         self.left: dict[str, int] = {}
+        self.sites: set[str] = set()
+        self.unheard: set[str] = set()
 
     def take(self, entry: Entry) -> None:
         """Let an entry take effect; kinds that change nothing here are passed by.
@@ -131,6 +137,11 @@ class Standing:
             self._change(entry)
         elif kind in _TAKES:
             _TAKES[kind](self, entry)
+
+    @property
+    def present(self) -> set[str]:
+        """The sites that are enrolled, and neither revoked nor gone."""
+        return self.sites - self.revoked.keys() - self.left.keys()
 
     def agreement(self, digest: str) -> Agreed:
         """Return a known agreement, or raise Refused."""
@@ -162,6 +173,8 @@ class Standing:
         counting = self._counting(site, agreement)
         if site in self.revoked:
             raise Refused(f"{site} had been revoked", rule="no-consent")
+        if site in self.unheard:
+            raise Refused(f"{site} had not accepted the new log", rule="log-not-accepted")
         for held in counting:
             if held.permits(now):
                 return held
@@ -311,6 +324,16 @@ class Standing:
     def _enrol(self, entry: Entry) -> None:
         """Let who had left be asked again: it came back with keys of its own."""
         self.left.pop(str(entry.body["name"]), None)
+        if entry.body["role"] == "site":
+            self.sites.add(str(entry.body["name"]))
+
+    def _begin_anew(self, entry: Entry) -> None:
+        """Let every site be asked nothing until it accepts a new log."""
+        if "last" in entry.body:
+            self.unheard = self.present
+
+    def _accept(self, entry: Entry) -> None:
+        self.unheard.discard(str(_site(entry)))
 
     def _leave(self, entry: Entry) -> None:
         """End every consent of a site that leaves, or is taken out."""
@@ -341,6 +364,8 @@ _TAKES: Final[Mapping[str, Callable[[Standing, Entry], None]]] = {
     "revoked": Standing._revoke,  # noqa: SLF001
     "exit-requested": Standing._leave,  # noqa: SLF001
     "enrolled": Standing._enrol,  # noqa: SLF001
+    "log-recovered": Standing._begin_anew,  # noqa: SLF001
+    "log-accepted": Standing._accept,  # noqa: SLF001
 }
 """What a kind does beside moving an agreement or a consent by the tables above."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from governance.counts import count, verb
+from governance.ledger import gap
 from governance.terminal import Answer, Format
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ def answer(verdict: Verdict, form: Format) -> Answer:
         return Answer((), (), facts=said)
     if form is Format.CSV:
         fault = said.pop("fault") or {"seq": None, "rule": None}
-        row = {**said, "fault_seq": fault["seq"], "fault_rule": fault["rule"]}
+        new_logs = len(said.pop("new_logs"))
+        row = {
+            **said,
+            "new_logs": new_logs,
+            "fault_seq": fault["seq"],
+            "fault_rule": fault["rule"],
+        }
         return Answer(tuple(row), [tuple(row.values())])
     if verdict.fault is not None:
         title = f"FAULT at {verdict.sentence}"
@@ -55,6 +62,8 @@ def _notes(verdict: Verdict) -> list[str]:
     if 0 < verdict.witnessed < verdict.checkpoint_size:
         first = count(verdict.witnessed, "entry")
         notes.append(f"More than half of the sites cosigned the first {first}, fewer the rest.")
+    for begun in verdict.new_logs:
+        notes += gap.sentences(begun)
     if verdict.signatures_from:
         notes.append(_taken_over(verdict))
     if verdict.unproven:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from governance.ledger import check_keeping, checkpoint, export, note, rebuild, trust
+from governance.ledger import check_keeping, checkpoint, export, gap, note, rebuild, trust
 from governance.ledger.heads import Heads
 from governance.ledger.replay import Fault
 from governance.ledger.signatures import Signatures
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from governance.ledger.apart import Apart
+    from governance.ledger.replay import Begun
     from governance.ledger.source import HeldCheckpoint, Source
     from governance.ledger.watching import Watch
     from protos.words import KeyId
@@ -39,7 +40,8 @@ class Verdict:
     `entries` is how many were found good; `checkpoint_size` the largest checkpoint that agrees
     with them, `cosignatures` how many sites cosigned it, and `witnessed` the largest size that
     more than half of the sites cosigned. Signatures were checked from entry `signatures_from`
-    on; those before were checked when the record was verified up to there.
+    on; those before were checked when the record was verified up to there. `new_logs` are those
+    that the entries begin, each with who accepted it.
     """
 
     entries: int
@@ -49,6 +51,7 @@ class Verdict:
     fault: Fault | None
     unproven: str
     signatures_from: int = 0
+    new_logs: tuple[Begun, ...] = ()
 
     @property
     def verified(self) -> bool:
@@ -82,6 +85,7 @@ class Verdict:
             else {"seq": fault.seq, "rule": fault.rule, "sentence": fault.sentence},
             "unproven": self.unproven,
             "signatures_from": self.signatures_from,
+            "new_logs": [gap.to_json(begun) for begun in self.new_logs],
             "verdict": self.sentence,
         }
 
@@ -129,6 +133,7 @@ def verify(  # noqa: PLR0913 - what an auditor chooses, each by itself
         fault=fault,
         unproven=_unproven(walk, trusted, signatures),
         signatures_from=verified,
+        new_logs=tuple(walk.replay.state.new_logs),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from governance import statements
-from governance.ledger import merkle
+from governance.ledger import merkle, new_log
 from governance.ledger.admission import AHEAD_LIMIT
 from governance.ledger.entry import Entry, columns, leaf_data
 from governance.ledger.keyring import Keyring
@@ -70,7 +70,7 @@ class Walk:
 
     def finish(self) -> Fault | None:
         """Return what is wrong with the log's end, once all entries were taken."""
-        return self.replay.doubtful() or self.heads.fault_at_end(self.size)
+        return self.replay.doubtful() or self.heads.fault_at_end(self.size, self.keyring)
 
     def _read(self, held: HeldEntry) -> Statement:
         # 1. Entries are numbered without gaps. Stops deleting, repeating and inserting.
@@ -103,10 +103,20 @@ class Walk:
             self.keyring.check_signatures(statement)
         # 9. What is disclosed is what was committed to. Stops changing a name or a figure.
         statements.check_disclosures(statement, self.disclosures.get(entry.seq, ()))
+        # 10. A new log is bound to the one before. Stops a second history from being begun.
+        self._check_bound(entry)
         self.keyring.take(entry)
         self._chains[statement.key] = (statement.chain, entry.seq)
         self._latest = held.received_at
         self.speakers.add(statement.actor)
+
+    def _check_bound(self, entry: Entry) -> None:
+        new = new_log.declared(entry)
+        if new is not None:
+            origin = entry.statement.log.origin
+            root, keys_of = self.tree.root(), self.keyring.of
+            new_log.check_bound(new, root=root, origin=origin, keys_of=keys_of)
+            self.heads.lost.append(new)
 
     def _check_chain(self, statement: Statement) -> None:
         chain, seq = self._chains.get(statement.key, (Chain.START, -1))
@@ -191,6 +201,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "wrong-log": "it was taken from another federation's record",
     "not-yours": "somebody spoke in another's name",
     "wrong-signer": "this key has no right to say it",
+    "new-log-unbound": "nothing shows what was lost, or that it was lost at all",
     "disclosure-mismatch": "the value was changed after it was committed to",
 }
 """What a broken rule means to somebody who did not write it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from governance.ledger.check_members import log_recovered
-from governance.ledger.project_members import log_recovered as projected
+from governance.ledger.project_recovery import log_recovered as projected
 from governance.ledger.replay import State
 from protos.errors import Refused
 
