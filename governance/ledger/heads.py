@@ -30,7 +30,8 @@ class Heads:
 
     `agreed` is the largest size whose root is the log's, `witnesses` who cosigned that one, and
     `witnessed` the largest size that more than half of the sites cosigned. `lost` are the new
-    logs that the entries begin: a pinned head may be of what one of them declares to be lost.
+    logs that the entries begin: a pinned head may be the one that they declare to be lost,
+    unless it `binds` the entries below it, whose signatures are then not checked again.
     """
 
     by_size: dict[int, list[_Head]] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Heads:
     witnesses: list[str] = field(default_factory=list)
     witnessed: int = 0
     lost: list[NewLog] = field(default_factory=list)
+    binds: bool = False
 
     @classmethod
     def of(cls, held: Iterable[HeldCheckpoint], pinned: Iterable[HeldCheckpoint] = ()) -> Heads:
@@ -122,6 +124,8 @@ class Heads:
 
     def _is_lost(self, head: _Head) -> bool:
         """Tell whether a pinned head is the very one that a new log declares to be lost."""
+        if self.binds:
+            return False
         return head.pinned and any(new.last == head.body for new in self.lost)
 
     def _fault_of_lost(self, head: _Head, keyring: Keyring) -> Fault | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Executable, Row, delete, insert, select, update
 
-from governance.ledger import checkpoint, founding, new_log, note, tree
+from governance.ledger import checkpoint, founding, merkle, new_log, note
 from governance.ledger.entry import Entry
 from governance.ledger.project_members import act
 from governance.ledger.schema import acceptances, entries, keys
@@ -43,7 +43,7 @@ def log_recovered(c: Connection, e: Entry) -> list[Executable]:
     origin = founding.of_log(c).log.origin
     new_log.check_bound(
         new,
-        root=tree.root(c, e.seq),
+        root=_root(c, e.seq),
         origin=origin,
         keys_of=lambda name, usage: _ever(c, name, usage),
     )
@@ -106,10 +106,19 @@ def _held(c: Connection, e: Entry, new: NewLog) -> int:
             "this log's key did not sign the head that it held", rule="bad-checkpoint"
         )
     head = checkpoint.parse_body(note.parse(text).text)
-    if head.size <= new.seq and tree.root(c, head.size) != head.root:
+    if head.size <= new.seq and _root(c, head.size) != head.root:
         raise Refused("the head that it held is of another history", rule="history-differs")
     new_log.check_within(new, head, e.actor_name)
     return head.size
+
+
+def _root(c: Connection, size: int) -> bytes:
+    """Return the root of the first entries; the tree's nodes may not be stored yet."""
+    tree = merkle.Frontier()
+    leaves = select(entries.c.leaf_hash).where(entries.c.seq < size).order_by(entries.c.seq)
+    for leaf in c.execute(leaves).scalars():
+        tree.append(bytes(leaf))
+    return tree.root()
 
 
 def _ever(c: Connection, name: str, usage: str) -> Iterable[KeyId]:

@@ -118,6 +118,7 @@ def verify(  # noqa: PLR0913 - what an auditor chooses, each by itself
     pinned = () if against is None else (against,)
     verified = _size_of(against) if incremental else 0
     heads = Heads.of(source.checkpoints(), pinned)
+    heads.binds = incremental
     walk = Walk(heads, signatures, rebuild.disclosed(source), unsafe_signed_before=verified)
     fault = _walked(source, walk, watch)
     if signatures is Signatures.ALL:

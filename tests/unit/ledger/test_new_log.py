@@ -67,9 +67,9 @@ class Lost:
         }
         return self.fed.officer(site, "log-accepted", body)
 
-    def verdict(self, against=None):
+    def verdict(self, against=None, **more):
         pinned = None if against is None else split_witnesses(against)
-        return verify(source.Database(self.fed.connection), against=pinned)
+        return verify(source.Database(self.fed.connection), against=pinned, **more)
 
 
 def split_size(note):
@@ -243,6 +243,14 @@ def test_verify_finds_a_hidden_gap_by_what_a_site_held(begun, monkeypatch):
 
 def test_the_lost_head_itself_agrees_with_a_log_that_declares_it(begun):
     assert begun.verdict(against=begun.last).verified
+
+
+def test_the_lost_head_binds_no_entries_of_the_new_log(begun):
+    for site in SITES:
+        begun.accept(site)
+    begun.fed.open_round(1)
+    assert begun.verdict(against=begun.last).verified
+    assert not begun.verdict(against=begun.last, incremental=True).verified
 
 
 def test_a_pinned_head_beyond_the_declared_one_shows_the_hidden_gap(begun):
