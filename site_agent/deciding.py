@@ -59,6 +59,7 @@ class Facts:
         outcomes: How earlier attempts of the task's round ended, by that copy.
         not_in_force: Agreements that are proposed, superseded or over, by that copy.
         alone: Why too few others were seen on this site's history, or empty.
+        inside: Sites that left under the task's agreement, and are in its model still.
     """
 
     skew: timedelta
@@ -67,6 +68,7 @@ class Facts:
     outcomes: Mapping[int, Outcome]
     not_in_force: frozenset[str] = frozenset()
     alone: str = ""
+    inside: frozenset[str] = frozenset()
 
 
 def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
@@ -121,6 +123,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
         bytes_today=egress.bytes_sent(c, since=now - _DAY),
         bytes_next=sending + with_state,
         alone=facts.alone,
+        inside=facts.inside,
     )
 
 

@@ -16,6 +16,7 @@ from governance import consent as consents
 from governance import models, tensors
 from governance.agreement.schema import unsafe_terms
 from governance.consent import Consent
+from governance.exits import Decision
 from governance.hours import quiet_ahead, runs_into
 from governance.identity.clock import SKEW_LIMIT
 from governance.statements import timestamp
@@ -74,6 +75,7 @@ class Moment:
         bytes_today: What left within the last 24 hours.
         bytes_next: What the task would send.
         alone: Why too few others were seen on this site's history, or empty.
+        inside: Sites that left under the agreement, and are in its model still.
     """
 
     now: datetime
@@ -87,6 +89,7 @@ class Moment:
     bytes_today: int
     bytes_next: int
     alone: str = ""
+    inside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,20 @@ def _in_force(asked: Asked) -> None:
     valid = asked.document.agreement.valid
     if not valid.from_ <= asked.moment.now <= valid.until:
         raise Refused("the agreement is not valid at this time", rule="agreement-not-valid")
+
+
+# 10b. Training went back to before whoever left, where the agreement says so. Stops a
+#      coordinator from going on with a hospital's patients in the model that was to be rid of
+#      them.
+def _went_back(asked: Asked) -> None:
+    inside = asked.moment.inside
+    if inside and asked.document.agreement.exits.training == Decision.RETRAIN.value:
+        raise Refused(
+            f"{', '.join(sorted(inside))} left, and training did not go back to before that, "
+            "as the agreement says (exits.training)",
+            todo="The operator sees with `concilium-ledger exits` where the exit stands.",
+            rule="exit-not-retrained",
+        )
 
 
 # 11. The clocks agree, and the deadline lies ahead. Stops a task from being played again later.
@@ -232,6 +249,7 @@ _MOMENT: Final[tuple[Callable[[Asked], None], ...]] = (
     _compared,
     _consent,
     _in_force,
+    _went_back,
     _clock,
     _newer,
     _quiet_hours,

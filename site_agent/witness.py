@@ -128,7 +128,8 @@ class Witness:
         agreements = await self._copy.do(copy.in_force)
         others = await self._copy.do(copy.not_in_force)
         ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
-        return Facts(skew, seen, agreements, ended, others, waits)
+        left = await self._copy.do(partial(copy.left_inside, agreement=task.agreement))
+        return Facts(skew, seen, agreements, ended, others, waits, left)
 
     async def _alone(self, task: Task, document: Document | None) -> str:
         """Return why a task waits for the others to be seen on this history; empty if not."""

@@ -172,6 +172,27 @@ def committed(c: Connection) -> list[Closed]:
     ]
 
 
+def left_inside(c: Connection, since: int) -> list[str]:
+    """Return the sites whose exit, begun after an entry, left them in the model of today.
+
+    An exit whose training is not settled yet leaves them in as one that settled to go on.
+    """
+    found = c.execute(select(exits).where(exits.c.seq > since).order_by(exits.c.seq)).all()
+    return [row.site for row in found if _is_inside(c, row)]
+
+
+def _is_inside(c: Connection, row: Row[Any]) -> bool:
+    said = c.execute(select(exit_steps).where(exit_steps.c.exit_seq == row.seq)).all()
+    steps = {Step(step.step): step for step in said}
+    settled = steps.get(Step.SETTLE_TRAINING)
+    if settled is None:
+        return bool(going_back(committed(c), row.site))
+    if Decision(settled.decision) is Decision.RETRAIN:
+        return False
+    listed = set(json.loads(steps[Step.LIST].rounds))
+    return any(one.round in listed and not one.undone for one in committed(c))
+
+
 def moved_base(c: Connection, since: int) -> tuple[str, str] | None:
     """Return the model and state that an exit moved the base to after an entry, or None."""
     row = c.execute(

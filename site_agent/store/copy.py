@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import func, select
 
+from governance.ledger import project_exits
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
     agreements,
@@ -124,6 +125,15 @@ def given_up_with(c: Connection) -> int:
         rounds.c.opened_seq < moved.scalar_subquery(), rounds.c.state == "closed"
     )
     return int(c.execute(before).scalar() or 0)
+
+
+def left_inside(c: Connection, agreement: str) -> frozenset[str]:
+    """Return who left under an agreement that is in force, and is in its model still."""
+    force = select(agreements.c.changed_seq).where(
+        agreements.c.digest == agreement, agreements.c.state == "in-force"
+    )
+    since = c.execute(force).scalar()
+    return frozenset() if since is None else frozenset(project_exits.left_inside(c, since))
 
 
 def erased(c: Connection, actor: str) -> list[tuple[Digest, str]]:

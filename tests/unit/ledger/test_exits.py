@@ -187,6 +187,46 @@ def went_back(fed, *, rounds=(1,), releases=()):
     return step(*settle, rounds=rounds, base=(digest("m0"), ""))
 
 
+def test_who_left_is_inside_until_training_went_back(agreed):
+    force = digest_in_force(agreed)
+    closed_round(agreed, spent=SPENT)
+    assert copy.left_inside(agreed.connection, force) == frozenset()
+    request = agreed.officer("amc", "exit-requested", LEAVES)
+    assert copy.left_inside(agreed.connection, force) == {"amc"}
+    to_training(agreed, request, rounds=[1])
+    assert copy.left_inside(agreed.connection, force) == {"amc"}
+    step(
+        agreed,
+        request,
+        "training-settled",
+        "retrain-from-before",
+        rounds=[1],
+        base=(digest("m0"), ""),
+    )
+    assert copy.left_inside(agreed.connection, force) == frozenset()
+
+
+@pytest.mark.parametrize("decision", ["continue", ""])
+def test_who_left_stays_inside_where_training_went_on(agreed, decision):
+    force = digest_in_force(agreed)
+    closed_round(agreed, spent=SPENT)
+    request = agreed.officer("amc", "exit-requested", LEAVES)
+    to_training(agreed, request, rounds=[1])
+    step(agreed, request, "training-settled", decision)
+    assert copy.left_inside(agreed.connection, force) == {"amc"}
+
+
+def test_who_left_before_they_contributed_is_not_inside(agreed):
+    force = digest_in_force(agreed)
+    whole_exit(agreed)
+    assert copy.left_inside(agreed.connection, force) == frozenset()
+
+
+def digest_in_force(fed):
+    (found,) = copy.in_force(fed.connection)
+    return found
+
+
 def test_a_round_that_an_exit_undid_is_released_no_more(agreed):
     closed_round(agreed, spent=SPENT)
     went_back(agreed)

@@ -132,10 +132,11 @@ def test_no_confinement_must_be_listed_as_unsafe(charite):
 @pytest.fixture
 def asked(charite):
     """Return a maker of a task that passes, but for what is changed."""
-    document = charite.document()
+    kept = charite.document()
 
     def one(
         *,
+        document=kept,
         kind=TaskKind.TRAIN,
         standing=None,
         deadline=NOON + timedelta(hours=1),
@@ -191,6 +192,17 @@ def test_a_sound_task_passes(asked):
 
 def test_an_alarm_stops_every_task(asked):
     refused("integrity-alarm", check_moment, asked(alarm="history-differs"))
+
+
+def test_no_task_while_who_left_is_in_a_model_that_was_to_be_rid_of_them(charite, asked):
+    back = charite.document(exits={"training": "retrain-from-before"})
+    left = {"document": back, "inside": frozenset({"amc"})}
+    refused("exit-not-retrained", check_moment, asked(**left))
+    check_moment(asked(document=back))
+
+
+def test_training_goes_on_with_who_left_inside_where_the_agreement_says_so(asked):
+    check_moment(asked(inside=frozenset({"amc"})))
 
 
 @pytest.mark.parametrize("state", [s for s in Consent if s is not Consent.IN_FORCE])
