@@ -21,6 +21,7 @@ from governance.exits import (
     Exit,
     Scope,
     Step,
+    advance,
     due,
     going_back,
     settled,
@@ -97,7 +98,7 @@ def _onward(leaver: Leaver) -> bool:
             return moved
         else:
             _say(leaver, step, said)
-        state, moved = _AFTER[step], True
+        state, moved = advance(scope, state, step), True
     return moved
 
 
@@ -202,13 +203,4 @@ _STEPS: Final[Mapping[Step, Callable[[Leaver], Said | None]]] = {
     Step.LIST: _list,
     Step.SETTLE_TRAINING: _settle_training,
     Step.SETTLE_RELEASES: _settle_releases,
-}
-_AFTER: Final[Mapping[Step, Exit]] = {
-    Step.QUIESCE: Exit.QUIESCED,
-    Step.BAR: Exit.BARRED,
-    Step.CLEAN: Exit.CLEANED,
-    Step.LIST: Exit.LISTED,
-    Step.SETTLE_TRAINING: Exit.TRAINING_SETTLED,
-    Step.SETTLE_RELEASES: Exit.RELEASES_SETTLED,
-    Step.CLOSE: Exit.CLOSED,
 }
