@@ -21,6 +21,7 @@ from governance.identity import names
 from governance.identity.enrolment import Invitation
 from governance.ledger import store as ledger
 from governance.ledger.kinds import check_form
+from governance.ledger.operators import ACTS, Operators, check_stated
 from protos.errors import PeerFault, Refused
 from protos.words import AgreementState, Digest, Proposal, SiteName
 from protos.words_operator import OperatorActed
@@ -37,20 +38,6 @@ if TYPE_CHECKING:
     from protos.words_operator import OperatorAct
 
 _INVITED: Final = frozenset({"site", "operator", "auditor"})
-_OWN_KIND: Final[Mapping[str, str]] = {
-    "agreement-proposed": "propose",
-    "agreement-proposal-withdrawn": "withdraw-proposal",
-    "revoked": "revoke",
-    "release-published": "release",
-    "release-given": "give",
-    "release-recalled": "recall",
-    "release-settled": "settle",
-    "exit-requested": "remove",
-    "hold-set": "hold",
-    "hold-lifted": "hold",
-    "erased": "erase",
-    "log-recovered": "recover",
-}
 _WAITING: Final = 8
 _INVITATION: Final = ("role", "name", "secret", "expires")
 
@@ -74,7 +61,7 @@ def take(
     _check_keys(connection, statement)
     # 3. Two keys where the agreement says so. Stops one operator alone.
     name = _name(statement)
-    if _needs_two(connection, name, statement) and len(statement.signatures) < 2:
+    if _needs_two(connection, statement) and len(statement.signatures) < 2:
         # Checked before it is kept, so that nothing forged or unreadable waits for approval.
         check_form(statement)
         statements.check_signatures(statement, statement.signatures)
@@ -108,7 +95,7 @@ def check_alone(connection: Connection, statement: Statement) -> None:
     """
     _check_keys(connection, statement)
     name = _name(statement)
-    if _needs_two(connection, name, statement) and len(set(statement.signatures)) < 2:
+    if _needs_two(connection, statement) and len(set(statement.signatures)) < 2:
         raise Refused(
             f"the agreement wants two operators to sign {name}",
             todo="Name both: --identity DIR --identity DIR",
@@ -139,11 +126,11 @@ def _forget_overtaken(connection: Connection, statement: Statement) -> None:
 
 def _name(statement: Statement) -> str:
     if statement.kind != "operator-acted":
-        return _OWN_KIND.get(statement.kind, statement.kind)
+        return ACTS.get(statement.kind, statement.kind)
     name = str(statement.body.get("act", ""))
     # What has a kind of its own is said by it alone. Stops an act that the ledger takes for
     # another one than the coordinator does.
-    if name in _OWN_KIND.values():
+    if name in ACTS.values():
         raise Refused(f"{name} is not said as operator-acted", rule="unknown-act")
     return name
 
@@ -158,23 +145,13 @@ def _signers(connection: Connection, statement: Statement) -> set[str]:
 
 def _check_keys(connection: Connection, statement: Statement) -> None:
     document = record.agreement_that_binds(connection)
-    if document is None:
-        return
-    allowed = set(document.agreement.operators.keys.values())
-    for key in statement.signatures:
-        if key not in allowed:
-            raise Refused(
-                "the key of this operator does not stand in the agreement",
-                rule="operator-not-in-agreement",
-                todo="Propose an agreement that names it, and let the sites consent.",
-            )
+    if document is not None:
+        Operators.of(document.agreement).check_keys(statement)
 
 
-def _needs_two(connection: Connection, name: str, statement: Statement) -> bool:
+def _needs_two(connection: Connection, statement: Statement) -> bool:
     document = record.agreement_that_binds(connection)
-    # Settled by a recall it is one. Stops one operator from recalling where two must.
-    said = {name, str(statement.body.get("decision")) if name == "settle" else name}
-    return document is not None and bool(said & set(document.agreement.operators.two_for))
+    return document is not None and Operators.of(document.agreement).needs_two(statement)
 
 
 # --- what each act changes -----------------------------------------------------------------
@@ -194,6 +171,7 @@ def _propose(
     said = (statement.body.get("agreement"), statement.body.get("material"))
     if said != (document.digest, document.material):
         raise PeerFault("the signed digests are not those of the document", rule="digest")
+    check_stated(statement.body, agreement)
     _check_roster(connection, agreement.sites.roster, agreement.operators.keys)
     plan(document, in_force=record.agreement_in_force(connection))
     kept.keep_document(connection, document.digest, document.raw)

@@ -9,6 +9,7 @@ from governance import terminal
 from governance.agreement.load import Document, load, parse
 from governance.agreement.plan import plan
 from governance.agreement.roster import fill_roster, require_keys
+from governance.ledger.operators import statement_of
 from governance.terminal import Answer, Format
 from protos.errors import ConciliumError
 
@@ -79,6 +80,7 @@ def propose(
         "agreement": document.digest,
         "material": document.material,
         "changes": {change.path: change.klass for change in meaning.changes},
+        **statement_of(document.agreement),
     }
     acted = console.signed("agreement-proposed", body, {}, now=now, document=document.raw)
     return document, acted

@@ -10,6 +10,7 @@ from governance.agreement.plan import plan
 from governance.consent import Consent
 from governance.identity.folder import Identity
 from governance.identity.keys import SigningKey
+from governance.ledger import operators
 from governance.privacy.releases import declared
 from protos.errors import Refused
 from site_agent import (
@@ -21,6 +22,7 @@ from site_agent import (
     freshness,
     office,
     patients,
+    released,
     turning,
 )
 from site_agent.membership import chosen
@@ -52,7 +54,15 @@ class Given:
 
 
 def drafted(m: Membership, document: Document, reviewed: Reviewed, given: Given) -> Draft:
-    """Compose the consent."""
+    """Compose the consent.
+
+    Raises:
+        Refused: the ledger's proposal, where it came here, names other operators.
+    """
+    digest = document.digest
+    proposed = released.in_copy(m, lambda c: operators.proposal(c, digest))
+    if proposed is not None:
+        operators.check_stated(proposed, document.agreement)
     has = declared(desk.patients_of(m, document))
     number = has if given.declared_patients is None else given.declared_patients
     patients.check_number(document, number, has)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from governance.agreement.load import parse
+from governance.ledger.operators import check_stated
 from governance.privacy.accountant import format_epsilon
 from governance.privacy.budget import Budget
 from governance.privacy.releases import (
@@ -60,6 +61,7 @@ class Facts:
         not_in_force: Agreements that are proposed, superseded or over, by that copy.
         alone: Why too few others were seen on this site's history, or empty.
         inside: Sites that left under the task's agreement, and are in its model still.
+        proposed: What the ledger's entry that proposed the task's agreement says, by that copy.
     """
 
     skew: timedelta
@@ -69,6 +71,7 @@ class Facts:
     not_in_force: frozenset[str] = frozenset()
     alone: str = ""
     inside: frozenset[str] = frozenset()
+    proposed: Mapping[str, Any] | None = None
 
 
 def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
@@ -91,6 +94,9 @@ def _decided(c: Connection, m: Membership, task: Task, facts: Facts) -> tuple[Ev
     # 0. The agreement is known. Stops a task under terms that nobody here has ever seen.
     if document is None:
         raise Refused("the task's agreement was never received", rule="unknown-agreement")
+    # 1. The ledger lets those act whom the document names. Stops operators that nobody chose.
+    if facts.proposed is not None:
+        check_stated(facts.proposed, document.agreement)
     check_terms(document, m.law)
     moment = _moment(c, m, task, facts)
     check_moment(Asked(task, document, moment, m.law))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from governance import statements
-from governance.ledger import checkpoint, merkle, note
+from governance.ledger import checkpoint, merkle, note, operators
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
+    from governance.statements import Statement
     from protos.words import EntryRecord, KeyId, Task
     from site_agent.bell import Bell
     from site_agent.link import Link
@@ -61,9 +62,11 @@ FORKS: Final = frozenset(
         "broken-chain",
         "key-not-enrolled",
         "wrong-log",
+        "operators-misstated",
     }
 )
-"""What only a log that was rewritten, shown twice, or written in others' names brings about."""
+"""What only a log that was rewritten, shown twice, written in others' names, or given other
+operators than the agreement brings about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,11 @@ class Witness:
             await self._bell.within(heard, COMPARE_S if waits else RETRY_S)
         agreements = await self._copy.do(copy.in_force)
         others = await self._copy.do(copy.not_in_force)
+        asked = partial(operators.proposal, agreement=task.agreement)
+        proposed = await self._copy.do(asked)
         ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
         left = await self._copy.do(partial(copy.left_inside, agreement=task.agreement))
-        return Facts(skew, seen, agreements, ended, others, waits, left)
+        return Facts(skew, seen, agreements, ended, others, waits, left, proposed)
 
     async def _alone(self, task: Task, document: Document | None) -> str:
         """Return why a task waits for the others to be seen on this history; empty if not."""
@@ -308,12 +313,17 @@ class Witness:
         await self._m.store.do(partial(self._accept_own, fresh=fresh))
 
     def _accept_own(self, c: Connection, fresh: Sequence[EntryRecord]) -> None:
-        """Check that this site said every entry in its name; take each as accepted."""
+        """Check that this site said every entry in its name; take each as accepted.
+
+        A proposal is held against the document that came here.
+        """
         m = self._m
         for record in fresh:
             said = statements.read(record.envelope)
             if said.kind == "log-recovered":
                 notes.set_note(c, m.federation, RELINK, "yes")
+            if said.kind == "agreement-proposed":
+                _check_proposed(c, m, said)
             if said.actor != m.voice.actor:
                 continue
             own = journal.find(c, m.federation, said.digest)
@@ -384,6 +394,16 @@ class Witness:
         raising = partial(evidence.raise_alarm, federation=m.federation, problem=problem)
         await m.store.do(partial(raising, ours=ours, theirs=theirs))
         self._bell.ring()
+
+
+def _check_proposed(c: Connection, m: Membership, said: Statement) -> None:
+    """Check that a proposal's entry names the operators of the document that came here.
+
+    Stops acts from counting that no officer agreed to: the ledger judges by its entry.
+    """
+    document = document_of(c, m, str(said.body.get("agreement")))
+    if document is not None:
+        operators.check_stated(said.body, document.agreement)
 
 
 def _check_first(record: EntryRecord, m: Membership, key: VerifierKey) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from coordinator.store import kept
 from governance import consent
 from governance.agreement.load import parse
+from governance.ledger import operators
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
     agreements,
@@ -124,11 +125,8 @@ def agreement_in_force(connection: Connection) -> Document | None:
 
 def agreement_that_binds(connection: Connection) -> Document | None:
     """Return the agreement in force, else the last one that was: its operators' rules go on."""
-    force = agreement_in_force(connection)
-    if force is not None:
-        return force
-    digests = agreement_digests(connection, *ENDED)
-    return read_document(connection, digests[-1]) if digests else None
+    digest = operators.binding(connection)
+    return None if digest is None else read_document(connection, digest)
 
 
 def agreement_proposed(connection: Connection) -> Document | None:

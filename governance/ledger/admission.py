@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, or_, select
 
 from governance import statements
 from governance.identity import names
-from governance.ledger import founding, project_members
+from governance.ledger import founding, operators, project_members
 from governance.ledger.kind import Usage
 from governance.ledger.kinds import check_form
 from governance.ledger.schema import entries, keys, revocations
@@ -84,6 +84,10 @@ def admit(
     # 9. Whoever must sign beside it did. Stops an agent key that no officer vouched for, a
     #    member whom the authority does not know, and one officer where two are needed.
     _check_others(c, statement, kind, known)
+    # 10. An operator's act counts by the agreement that binds: its keys, two where it says so.
+    #     Stops an operator whom no hospital agreed to, and one alone where two must sign.
+    if operators.is_act(statement):
+        operators.check_act(c, statement)
     return kind
 
 

@@ -1,4 +1,4 @@
-"""State rules about who keeps the log: what a recovery says of itself, and who accepts it."""
+"""State rules about whose acts count, what a recovery says of itself, and who accepts it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from governance.ledger.entry import Entry
     from governance.ledger.replay import State
+
+
+def act(state: State, entry: Entry) -> None:
+    """Check that an operator's act counts by the agreement that took force last."""
+    binding = state.standing.binding
+    # 1. Its operators signed it, two where it says so. Stops an operator whom no hospital
+    #    agreed to, and one alone where two must act.
+    if binding is not None and binding.operators is not None:
+        binding.operators.check(entry.statement)
 
 
 def log_recovered(state: State, entry: Entry) -> None:

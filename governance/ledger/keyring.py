@@ -9,6 +9,7 @@ from governance import statements
 from governance.exits import Step
 from governance.ledger import founding, project_members
 from governance.ledger.kinds import check_form
+from governance.ledger.operators import is_act
 from protos.errors import Refused
 from protos.words import KeyId
 
@@ -60,6 +61,24 @@ class Keyring:
             raise Refused(f"{held.name}'s key signed it", rule="not-yours")
         if held.usage not in kind.signer:
             raise Refused(f"a key for {held.usage} signed it", rule="wrong-signer")
+
+    def check_approvals(self, statement: Statement) -> None:
+        """Check that whoever approved an operator's act is one, or raise Refused.
+
+        Stops a key that ended, or one of somebody else, from being the second operator's.
+        """
+        if not is_act(statement):
+            return
+        for key in statement.signatures:
+            held = self.keys.get(key)
+            if held is None or held.usage != "operator":
+                raise Refused("it is approved by no operator's key", rule="key-not-enrolled")
+            if held.until_seq is not None:
+                raise Refused(
+                    f"the key of {held.name}, which approved it, had ended at entry "
+                    f"{held.until_seq}",
+                    rule="key-replaced",
+                )
 
     def check_signatures(self, statement: Statement) -> None:
         """Check every signature on a statement, or raise Refused."""

@@ -9,6 +9,7 @@ from governance.ledger.fields import (
     COUNT,
     DECIMAL,
     DIGEST,
+    KEY,
     LABEL,
     NAME,
     RULE,
@@ -42,6 +43,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "changes": map_of(LABEL, one_of("material", "operational", "editorial")),
         },
         consented.agreement_proposed,
+        optional_fields={"operators": map_of(NAME, KEY), "two_for": list_of(RULE)},
     ),
     "agreement-proposal-withdrawn": Kind(
         OPERATOR,
@@ -112,3 +114,5 @@ KINDS: Final[Mapping[str, Kind]] = {
         LEDGER, Carrier.OWN, {"agreement": DIGEST, "site": NAME}, consented.consent_lapsed
     ),
 }
+"""A proposal states its document's operators: by it their acts count once it is in force.
+Proposals of before that rule state none."""

@@ -16,6 +16,7 @@ from governance.agreement.load import parse
 from governance.ledger import checkpoint, merkle, note
 from governance.ledger.entry import Entry, leaf_data
 from governance.ledger.keyring import Keyring
+from governance.ledger.operators import Operators
 from governance.ledger.source import split_witnesses
 from governance.statements import parse_time
 from protos.errors import PeerFault, Refused
@@ -82,7 +83,7 @@ def check(
     documents = {str(document.digest): document for document in map(parse, parts.agreements)}
     own, binding = _agreements(documents, shown, closed, published)
     # 6. Its operators released it, two where it says so. Stops a release by a stranger.
-    _check_operators(binding, published)
+    Operators.of(binding.agreement).check(published.statement)
     # 7. More than half of its hospitals saw this head. Stops a history made for this release.
     sites = binding.agreement.sites.roster
     witnesses = _witnesses(parts.checkpoint, head, shown, sites)
@@ -153,17 +154,6 @@ def _agreements(
     if own is None or binding is None:
         raise Refused("it comes without the agreement of its round", rule="release-unproven")
     return own, binding
-
-
-def _check_operators(binding: Document, published: Entry) -> None:
-    operators = binding.agreement.operators
-    signed = set(operators.keys.values()) & set(published.statement.signatures)
-    needed = 2 if "release" in operators.two_for else 1
-    if published.statement.key not in signed or len(signed) < needed:
-        raise Refused(
-            f"{len(signed)} of the agreement's operators released it, and {needed} must",
-            rule="operator-not-in-agreement",
-        )
 
 
 def _witnesses(

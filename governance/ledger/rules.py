@@ -18,6 +18,7 @@ from governance.ledger import (
     check_settling,
     check_sites,
 )
+from governance.ledger.operators import is_act
 from governance.ledger.replay import Fault, State
 from protos.errors import PeerFault, Refused
 
@@ -71,6 +72,8 @@ class Replay:
         """
         kind = entry.statement.kind
         try:
+            if is_act(entry.statement):
+                check_members.act(self.state, entry)
             self.state.standing.take(entry)
             if kind in _CHECKS:
                 _CHECKS[kind](self.state, entry)

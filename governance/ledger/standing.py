@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from governance.consent import CARRIED, ENDED, Consent, Event, advance, at, in_force_at
 from governance.ledger.entry import site_of
+from governance.ledger.operators import Operators
 from governance.statements import parse_time
 from protos.errors import Refused
 
@@ -100,12 +101,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """An agreement as far as the entries tell: its text is known by digest alone."""
+    """An agreement as far as the entries tell: its text is known by digest alone.
+
+    `operators` are those whose acts count under it; None where its proposal states none.
+    """
 
     digest: str
     material: str
     state: str
     changed_seq: int
+    operators: Operators | None = None
 
 
 class Standing:
@@ -114,6 +119,7 @@ class Standing:
     A consent is to material terms: it holds for every agreement with the same material digest.
     `unheard` are the sites that have not accepted a new log yet: they may have withdrawn in
     what is lost.
+    `binding` is the agreement that took force last: its operators' acts count.
     """
 
     def __init__(self) -> None:
@@ -123,6 +129,7 @@ class Standing:
         self.left: dict[str, int] = {}
         self.sites: set[str] = set()
         self.unheard: set[str] = set()
+        self.binding: Agreed | None = None
 
     def take(self, entry: Entry) -> None:
         """Let an entry take effect; kinds that change nothing here are passed by.
@@ -206,7 +213,8 @@ class Standing:
         if state == "proposed":
             if digest in self.agreements:
                 raise Refused("the same agreement is proposed twice", rule="agreement-state")
-            self.agreements[digest] = Agreed(digest, str(body["material"]), state, seq)
+            stated = Operators.stated(body)
+            self.agreements[digest] = Agreed(digest, str(body["material"]), state, seq, stated)
             return
         known = self.agreement(digest)
         if known.state not in _BEFORE[state]:
@@ -216,6 +224,7 @@ class Standing:
             )
         self.agreements[digest] = replace(known, state=state, changed_seq=seq)
         if state == "in-force":
+            self.binding = known
             self._succeed(seq, known)
         if state == "withdrawn":
             for held in list(self.consents.values()):

@@ -98,6 +98,7 @@ class Walk:
         self._check_chain(statement)
         # 7. The key was enrolled then, for this. Stops strangers, and speaking for others.
         self.keyring.check_speaker(entry)
+        self.keyring.check_approvals(statement)
         # 8. The signatures are good. Stops inventing and altering what somebody said.
         if self._wants(entry):
             self.keyring.check_signatures(statement)

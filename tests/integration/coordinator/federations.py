@@ -22,7 +22,7 @@ from governance.agreement.load import load
 from governance.identity.enrolment import read_token
 from governance.identity.folder import finish, prepare
 from governance.identity.keys import SigningKey
-from governance.ledger import remote, source
+from governance.ledger import operators, remote, source
 from governance.ledger import store as ledger
 from governance.ledger.schema import rounds as rounds_table
 from governance.ledger.verify import verify
@@ -154,6 +154,7 @@ class Members:
     async def propose(self, document=None, *, by="van-dijk", **terms):
         document = document or self.document(**terms)
         body = {"agreement": document.digest, "material": document.material, "changes": {}}
+        body |= operators.statement_of(document.agreement)
         await self.act("agreement-proposed", body, by=by, document=document.raw)
         return document
 

@@ -80,6 +80,18 @@ async def test_signed_digests_must_be_those_of_the_document(fed):
         await fed.act("agreement-proposed", body, document=other.raw)
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [{}, {"operators": {"van-dijk": officer_of("somebody").key_id}, "two_for": []}],
+)
+async def test_proposal_states_the_operators_of_its_document(fed, stated):
+    document = fed.document()
+    body = {"agreement": document.digest, "material": document.material, "changes": {}}
+    with refusal("operators-misstated"):
+        await fed.act("agreement-proposed", body | stated, document=document.raw)
+    assert not fed.entries("agreement-proposed")
+
+
 async def test_document_that_is_none_is_refused(fed):
     document = fed.document()
     body = {"agreement": document.digest, "material": document.material, "changes": {}}

@@ -168,12 +168,16 @@ class Federation:
 
     # --- agreements and consent --------------------------------------------------------
 
-    def propose(self, agreement, material=None):
+    def propose(self, agreement, material=None, operators=(), two_for=()):
+        """Propose an agreement that states its operators, if any are named."""
         body = {
             "agreement": digest(agreement),
             "material": digest(material or agreement),
             "changes": {},
         }
+        if operators:
+            body["operators"] = {name: self.key(name).key_id for name in operators}
+            body["two_for"] = list(two_for)
         return self.operator("agreement-proposed", body)
 
     def consent_body(self, agreement, material=None, until=None, cap="8"):

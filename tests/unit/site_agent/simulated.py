@@ -10,6 +10,7 @@ from hospital import FEDERATION, OTHERS, SITE, officer_of
 from governance import statements
 from governance.identity import certificate
 from governance.identity.keys import SigningKey
+from governance.ledger import operators
 from governance.ledger import store as ledger
 from protos.errors import Refused, Unavailable
 from protos.words import CheckpointSent, Receipt, StatementSent, UploadOffset
@@ -93,8 +94,13 @@ class Log:
     def coordinator(self, kind, body):
         return self.say(kind, body, "coordinator", self.key)
 
-    def propose(self, document):
+    def proposal_of(self, document):
         body = {"agreement": document.digest, "material": document.material, "changes": {}}
+        return body | operators.statement_of(document.agreement)
+
+    def propose(self, document, **said):
+        """Propose a document; `said` is what the entry states other than it should."""
+        body = self.proposal_of(document) | said
         return self.say("agreement-proposed", body, "operator/ops", officer_of("operator"))
 
     def take_all(self):

@@ -84,4 +84,5 @@ async def test_a_task_waits_until_the_control_of_the_round_before_is_settled(pos
         Seen(patients=60),
         frozenset({document.digest}),
         {1: Outcome("abandoned", frozenset(), "deadline")},
+        proposed=post.log.proposal_of(document),
     )

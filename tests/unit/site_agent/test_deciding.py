@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -77,6 +78,18 @@ def test_the_coordinators_word_does_not_stand_against_the_ledger(charite):
     facts = Facts(timedelta(), SEEN, frozenset(), {}, frozenset({document.digest}))
     assert decided(charite, charite.task(document), facts) is TaskState.REFUSED
     assert answers(charite)[-1][2] == "agreement-not-in-force"
+    assert charite.spent() == []
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [{}, {"operators": {"ops": officer_of("somebody").key_id}, "two_for": []}],
+)
+def test_an_agreement_whose_operators_the_ledger_states_otherwise_gets_no_work(charite, stated):
+    document = charite.consented(state="in-force")
+    facts = replace(FINE, in_force=frozenset({document.digest}), proposed=stated)
+    assert decided(charite, charite.task(document), facts) is TaskState.REFUSED
+    assert answers(charite)[-1][2] == "operators-misstated"
     assert charite.spent() == []
 
 

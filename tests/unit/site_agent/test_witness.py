@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hospital import FEDERATION, SITE
+from hospital import FEDERATION, SITE, officer_of
 from simulated import Log, agent_of
 
 from governance.ledger import checkpoint
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from protos.words import CosignatureSent, StatementReceipt, StatementSent
-from site_agent import deciding, voice
+from site_agent import consenting, deciding, desk, voice
 from site_agent.agent import TaskState
 from site_agent.readiness import Readiness
 from site_agent.store import journal, notes
@@ -246,6 +246,29 @@ async def test_a_proof_that_leads_elsewhere_stops_the_site(post):
     sent = post.log.checkpoint(since=5)
     with alarmed(post, "bad-proof"):
         await post.witness.witness(replace(sent, consistency=(bytes(32),)))
+
+
+async def test_a_proposal_that_names_other_operators_than_its_document_stops_the_site(post):
+    """The log would judge acts by an operator to whom no officer ever agreed."""
+    await post.see()
+    document = post.charite.proposed()
+    post.log.propose(document, operators={"ops": officer_of("somebody").key_id})
+    with alarmed(post, "operators-misstated"):
+        await post.see()
+    assert post.cosigned == 5
+
+
+async def test_a_proposal_that_comes_after_its_false_entry_gets_no_consent(post):
+    document = post.charite.document()
+    post.log.propose(document, two_for=["release"])
+    await post.see()
+    post.charite.proposed(document)
+    given = consenting.Given("A. Weber", "CMO", None, 60, {})
+    with pytest.raises(Refused) as told:
+        consenting.drafted(
+            post.charite.m, document, desk.reviewed(post.charite.m, document), given
+        )
+    assert told.value.rule == "operators-misstated"
 
 
 async def test_an_invented_entry_stops_the_site(post, monkeypatch):
