@@ -399,10 +399,11 @@ class Witness:
 def _check_proposed(c: Connection, m: Membership, said: Statement) -> None:
     """Check that a proposal's entry names the operators of the document that came here.
 
-    Stops acts from counting that no officer agreed to: the ledger judges by its entry.
+    Stops acts from counting that no officer agreed to: the ledger judges by its entry. One of
+    before that rule names none, and is no lie; no task is taken under it.
     """
     document = document_of(c, m, str(said.body.get("agreement")))
-    if document is not None:
+    if document is not None and "operators" in said.body:
         operators.check_stated(said.body, document.agreement)
 
 
