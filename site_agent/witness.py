@@ -21,7 +21,7 @@ from governance.ledger import checkpoint, merkle, note, operators
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
-from site_agent import custody, erasing, evidence, resending, voice
+from site_agent import claims, custody, erasing, evidence, resending, voice
 from site_agent.deciding import Facts, document_of
 from site_agent.readiness import Seen
 from site_agent.store import comparing, copy, journal, letters, notes
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
-    from governance.statements import Statement
     from protos.words import EntryRecord, KeyId, Task
     from site_agent.bell import Bell
     from site_agent.link import Link
@@ -309,34 +308,8 @@ class Witness:
 
     async def _check_own(self, fresh: Sequence[EntryRecord]) -> None:
         if fresh and fresh[0].seq == 0:
-            _check_first(fresh[0], self._m, self._key)
-        await self._m.store.do(partial(self._accept_own, fresh=fresh))
-
-    def _accept_own(self, c: Connection, fresh: Sequence[EntryRecord]) -> None:
-        """Check that this site said every entry in its name; take each as accepted.
-
-        A proposal is held against the document that came here.
-        """
-        m = self._m
-        for record in fresh:
-            said = statements.read(record.envelope)
-            if said.kind == "log-recovered":
-                notes.set_note(c, m.federation, RELINK, "yes")
-            if said.kind == "agreement-proposed":
-                _check_proposed(c, m, said)
-            if said.actor != m.voice.actor:
-                continue
-            own = journal.find(c, m.federation, said.digest)
-            if own is None:
-                raise Refused(
-                    f"entry {record.seq} is a {said.kind} in this site's name, which it never "
-                    "signed",
-                    rule="foreign-statement",
-                )
-            if own.status == journal.VOID:
-                notes.set_note(c, m.federation, RELINK, "yes")
-            place = (m.federation, said.digest)
-            journal.mark(c, *place, status=journal.ACCEPTED, seq=record.seq)
+            claims.check_first(fresh[0], self._m, self._key)
+        await self._m.store.do(partial(claims.accept, m=self._m, fresh=fresh))
 
     def _cosign(self, c: Connection, found: _Found) -> str:
         """Append, compare and cosign, in one transaction of the copy."""
@@ -394,24 +367,3 @@ class Witness:
         raising = partial(evidence.raise_alarm, federation=m.federation, problem=problem)
         await m.store.do(partial(raising, ours=ours, theirs=theirs))
         self._bell.ring()
-
-
-def _check_proposed(c: Connection, m: Membership, said: Statement) -> None:
-    """Check that a proposal's entry names the operators of the document that came here.
-
-    Stops acts from counting that no officer agreed to: the ledger judges by its entry. One of
-    before that rule names none, and is no lie; no task is taken under it.
-    """
-    document = document_of(c, m, str(said.body.get("agreement")))
-    if document is not None and "operators" in said.body:
-        operators.check_stated(said.body, document.agreement)
-
-
-def _check_first(record: EntryRecord, m: Membership, key: VerifierKey) -> None:
-    """Check that the log is the one this site enrolled in. Stops another log in its place."""
-    founding = statements.read(record.envelope)
-    if founding.log != m.voice.log or founding.body.get("agent") != key.key_id:
-        raise Refused(
-            "the log's first entry is not of the federation that this site enrolled in",
-            rule="history-differs",
-        )

@@ -124,12 +124,12 @@ async def test_a_statement_that_this_site_never_made_stops_it(post):
 
 async def test_another_log_than_the_one_enrolled_in_stops_the_site(post):
     stranger = replace(post.witness._key, public=bytes(31) + b"\x01")
-    from site_agent.witness import _check_first
+    from site_agent.claims import check_first
 
     with ledger.reading(post.log.engine) as c:
         first = next(iter(ledger.entries(c, 0, 1)))
     with pytest.raises(Refused) as told:
-        _check_first(first, post.charite.m, stranger)
+        check_first(first, post.charite.m, stranger)
     assert told.value.rule == "history-differs"
 
 
