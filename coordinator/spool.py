@@ -20,8 +20,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from governance import files
 from governance.identity.names import is_name
-from governance.tensors import CHUNK_BYTES, disk_full_said, path_of, sync_folder
+from governance.tensors import CHUNK_BYTES, disk_full_said, path_of
 from protos.errors import Corrupt, PeerFault, Refused, Unavailable
 from protos.words import Digest, SiteName, UploadOffset
 
@@ -170,7 +171,7 @@ class Spool:
             whole = sorted(Digest(path.stem) for path in folder.rglob("*.safetensors"))
             if folder.exists():
                 shutil.rmtree(folder)
-                sync_folder(folder.parent)
+                files.sync(folder.parent)
         return whole
 
     def _progress_of(self, part: Path, upload: UploadRef) -> _Progress:
@@ -310,7 +311,7 @@ def _make_durable(part: Path, final: Path) -> None:
         os.fsync(file.fileno())
     part.replace(final)
     for folder in (final.parent, final.parent.parent, final.parent.parent.parent):
-        sync_folder(folder)
+        files.sync(folder)
 
 
 def _checked(digest: Digest) -> Digest:

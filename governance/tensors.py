@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
 
+from governance import files
 from protos.errors import Corrupt, PeerFault, Unavailable
 from protos.words import BlobRef, Digest
 
@@ -100,18 +101,11 @@ def path_of(folder: Path, digest: Digest) -> Path:
     return folder / f"{digest}.safetensors"
 
 
-def digest_of(path: Path) -> BlobRef:
-    """Return a file's SHA-256 and size in bytes."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return BlobRef(Digest(digest), os.fstat(file.fileno()).st_size)
-
-
 def verify(path: Path) -> None:
     """Check that a file named by its digest is there and has it; raises Corrupt when not."""
     if not path.exists():
         raise Corrupt("the file is gone", where=str(path), rule="corrupt-file")
-    if digest_of(path).digest != path.stem:
+    if not files.is_whole(path):
         raise Corrupt(
             "the file's bytes are not those of its name",
             where=str(path),
@@ -176,7 +170,7 @@ class Writer:
             self._file.close()
         digest = Digest(self._hash.hexdigest())
         self._path.replace(path_of(self._folder, digest))
-        sync_folder(self._folder)
+        files.sync(self._folder)
         return BlobRef(digest, self._size)
 
     def _put(self, piece: bytes | memoryview) -> None:
@@ -212,15 +206,6 @@ def disk_full_said(place: Path) -> Iterator[None]:
             todo="Free space there; the work goes on from where it stopped.",
             rule="disk-full",
         ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable (a rename is one)."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _map(handle: int, path: Path, limit_bytes: int) -> mmap.mmap:

@@ -7,6 +7,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+from governance import files
 from governance.tensors import disk_full_said
 from protos.codec import CHUNK_BYTES
 from protos.errors import Corrupt, PeerFault
@@ -52,7 +53,7 @@ async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
             rule="digest-mismatch",
         )
     part.replace(path)
-    _sync(folder)
+    files.sync(folder)
     return path
 
 
@@ -89,11 +90,3 @@ def _hash_so_far(handle: int, hasher: hashlib._Hash) -> int:
         hasher.update(chunk)
         offset += len(chunk)
     return offset
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

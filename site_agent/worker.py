@@ -36,6 +36,7 @@ _ENVIRONMENT: Final = (
 
 _SOURCES: Final = (
     "governance/figures.py",
+    "governance/files.py",
     "governance/models/*.py",
     "governance/privacy/*.py",
     "governance/tensors.py",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from governance import figures, tensors
+from governance.files import is_whole
 from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import Digest, TaskKind
@@ -250,7 +251,7 @@ def _adopted(out: Path, document: Document) -> Trained | None:
     if steps is None or not files:
         return None
     try:
-        found = {path: set(tensors.shapes(path)) for path in files if _is_whole(path)}
+        found = {path: set(tensors.shapes(path)) for path in files if is_whole(path)}
     except ConciliumError:
         return None
     updates = [path for path, names in found.items() if any(n.startswith("y/") for n in names)]
@@ -266,8 +267,3 @@ def _adopted(out: Path, document: Document) -> Trained | None:
         steps=steps,
         control=controls[0] if controls else None,
     )
-
-
-def _is_whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == path.stem

@@ -9,6 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from governance import files
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def write_private(path: Path, data: bytes) -> None:
         ) from None
     finally:
         half.unlink()
-    _sync_folder(path.parent)
+    files.sync(path.parent)
 
 
 def read_private(path: Path) -> bytes:
@@ -83,12 +84,4 @@ def replace_public(path: Path, data: bytes) -> None:
 def move(source: Path, target: Path) -> None:
     """Give a file another name of the same folder in one step, durable."""
     source.replace(target)
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    files.sync(target.parent)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from governance import canonical, model_card
+from governance import canonical, files, model_card
 from governance.ledger import checkpoint, note
 from governance.ledger.release_proof import Proven, check
 from governance.terminal import Answer
 from protos.errors import PeerFault, Refused
-from protos.words import BlobRef, Digest, ProvenEntry, ReleaseParts
+from protos.words import ProvenEntry, ReleaseParts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,11 +78,11 @@ def write(parts: ReleaseParts, model: Path, folder: Path) -> None:
         name = f"{hashlib.sha256(raw).hexdigest()}.json"
         (half / AGREEMENTS / name).write_bytes(raw)
     for path in half.rglob("*"):
-        _sync(path)
+        files.sync(path)
     if folder.exists():
         shutil.rmtree(folder)
     half.replace(folder)
-    _sync(folder.parent)
+    files.sync(folder.parent)
 
 
 def read(folder: Path) -> ReleaseParts:
@@ -106,7 +105,7 @@ def read(folder: Path) -> ReleaseParts:
         agreements = sorted((folder / AGREEMENTS).glob("*.json"))
         return ReleaseParts(
             release=str(canonical.decode(card).get("release", "")),
-            model=_blob(folder / MODEL),
+            model=files.digest_of(folder / MODEL),
             card=card,
             agreements=tuple(path.read_bytes() for path in agreements),
             entries=tuple(_entry(line) for line in lines),
@@ -212,20 +211,6 @@ def _entry(line: bytes) -> ProvenEntry:
     return ProvenEntry(
         int(said["seq"]), str(said["received_at"]), said["envelope"].encode(), nodes
     )
-
-
-def _blob(path: Path) -> BlobRef:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return BlobRef(Digest(digest), path.stat().st_size)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def head_of(parts: ReleaseParts) -> checkpoint.Checkpoint:

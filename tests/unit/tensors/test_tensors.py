@@ -12,7 +12,7 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from governance import tensors
+from governance import files, tensors
 from protos.errors import Corrupt, PeerFault, Unavailable
 
 MODEL = {
@@ -55,7 +55,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert list(loaded) == sorted(MODEL)
     assert all(np.array_equal(loaded[name], MODEL[name]) for name in MODEL)
     assert tensors.shapes(path) == {name: array.shape for name, array in MODEL.items()}
-    assert tensors.digest_of(path) == ref
+    assert files.digest_of(path) == ref
     assert ref.size == path.stat().st_size
 
 
@@ -267,4 +267,4 @@ def test_a_flipped_bit_is_refused_or_changes_the_digest(where, bit, tmp_path_fac
         tensors.load(path)
     except PeerFault:
         return
-    assert tensors.digest_of(path).digest != ref.digest
+    assert files.digest_of(path).digest != ref.digest

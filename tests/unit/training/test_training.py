@@ -7,7 +7,7 @@ import hmac
 import numpy as np
 import pytest
 
-from governance import tensors
+from governance import files, tensors
 from governance.privacy import releases
 from protos.errors import PeerFault, Refused
 from site_agent.jobs import TrainJob
@@ -29,7 +29,7 @@ def test_update_is_the_difference_named_by_its_digest(hospital):
     done = []
     made = run((h := hospital()).job(), done.append)
     assert made.update == h.folder / "out" / f"{made.digest}.safetensors"
-    assert tensors.digest_of(made.update).digest == made.digest
+    assert files.digest_of(made.update).digest == made.digest
     assert made.size == made.update.stat().st_size
     assert set(tensors.load(made.update)) == {"y/linear.weight", "y/linear.bias"}
     assert made.steps == 5
