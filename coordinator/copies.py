@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from governance import statements
@@ -61,7 +61,8 @@ def _taken(connection: Connection, copy: Source, path: Path, log: Log) -> None:
         newer = [(size, head) for size, head in cosigned if size > known]
         until = newer[-1][0] if newer else known
         # 2. and 3.
-        ledger.append_mirrored(connection, rebuild.records(copy, until=until))
+        with closing(rebuild.records(copy, until=until)) as records:
+            ledger.append_mirrored(connection, records)
         # 4.
         seen = [_cosigners(connection, head) for _, head in newer]
     except (Refused, PeerFault) as broken:

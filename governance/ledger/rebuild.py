@@ -21,7 +21,7 @@ from protos.errors import PeerFault, Refused
 from protos.words import EntryRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
 
@@ -59,7 +59,7 @@ def empty() -> Iterator[Connection]:
 
 def records(
     source: Source, *, until: int | None = None, watch: Watch = unwatched
-) -> Iterator[EntryRecord]:
+) -> Generator[EntryRecord, None, None]:
     """Return the entries of a source with what they disclose, up to a seq."""
     told = disclosed(source)
     for held in watch(DOING, source.entries()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from datetime import UTC, datetime
 
@@ -163,16 +164,28 @@ def test_a_copy_of_another_federation_is_refused(settled, tmp_path):
     assert refused.value.rule == "copy-of-another"
 
 
-def test_a_copy_that_forks_is_refused(settled, tmp_path):
+@pytest.fixture
+def forked(settled, tmp_path):
+    """A backup, and a copy of a log that went on in another way."""
     first = copied_folder(settled, tmp_path / "one")
     second = copied_folder(settled, tmp_path / "two")
     go_on(first)
     go_on(second)
     backup(first, tmp_path / "backup", passphrase=SECRET)
-    copy = copy_of(f"sqlite:///{second / 'state' / 'coordinator.db'}", tmp_path / "copy.db")
+    return copy_of(f"sqlite:///{second / 'state' / 'coordinator.db'}", tmp_path / "copy.db")
+
+
+def test_a_copy_that_forks_is_refused(forked, tmp_path):
     with pytest.raises(Refused) as refused:
-        recovered(tmp_path / "backup", tmp_path / "new", copies=[copy])
+        recovered(tmp_path / "backup", tmp_path / "new", copies=[forked])
     assert refused.value.rule == "copy-forked"
+
+
+def test_a_copy_that_is_refused_says_nothing_of_cursors(forked, tmp_path, caplog):
+    with pytest.raises(Refused):
+        recovered(tmp_path / "backup", tmp_path / "new", copies=[forked])
+    gc.collect()
+    assert "cursor" not in caplog.text
 
 
 def test_entries_that_no_hospital_cosigned_are_not_taken_from_a_copy(settled, tmp_path):
