@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from protos.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Scope(enum.Enum):
@@ -193,3 +193,29 @@ def going_back(rounds: Iterable[Closed], site: str) -> list[Closed]:
     that an earlier exit has undone are out of this already.
     """
     return touched((one for one in rounds if not one.undone), site)
+
+
+def rounds_of(
+    step: Step, decision: Decision, rounds: Sequence[Closed], site: str, *, newest: int | None
+) -> list[int]:
+    """Return the rounds that a step must name; `newest` is the round that was opened last."""
+    if step is Step.LIST:
+        return [one.round for one in touched(rounds, site)]
+    if decision is Decision.RETRAIN:
+        return [one.round for one in going_back(rounds, site)]
+    if decision is Decision.DROPPED_OUT and newest is not None:
+        return [newest]
+    return []
+
+
+def bases(decision: Decision, rounds: Sequence[Closed], site: str) -> set[tuple[str, str]]:
+    """Return the models, each with a state, that a decision may move the base to.
+
+    It goes back to where the first round with the site in started from, else it stays at the
+    last model; a state may always begin anew.
+    """
+    if decision is Decision.RETRAIN:
+        before = going_back(rounds, site)[:1]
+        return {(one.model_in, state) for one in before for state in ("", one.state_in)}
+    last = [one.model_out for one in rounds if not one.undone][-1:]
+    return {(model, "") for model in last}

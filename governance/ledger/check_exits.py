@@ -14,8 +14,8 @@ from governance.exits import (
     Scope,
     Step,
     advance,
-    going_back,
-    touched,
+    bases,
+    rounds_of,
 )
 from governance.ledger import check_settling
 from governance.ledger.replay import Committed, Leaving
@@ -62,7 +62,8 @@ def exit_step(state: State, entry: Entry) -> None:
     if decision not in ALLOWED[step]:
         raise Refused(f"{step.value} does not decide {body['decision']!r}", rule="exit-step")
     # 3. It names the rounds that the site touched. Stops hiding a model with its patients in.
-    expected = _rounds(state, known.site, step, decision)
+    newest = None if state.last is None else state.last.round
+    expected = rounds_of(step, decision, state.closed, known.site, newest=newest)
     if list(body["rounds"]) != expected:
         raise Refused(
             f"it names the rounds {_list(body['rounds'])} of {known.site}, but by the record "
@@ -111,16 +112,6 @@ def _known(state: State, body: Mapping[str, Any]) -> Leaving:
     return known
 
 
-def _rounds(state: State, site: str, step: Step, decision: Decision) -> list[int]:
-    if step is Step.LIST:
-        return [one.round for one in touched(state.closed, site)]
-    if decision is Decision.RETRAIN:
-        return [one.round for one in going_back(state.closed, site)]
-    if decision is Decision.DROPPED_OUT and state.last is not None:
-        return [state.last.round]
-    return []
-
-
 def _check_base(state: State, site: str, decision: Decision, body: Mapping[str, Any]) -> None:
     said = Committed(str(body["model"]), str(body["state"]))
     if decision not in MOVES_BASE:
@@ -129,15 +120,7 @@ def _check_base(state: State, site: str, decision: Decision, body: Mapping[str, 
         return
     if state.last is None or state.last.end == "open":
         raise Refused("it moves the model while a round is open", rule="round-open")
-    if decision is Decision.RETRAIN:
-        first = going_back(state.closed, site)[:1]
-        allowed = [
-            Committed(one.model_in, kept) for one in first for kept in ("", one.state_in)
-        ]
-    else:
-        last = [one.model_out for one in state.closed if not one.undone][-1:]
-        allowed = [Committed(model, "") for model in last]
-    if said not in allowed:
+    if (said.model, said.state) not in bases(decision, state.closed, site):
         raise Refused(
             f"it goes back to the model {said.model[:8]}, which is not the last one without "
             f"{site}",

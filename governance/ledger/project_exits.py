@@ -22,8 +22,9 @@ from governance.exits import (
     Scope,
     Step,
     advance,
+    bases,
     going_back,
-    touched,
+    rounds_of,
 )
 from governance.ledger import project_settling
 from governance.ledger.project_members import act
@@ -207,16 +208,10 @@ def moved_base(c: Connection, since: int) -> tuple[str, str] | None:
 def _check_rounds(
     c: Connection, row: Row[Any], step: Step, decision: Decision, said: list[int]
 ) -> None:
-    if step is Step.LIST:
-        expected = [one.round for one in touched(committed(c), row.site)]
-    elif decision is Decision.RETRAIN:
-        expected = [one.round for one in going_back(committed(c), row.site)]
-    elif decision is Decision.DROPPED_OUT:
-        newest = select(rounds.c.round).order_by(rounds.c.opened_seq.desc()).limit(1)
-        expected = list(c.execute(newest).scalars())
-    else:
-        expected = []
-    if said != expected:
+    newest = c.execute(
+        select(rounds.c.round).order_by(rounds.c.opened_seq.desc()).limit(1)
+    ).scalar()
+    if said != rounds_of(step, decision, committed(c), row.site, newest=newest):
         raise Refused(
             f"the rounds that {row.site} has touched are not those that it names",
             rule="exit-rounds",
@@ -232,14 +227,7 @@ def _check_base(c: Connection, row: Row[Any], decision: Decision, body: Any) -> 
         return
     if c.execute(select(rounds.c.round).where(rounds.c.state == "open")).first():
         raise Refused("a round is open still", rule="round-open")
-    rounds_held = committed(c)
-    if decision is Decision.RETRAIN:
-        before = going_back(rounds_held, row.site)
-        allowed = {(one.model_in, state) for one in before[:1] for state in ("", one.state_in)}
-    else:
-        last = [one.model_out for one in rounds_held if not one.undone][-1:]
-        allowed = {(model, "") for model in last}
-    if (body["model"], body["state"]) not in allowed:
+    if (body["model"], body["state"]) not in bases(decision, committed(c), row.site):
         raise Refused("it goes back to another model than the last before", rule="other-base")
 
 
