@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 
 from governance import statements
 from governance.ledger.entry import Entry
@@ -39,6 +39,16 @@ COLUMNS: Final = (
     "contribution_seq",
 )
 COVERED: Final = "covered"
+_RESERVED: Final = (
+    select(func.max(reservations.c.seq))
+    .where(
+        reservations.c.site == contributions.c.site,
+        reservations.c.round == contributions.c.round,
+        reservations.c.seq < contributions.c.seq,
+    )
+    .scalar_subquery()
+)
+"""What was reserved before it: a retry may send what an earlier attempt paid for."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,7 +80,7 @@ def contributions_covered(
         refused: Those alone that the coordinator refused.
     """
     made = list(c.execute(_asked(site, round_, refused=refused)))
-    reserved = {row.seq: _reservation(c, row) for row in made}
+    reserved = {row.seq: int(row.reserved or 0) for row in made}
     started = {row.seq: reserved[row.seq] or _opening(c, row) for row in made}
     moments = [
         Moment(seq, r.site, r.agreement) for r in made for seq in (r.seq, started[r.seq])
@@ -97,7 +107,7 @@ def _notes(rows: Sequence[object], bare: int) -> tuple[str, ...]:
 
 
 def _asked(site: str | None, round_: int | None, *, refused: bool) -> Select[tuple[object]]:
-    question = select(contributions).order_by(contributions.c.seq)
+    question = select(contributions, _RESERVED.label("reserved")).order_by(contributions.c.seq)
     if site is not None:
         question = question.where(contributions.c.site == site)
     if round_ is not None:
@@ -105,24 +115,6 @@ def _asked(site: str | None, round_: int | None, *, refused: bool) -> Select[tup
     if refused:
         question = question.where(contributions.c.state == "refused")
     return question
-
-
-def _reservation(c: Connection, row: Row[tuple[object]]) -> int:
-    """Return the seq of what was reserved before a contribution, 0 when nothing was.
-
-    A retry may send again what an earlier attempt of the round paid for.
-    """
-    found = c.execute(
-        select(reservations.c.seq)
-        .where(
-            reservations.c.site == row.site,
-            reservations.c.round == row.round,
-            reservations.c.seq < row.seq,
-        )
-        .order_by(reservations.c.seq.desc())
-        .limit(1)
-    ).scalar()
-    return int(found or 0)
 
 
 def _opening(c: Connection, row: Row[tuple[object]]) -> int:

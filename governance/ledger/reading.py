@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 
 from governance import statements
 from governance.ledger.entry import Entry
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from governance.statements import Statement
+
+_ENVELOPE: Final = select(entries.c.envelope).where(entries.c.seq == bindparam("seq"))
+_RECEIVED: Final = select(entries.c.received_at).where(entries.c.seq == bindparam("seq"))
 
 
 def standing_at(c: Connection, moment: datetime, until: int | None = None) -> Standing:
@@ -67,15 +70,12 @@ def of_attempt(c: Connection, table: Any, site: str, attempt: Row[Any]) -> Row[A
 
 def statement_at(c: Connection, seq: int) -> Statement:
     """Return the statement of an entry."""
-    envelope = c.execute(select(entries.c.envelope).where(entries.c.seq == seq)).scalar_one()
-    return statements.read(envelope)
+    return statements.read(c.execute(_ENVELOPE, {"seq": seq}).scalar_one())
 
 
 def received_at(c: Connection, seq: int) -> str:
     """Return when an entry was received."""
-    return str(
-        c.execute(select(entries.c.received_at).where(entries.c.seq == seq)).scalar_one()
-    )
+    return str(c.execute(_RECEIVED, {"seq": seq}).scalar_one())
 
 
 def disclosed(c: Connection, seq: int) -> dict[str, str]:
