@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from coordinator.campaign import Chores
+    from coordinator.effects import Chores
     from coordinator.foundation import Foundation
     from governance.statements import Statement
     from protos.words_operator import OperatorAct

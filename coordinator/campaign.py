@@ -1,73 +1,36 @@
-"""What each effect of a round does to the database, in the transaction of the event.
+"""What an event does to the round at work: opening one, and taking a site out of it.
 
-`rounds` decides, this carries out. What cannot be part of a transaction (summing updates,
-deleting files) is returned as chores that the conductor does after the commit; a restart does
-them again.
+`rounds` decides, `effects` carries out, in the transaction of the event; the chores that are
+returned are for the conductor, after the commit.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from coordinator import drawing, gate, heads
+from coordinator import drawing, effects, gate
+from coordinator.effects import Chores, Turn
 from coordinator.rounds import (
-    GATE_REFUSALS_IN_A_ROW,
     OUT_CONSENT,
-    OUT_LATE,
-    REASONS,
-    Effect,
     Event,
-    Next,
-    Reason,
     RoundView,
     State,
     advance,
-    after_abandonment,
 )
-from coordinator.store import kept, outbox, pausing, record, roundbook
+from coordinator.store import outbox, record, roundbook
 from coordinator.store.roundbook import Asked, Running
 from protos.words import Cancel, Task, TaskId, TaskKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
     from governance.agreement.load import Document
-    from protos.words import BlobRef, Digest, SiteName
-
-
-@dataclass(slots=True)
-class Chores:
-    """What the conductor does after the commit; attempts are (round, attempt)."""
-
-    aggregate: bool = False
-    attempts_over: set[tuple[int, int]] = field(default_factory=set)
-    updates_withdrawn: set[tuple[SiteName, int, int]] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Turn:
-    """One event on the round at work, inside one transaction."""
-
-    base: Foundation
-    connection: Connection
-    running: Running
-    document: Document
-    event: Event
-    now: datetime
-    verdict: gate.Verdict | None = None
-    chores: Chores = field(default_factory=Chores)
-
-    @property
-    def at(self) -> tuple[int, int]:
-        """The round and the attempt."""
-        return self.running.round, self.running.attempt
+    from protos.words import BlobRef, SiteName
 
 
 def view(connection: Connection, running: Running, document: Document) -> RoundView:
@@ -148,7 +111,7 @@ def happen(
     if step.state is not State(running.state):
         roundbook.move(connection, step.state.value)
     for effect in step.effects:
-        _EFFECTS[effect](turn)
+        effects.carry_out(turn, effect)
     turn.chores.updates_withdrawn |= {
         (site, *turn.at) for site, a in running.training.items() if a.reason == OUT_CONSENT
     }
@@ -192,209 +155,3 @@ def _leave(connection: Connection, running: Running, site: SiteName) -> Event | 
         roundbook.mark(connection, training, "withdrawn", OUT_CONSENT)
         return Event.UPDATE_WITHDRAWN
     return event
-
-
-# --- effects -------------------------------------------------------------------------------
-
-
-def _nothing(turn: Turn) -> None:
-    """Do nothing: it is done elsewhere.
-
-    The upload path refuses. Tasks wait in the outbox until they are taken. What a site that
-    withdrew has sent is deleted after every event, and the record says so at the end.
-    """
-
-
-def _cancel(turn: Turn, asked: Asked, reason: str) -> None:
-    outbox.send(turn.connection, asked.site, Cancel(asked.task, reason))
-    roundbook.mark(turn.connection, asked, "cancelled", reason)
-
-
-def _cancel_late(turn: Turn) -> None:
-    for asked in turn.running.training.values():
-        if asked.state in {"sent", "accepted"}:
-            _cancel(turn, asked, OUT_LATE)
-
-
-def _cancel_tasks(turn: Turn) -> None:
-    for asked in (*turn.running.training.values(), *turn.running.evaluating.values()):
-        if asked.state in {"sent", "accepted"}:
-            _cancel(turn, asked, "round-over")
-
-
-def _aggregate(turn: Turn) -> None:
-    turn.chores.aggregate = True
-
-
-def _ask_figures(turn: Turn) -> None:
-    running, document = turn.running, turn.document
-    assert running.candidate is not None
-    deadline = turn.now + timedelta(seconds=document.agreement.round.deadline)
-    roundbook.move(turn.connection, State.EVALUATING.value, deadline=deadline)
-    if running.evaluating or not gate.figures_due(document.agreement, running.round):
-        return
-    for site in _judges(turn):
-        name = f"{turn.base.federation}/{running.round}/{running.attempt}/evaluate"
-        task = TaskId(f"{name}/{running.candidate.digest[:12]}")
-        asked = Asked(site, task, TaskKind.EVALUATE, "sent", "")
-        roundbook.ask(turn.connection, asked, turn.at)
-        outbox.send(
-            turn.connection,
-            site,
-            Task(
-                task,
-                TaskKind.EVALUATE,
-                *turn.at,
-                document.digest,
-                running.candidate,
-                None,
-                deadline,
-            ),
-        )
-
-
-def _judges(turn: Turn) -> list[SiteName]:
-    """Return the sites of the round that are asked for figures: who is here, or was lately.
-
-    A site whose update is in comes back and is waited for: after a restart nobody is connected
-    yet, and the gate is not to decide on nothing.
-    """
-    members = record.declared_patients(turn.connection, turn.running.agreement, turn.now)
-    here = turn.base.sessions.connected
-    here |= {site for site, asked in turn.running.training.items() if asked.state == "in"}
-    asked = turn.running.training.keys() | drawing.judges(
-        turn.connection, turn.document, *turn.at
-    )
-    return sorted(asked & members.keys() & here)
-
-
-def _commit(turn: Turn) -> None:
-    running = turn.running
-    assert running.candidate is not None
-    turn.base.chronicle.say(
-        turn.connection,
-        "round-closed",
-        {
-            **_place(turn),
-            "model_in": running.model.digest,
-            "model_out": running.candidate.digest,
-            "state_in": running.strategy_state.digest if running.strategy_state else "",
-            "state_out": running.candidate_state.digest if running.candidate_state else "",
-            **_who(turn),
-        },
-        now=turn.now,
-    )
-    kept.set_blob_note(turn.connection, "model", running.candidate)
-    kept.set_blob_note(turn.connection, "state", running.candidate_state)
-    _remember(turn)
-
-
-def _remember(turn: Turn) -> None:
-    """Keep what later candidates are compared with, and the figures that `stop` looks at."""
-    if turn.verdict is None or turn.verdict.candidate is None:
-        return
-    assert turn.running.candidate is not None
-    judged = f"{turn.at[0]} {turn.at[1]} {turn.running.candidate.digest}"
-    kept.set_note(turn.connection, "judged", judged)
-    history = json.loads(kept.note(turn.connection, "history") or "[]")
-    kept.set_note(turn.connection, "history", json.dumps([*history, turn.verdict.candidate]))
-
-
-def _record_rejection(turn: Turn) -> None:
-    if turn.running.candidate is None or turn.verdict is None:
-        return
-    turn.base.chronicle.say(
-        turn.connection,
-        "candidate-rejected",
-        {
-            **_place(turn),
-            "model": turn.running.candidate.digest,
-            "refusal": turn.verdict.rule,
-        },
-        now=turn.now,
-        disclosures=[turn.base.disclose("figures", turn.verdict.told())],
-    )
-
-
-def _record_abandonment(turn: Turn) -> None:
-    reason = REASONS[turn.event]
-    turn.base.chronicle.say(
-        turn.connection,
-        "round-abandoned",
-        {**_place(turn), "reason": reason.value, **_who(turn)},
-        now=turn.now,
-    )
-    refusals = record.gate_refusals_in_a_row(turn.connection)
-    after = after_abandonment(
-        reason,
-        attempt=turn.running.attempt,
-        attempts=turn.document.agreement.round.attempts,
-        gate_refusals=refusals,
-    )
-    if after is Next.PAUSE:
-        pausing.pause(turn.connection, _why_paused(turn, reason, refusals))
-
-
-def _why_paused(turn: Turn, reason: Reason, refusals: int) -> str:
-    round_, attempts = turn.at
-    if reason is Reason.STOPPED:
-        return f"an operator stopped round {round_}, attempt {attempts}"
-    why = f"round {round_} was abandoned {attempts} time{'s' if attempts > 1 else ''}"
-    if refusals >= GATE_REFUSALS_IN_A_ROW:
-        why = "the gate refused three candidates in a row"
-    return f"{why}; the last reason: {reason.value}"
-
-
-def _discard_candidate(turn: Turn) -> None:
-    roundbook.candidate(turn.connection, None, None)
-    roundbook.forget_evaluations(turn.connection, turn.at)
-
-
-def _delete_updates(turn: Turn) -> None:
-    updates = record.updates(turn.connection, *turn.at)
-    if updates:
-        turn.base.chronicle.say(
-            turn.connection,
-            "updates-deleted",
-            {**_place(turn), "updates": sorted(set(updates.values()))},
-            now=turn.now,
-        )
-    turn.chores.attempts_over.add(turn.at)
-
-
-def _checkpoint(turn: Turn) -> None:
-    heads.publish(turn.base, turn.connection)
-
-
-_EFFECTS: Final[Mapping[Effect, Callable[[Turn], None]]] = {
-    Effect.SEND_TRAINING: _nothing,
-    Effect.REFUSE_UPDATE: _nothing,
-    Effect.DELETE_WITHDRAWN: _nothing,
-    Effect.CANCEL_LATE: _cancel_late,
-    Effect.AGGREGATE: _aggregate,
-    Effect.ASK_FIGURES: _ask_figures,
-    Effect.CANCEL_TASKS: _cancel_tasks,
-    Effect.COMMIT: _commit,
-    Effect.RECORD_REJECTION: _record_rejection,
-    Effect.RECORD_ABANDONMENT: _record_abandonment,
-    Effect.DISCARD_CANDIDATE: _discard_candidate,
-    Effect.DELETE_UPDATES: _delete_updates,
-    Effect.CHECKPOINT: _checkpoint,
-}
-
-
-def _place(turn: Turn) -> dict[str, Digest | int]:
-    return {
-        "agreement": turn.running.agreement,
-        "round": turn.running.round,
-        "attempt": turn.running.attempt,
-    }
-
-
-def _who(turn: Turn) -> dict[str, object]:
-    now = roundbook.running(turn.connection)
-    training = now.training if now is not None else turn.running.training
-    return {
-        "sites_in": sorted(s for s, a in training.items() if a.state == "in"),
-        "sites_out": {s: a.reason or a.state for s, a in training.items() if a.state != "in"},
-    }

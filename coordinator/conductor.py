@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from coordinator.campaign import Chores
+    from coordinator.effects import Chores
     from coordinator.foundation import Foundation
     from protos.words import (
         Enrolled,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from coordinator.campaign import Chores
+    from coordinator.effects import Chores
     from coordinator.foundation import Foundation
     from coordinator.store.roundbook import Asked, Running
     from governance.agreement.schema import Agreement

@@ -32,7 +32,7 @@ BY_PLACE: Final = {
     "Objection": 2,
     "Fault": 1,
     "cancel": 3,
-    "coordinator/campaign.py:_cancel": 2,
+    "coordinator/effects.py:_cancel": 2,
 }
 """What carries a code without a keyword, and at which place."""
 NOT_ERRORS: Final = frozenset({"asked", "send", "mark", "values", "Verdict", "Saying", "_sum"})
