@@ -13,6 +13,7 @@ from governance.ledger.walk import Signatures
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import berlin
 import coordinator_process
 import federations
 import folders as folders_module
@@ -70,3 +71,9 @@ def update(amc, task):
     """What amc would send: bytes, what they are, and the statement about them."""
     path, blob = amc.update(small_step(amc, task))
     return path.read_bytes(), blob, amc.contribution(task, blob)
+
+
+@pytest_asyncio.fixture
+async def timed(fed):
+    """A coordinator at tomorrow's noon in Berlin."""
+    return await fed.by(federations.Clock(berlin.tomorrow("12:00")))
