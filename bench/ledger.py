@@ -1,145 +1,161 @@
-"""How fast the ledger appends, proves and verifies, beside what it cannot be faster than.
+"""How fast the ledger appends, proves, answers and verifies, beside what bounds it.
 
-    python bench/ledger.py [--rounds 60] [--out build/bench.json]
+    python bench/ledger.py [--rounds 60] [--engine sqlite] [--out build/bench.json]
+    python bench/ledger.py --rounds 55000 --only asked
 
-A federation of five hospitals that signs for real speaks for so many rounds. Each figure stands
-beside a reference of the same run on the same bytes: rows that SQLite inserts, SHA-256 over the
-leaves, Ed25519 signatures that are only verified. Their ratio says what the ledger costs on any
-machine. The figures are appended to a JSON list of {bench, case, figure, unit, value,
-reference, ratio}.
+A federation of five hospitals that signs for real speaks for so many rounds, 18 entries each.
+Each figure stands beside a reference of the same run on the same bytes: rows that the engine's
+own driver inserts or finds, SHA-256 over the leaves, Ed25519 signatures that are only verified.
+Their ratio says what the ledger costs on any machine. The figures are appended to a JSON list
+of {bench, case, figure, unit, value, reference, ratio}.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import sqlite3
 import sys
 import tempfile
-import time
-from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from logs import engines
 from logs.federation import Federation, found
+from logs.figures import COLUMNS, fastest, keep, lasting, rate, timed
 
 from governance import dsse, statements
-from governance.ledger import source, store
+from governance.ledger import (
+    query_agreed,
+    query_covered,
+    query_heads,
+    query_rounds,
+    query_settings,
+    showing,
+    source,
+    store,
+)
 from governance.ledger.entry import leaf_data
 from governance.ledger.signatures import Signatures
 from governance.ledger.verify import verify
 from governance.terminal import Answer, Format, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from logs.engines import Postgresql, Sqlite
     from sqlalchemy import Connection
 
     from governance.statements import Statement
 
 BENCH = "ledger"
-REPEATS = 3
 SINGLES = 100
 PROOFS = 200
+NOW: Final = datetime(2026, 12, 1, tzinfo=UTC)
+ALL: Final = ("appended", "verified", "asked")
 
 
 def main() -> int:
     given = asked()
-    with tempfile.TemporaryDirectory(dir=given.out.parent) as folder:
-        figures = measured(Path(folder), given.rounds)
+    figures: list[dict[str, Any]] = []
+    with (
+        tempfile.TemporaryDirectory(dir=given.out.parent) as folder,
+        engines.opened(given.engine, Path(folder)) as chosen,
+    ):
+        for engine in chosen:
+            figures += measured(engine, given.rounds, given.only)
     keep(given.out, figures)
-    columns = ("case", "figure", "unit", "value", "reference", "ratio")
-    rows = [tuple(figure[name] for name in columns) for figure in figures]
-    say(Answer(columns, rows, title="The ledger on SQLite"), Format.TABLE)
+    rows = [tuple(figure[name] for name in COLUMNS) for figure in figures]
+    say(Answer(COLUMNS, rows, title="The ledger"), Format.TABLE)
     return 0
 
 
 def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--engine", nargs="+", choices=engines.ENGINES, default=engines.ENGINES)
+    parser.add_argument("--only", nargs="+", choices=ALL, default=ALL)
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
     given = parser.parse_args()
     given.out.parent.mkdir(parents=True, exist_ok=True)
     return given
 
 
-def measured(folder: Path, number: int) -> list[dict[str, Any]]:
+def measured(
+    engine: Sqlite | Postgresql, number: int, only: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return every figure, over a log of so many rounds."""
-    case = f"{number} rounds"
-    figures = [batched(folder, number, case), singly(folder, case)]
-    with closing(sqlite3.connect(folder / "batched.db")) as raw:
-        records = raw.execute("SELECT seq, received_at, envelope FROM entries").fetchall()
-    engine = source.open_database(str(folder / "batched.db"))
-    with engine.connect() as c:
+    case = f"{engine.name}, {number} rounds"
+    appended = batched(engine, number, case)
+    figures = [appended, singly(engine, case)] if "appended" in only else []
+    opened = source.open_database(engine.url("batched"))
+    with opened.connect() as c:
         log = source.Database(c)
-        figures += [unsigned(log, records, case), signed(log, records, case)]
-        figures.append(proofs(c, folder / "batched.db", len(records), case))
-    engine.dispose()
+        if "verified" in only:
+            records = [(one.seq, one.received_at, one.envelope) for one in log.entries()]
+            figures += [unsigned(log, records, case), signed(log, records, case)]
+        if "asked" in only:
+            figures += answers(engine, c, number, case)
+    opened.dispose()
     return figures
 
 
 # --- appending ----------------------------------------------------------------------------
 
 
-def batched(folder: Path, number: int, case: str) -> dict[str, Any]:
+def batched(engine: Sqlite | Postgresql, number: int, case: str) -> dict[str, Any]:
     """Append a whole history in one transaction; beside it, rows that are only inserted."""
-    federation = Federation()
-    said = list(federation.founded())
+    federation, kept = Federation(), []
+    ledger = store.open_engine(engine.url("batched"))
+    store.create(ledger)
+    seconds = 0.0
+    with ledger.begin() as c:
+        for said in spoken(federation, number):
+            seconds += timed(partial(appended, c, said))
+            kept += [statement.envelope for statement, _ in said]
+        store.sign_checkpoint(c, federation.key("ledger"), federation.log.origin)
+    ledger.dispose()
+    reference = fastest(lambda: engines.insert(engine, kept, together=True))
+    return rate(
+        BENCH, case, "appended in one transaction", "entries/s", len(kept), (seconds, reference)
+    )
+
+
+def spoken(federation: Federation, number: int) -> Iterator[list[tuple[Statement, Any]]]:
+    """Yield what is said on the first day, and then in each round."""
+    yield list(federation.founded())
     for each in range(1, number + 1):
-        said += [(statement, ()) for statement in federation.round(each)]
-    engine = store.open_engine(f"sqlite:///{folder / 'batched.db'}")
-    store.create(engine)
-
-    def ours() -> None:
-        with engine.begin() as c:
-            for statement, told in said:
-                store.append(c, statement, received_at=statement.at, disclosures=told)
-            log = federation.log
-            store.sign_checkpoint(c, federation.key("ledger"), log.origin)
-
-    envelopes = [statement.envelope for statement, _ in said]
-    seconds = timed(ours)
-    engine.dispose()
-    reference = fastest(lambda: inserted(folder / "raw.db", envelopes, together=True))
-    return rate("appended in one transaction", "entries/s", len(said), seconds, reference, case)
+        yield [(statement, ()) for statement in federation.round(each)]
 
 
-def singly(folder: Path, case: str) -> dict[str, Any]:
+def appended(c: Connection, said: Sequence[tuple[Statement, Any]]) -> None:
+    for statement, told in said:
+        store.append(c, statement, received_at=statement.at, disclosures=told)
+
+
+def singly(engine: Sqlite | Postgresql, case: str) -> dict[str, Any]:
     """Append one entry a transaction, each on the disk before the next."""
     federation = Federation("single")
-    engine = store.open_engine(f"sqlite:///{folder / 'single.db'}")
-    store.create(engine)
-    with engine.begin() as c:
+    ledger = store.open_engine(engine.url("single"))
+    store.create(ledger)
+    with ledger.begin() as c:
         found(c, federation)
     said = [federation.start() for _ in range(SINGLES)]
 
     def ours() -> None:
         for statement in said:
-            with engine.begin() as c:
+            with ledger.begin() as c:
                 store.append(c, statement, received_at=statement.at)
 
     seconds = timed(ours)
-    engine.dispose()
+    ledger.dispose()
     envelopes = [statement.envelope for statement in said]
-    reference = fastest(lambda: inserted(folder / "raw.db", envelopes, together=False))
-    return rate("appended one by one, durably", "entries/s", SINGLES, seconds, reference, case)
-
-
-def inserted(path: Path, envelopes: Sequence[bytes], *, together: bool) -> None:
-    """Insert rows with SQLite alone, as durably as the ledger does."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.execute("PRAGMA journal_mode=WAL")
-        raw.execute("PRAGMA synchronous=FULL")
-        raw.execute("DROP TABLE IF EXISTS rows")
-        raw.execute("CREATE TABLE rows (seq INTEGER PRIMARY KEY, envelope BLOB)")
-        if together:
-            raw.execute("BEGIN")
-        for row in enumerate(envelopes):
-            raw.execute("INSERT INTO rows VALUES (?, ?)", row)
-        if together:
-            raw.execute("COMMIT")
+    reference = fastest(lambda: engines.insert(engine, envelopes, together=False))
+    return rate(
+        BENCH, case, "appended one by one, durably", "entries/s", SINGLES, (seconds, reference)
+    )
 
 
 # --- verifying ----------------------------------------------------------------------------
@@ -150,9 +166,8 @@ def unsigned(log: source.Database, records: Sequence[Any], case: str) -> dict[st
     leaves = [leaf_data(*row) for row in records]
     seconds = fastest(lambda: clean(log, Signatures.NONE))
     reference = fastest(lambda: [hashlib.sha256(leaf).digest() for leaf in leaves])
-    return rate(
-        "verified without signatures", "entries/s", len(records), seconds, reference, case
-    )
+    figure = "verified without signatures"
+    return rate(BENCH, case, figure, "entries/s", len(records), (seconds, reference))
 
 
 def signed(log: source.Database, records: Sequence[Any], case: str) -> dict[str, Any]:
@@ -164,9 +179,8 @@ def signed(log: source.Database, records: Sequence[Any], case: str) -> dict[str,
         for key, signature, message in given:
             key.verify(signature, message)
 
-    return rate(
-        "verified with signatures", "entries/s", len(records), seconds, fastest(raw), case
-    )
+    figure = "verified with signatures"
+    return rate(BENCH, case, figure, "entries/s", len(records), (seconds, fastest(raw)))
 
 
 def signatures(statement: Statement) -> list[tuple[Ed25519PublicKey, bytes, bytes]]:
@@ -184,51 +198,44 @@ def clean(log: source.Database, which: Signatures) -> None:
         sys.exit(verdict.sentence)
 
 
-def proofs(c: Connection, path: Path, size: int, case: str) -> dict[str, Any]:
-    """Prove entries; beside it, one row that SQLite finds by its key."""
-    places = [number * size // PROOFS for number in range(PROOFS)]
-    seconds = fastest(lambda: [store.inclusion(c, place, size) for place in places])
-    question = "SELECT hash FROM nodes WHERE level = 0 AND idx = ?"
-    with closing(sqlite3.connect(path)) as raw:
+# --- asking -------------------------------------------------------------------------------
+
+
+def answers(
+    engine: Sqlite | Postgresql, c: Connection, number: int, case: str
+) -> list[dict[str, Any]]:
+    """Prove entries and answer questions; beside each, one entry that the driver finds."""
+    size = store.size_of(c)
+    case = f"{case}, {size} entries"
+    places = [each * size // PROOFS for each in range(PROOFS)]
+    question = f"SELECT envelope FROM entries WHERE seq = {engine.holder}"
+    with engine.raw("batched") as raw:
         reference = fastest(
-            lambda: [raw.execute(question, (place,)).fetchone() for place in places]
+            lambda: [raw.execute(question, (each,)).fetchone() for each in places]
         )
-    return rate("inclusion proofs", "proofs/s", PROOFS, seconds, reference, case)
+    proving = fastest(lambda: [store.inclusion(c, each, size) for each in places])
+    figures = [lasting(BENCH, case, "an inclusion proof", PROOFS, (proving, reference))]
+    return figures + [
+        lasting(BENCH, case, name, 1, (fastest(ask), reference / PROOFS))
+        for name, ask in questions(c, number).items()
+    ]
 
 
-# --- figures ------------------------------------------------------------------------------
-
-
-def timed(doing: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    doing()
-    return time.perf_counter() - begun
-
-
-def fastest(doing: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of some tries: other work on the machine only adds."""
-    return min(timed(doing) for _ in range(REPEATS))
-
-
-def rate(
-    figure: str, unit: str, count: int, seconds: float, reference_s: float, case: str
-) -> dict[str, Any]:
-    value, reference = count / seconds, count / reference_s
+def questions(c: Connection, number: int) -> Mapping[str, Callable[[], object]]:
+    """Return what an auditor asks of the middle of a log, each by the command that asks it."""
+    middle = max(1, number // 2)
     return {
-        "bench": BENCH,
-        "case": case,
-        "figure": figure,
-        "unit": unit,
-        "value": round(value, 1),
-        "reference": round(reference, 1),
-        "ratio": round(value / reference, 5),
+        f"round {middle}": lambda: query_rounds.one_round(c, middle),
+        f"round {middle} --settings": lambda: query_settings.settings_of(c, middle),
+        f"contributions --round {middle}": lambda: query_covered.contributions_covered(
+            c, round_=middle
+        ),
+        "agreements": lambda: query_agreed.agreements_at(c, now=NOW),
+        "consents --history": lambda: query_agreed.consent_history(c),
+        "checkpoint": lambda: query_heads.heads(c),
+        "witness": lambda: query_heads.witnessing(c),
+        "show SEQ --proof": lambda: showing.show(c, middle, proof=True),
     }
-
-
-def keep(path: Path, figures: Sequence[dict[str, Any]]) -> None:
-    """Append figures to the list in a file."""
-    known = json.loads(path.read_text("utf-8")) if path.exists() else []
-    path.write_text(json.dumps([*known, *figures], indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

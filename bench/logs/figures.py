@@ -1,0 +1,63 @@
+"""Figures beside their references, as every benchmark of this folder keeps them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+COLUMNS: Final = ("case", "figure", "unit", "value", "reference", "ratio")
+_REPEATS: Final = 3
+
+
+def timed(doing: Callable[[], object]) -> float:
+    """Return how many seconds something took."""
+    begun = time.perf_counter()
+    doing()
+    return time.perf_counter() - begun
+
+
+def fastest(doing: Callable[[], object]) -> float:
+    """Return the seconds of the fastest of some tries: other work on the machine only adds."""
+    return min(timed(doing) for _ in range(_REPEATS))
+
+
+def rate(
+    bench: str, case: str, figure: str, unit: str, count: int, seconds: tuple[float, float]
+) -> dict[str, Any]:
+    """Return how many a second there were, beside the reference's; `seconds` are of both."""
+    value, reference = (count / each for each in seconds)
+    return _figure(bench, case, figure, unit, (value, reference))
+
+
+def lasting(
+    bench: str, case: str, figure: str, count: int, seconds: tuple[float, float]
+) -> dict[str, Any]:
+    """Return how many milliseconds each took, beside the reference's."""
+    value, reference = (each / count * 1000 for each in seconds)
+    return _figure(bench, case, figure, "ms", (value, reference))
+
+
+def keep(path: Path, figures: Sequence[dict[str, Any]]) -> None:
+    """Append figures to the list in a file."""
+    known = json.loads(path.read_text("utf-8")) if path.exists() else []
+    path.write_text(json.dumps([*known, *figures], indent=1) + "\n", "utf-8")
+
+
+def _figure(
+    bench: str, case: str, figure: str, unit: str, values: tuple[float, float]
+) -> dict[str, Any]:
+    value, reference = values
+    return {
+        "bench": bench,
+        "case": case,
+        "figure": figure,
+        "unit": unit,
+        "value": round(value, 4),
+        "reference": round(reference, 4),
+        "ratio": round(value / reference, 5),
+    }
