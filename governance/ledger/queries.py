@@ -13,8 +13,9 @@ from sqlalchemy import select
 
 from governance import statements
 from governance.ledger import query_settings, spending
+from governance.ledger.barring import BARRED
 from governance.ledger.reading import attempts_of, disclosed, received_at, standing_at
-from governance.ledger.schema import certificates, entries, reservations, revocations
+from governance.ledger.schema import certificates, entries, reservations
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
 
@@ -176,12 +177,11 @@ def certificates_issued(
         select(
             certificates,
             entries.c.received_at.label("issued"),
-            revocations.c.seq.label("revoked_seq"),
+            BARRED.label("revoked_seq"),
             ended.c.received_at.label("revoked"),
         )
         .join(entries, entries.c.seq == certificates.c.seq)
-        .outerjoin(revocations, revocations.c.name == certificates.c.name)
-        .outerjoin(ended, ended.c.seq == revocations.c.seq)
+        .outerjoin(ended, ended.c.seq == BARRED)
         .where(entries.c.received_at <= moment)
     )
     if site is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, inspect, select
 
 from governance.ledger import schema
+from governance.ledger.barring import BARRED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,6 @@ def _timed(table: Table, **seqs: str) -> Select[Any]:
     return select(*table.columns, *times)
 
 
-_ENDED: Final = schema.revocations.alias()
 _COSIGNED: Final = (
     select(func.count())
     .select_from(schema.cosignatures)
@@ -56,14 +56,17 @@ VIEWS: Final[Mapping[str, Select[Any]]] = {
     "audit_reservations": _timed(schema.reservations, received_at="seq"),
     "audit_evaluations": _timed(schema.evaluations, received_at="seq"),
     "audit_releases": _timed(schema.releases, published_at="seq", recalled_at="recalled_seq"),
+    "audit_exits": _timed(schema.exits, asked_at="seq", changed_at="changed_seq"),
+    "audit_exit_steps": _timed(schema.exit_steps, received_at="seq"),
+    "audit_exit_releases": _timed(schema.exit_releases, decided_at="seq"),
     "audit_holds": _timed(schema.holds, set_at="seq", lifted_at="lifted_seq"),
     "audit_erasures": _timed(schema.erasures, asked_at="asked_seq", erased_at="erased_seq"),
     "audit_acts": _timed(schema.acts, received_at="seq"),
     "audit_certificates": select(
         *schema.certificates.columns,
         _at(schema.certificates.c.seq, "issued_at"),
-        _ENDED.c.seq.label("revoked_seq"),
-    ).outerjoin_from(schema.certificates, _ENDED, _ENDED.c.name == schema.certificates.c.name),
+        BARRED.label("revoked_seq"),
+    ),
     DISCLOSED: select(
         *(one for one in schema.disclosures.columns if one.name != "salt"),
         _ENTRIES.c.kind,

@@ -56,3 +56,14 @@ def test_an_auditors_role_reads_disclosures_only_when_it_is_said(disclosures):
 
 def test_a_roles_name_is_quoted():
     assert 'TO "Drop; Table"' in granting.grants("Drop; Table")[0]
+
+
+def test_an_exit_is_in_a_view_with_its_times(agreed):
+    seq = agreed.officer(
+        "amc", "exit-requested", {"site": "amc", "scope": "federation", "cause": "own-wish"}
+    )
+    (row,) = agreed.connection.execute(text("SELECT * FROM audit_exits")).mappings()
+    assert (row["seq"], row["site"], row["state"]) == (seq, "amc", "requested")
+    assert row["asked_at"] == row["changed_at"] != ""
+    for view in ("audit_exit_steps", "audit_exit_releases"):
+        assert agreed.connection.execute(text(f"SELECT * FROM {view}")).all() == []

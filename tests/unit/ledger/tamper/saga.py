@@ -1,8 +1,9 @@
 """Five hospitals over thirty rounds, each statement really signed, for a tamperer to hold.
 
-One abandoned round, one pause, one key renewal, two withdrawals, one opt-out, and two releases
-of which one is recalled; every hospital cosigns the head after every round. A further event is
-one more method and one more line of `_EVENTS`.
+One abandoned round, one pause, one key renewal, two withdrawals, one exit with all its steps,
+one opt-out, and two releases of which one is recalled, by two operators as the agreement wants;
+every hospital that has not left cosigns the head after every round. A further event is one more
+method and one more line of `_EVENTS`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ ROUNDS = 30
 OPTED_OUT, ABANDONED, PAUSED, RESUMED = 5, 7, 10, 13
 FIRST_LEAVES, RENEWED, SECOND_LEAVES = 16, 20, 26
 RELEASED, RELEASED_AGAIN, RECALLED = 15, 22, 24
+LEAVES = 28
+OPERATORS = ("ops", "rossi")
 
 
 class Saga(History):
@@ -30,6 +33,7 @@ class Saga(History):
         super().__init__(federation)
         self.trained = dict.fromkeys(HOSPITALS, 0)
         self.present = list(HOSPITALS)
+        self.witnesses = list(HOSPITALS)
         federation.agent = self._agent
 
     def _agent(self, site, kind, body, **more):
@@ -54,11 +58,12 @@ class Saga(History):
     def begin(self):
         fed = self.fed
         fed.found()
-        fed.enrol("operator", "ops")
+        for name in (*OPERATORS, "stranger"):
+            fed.enrol("operator", name)
         for number, site in enumerate(HOSPITALS):
             fed.enrol_site(site)
             fed.certify(site, "site", f"{number:02x}")
-        fed.propose("first")
+        fed.propose("first", operators=OPERATORS, two_for=("recall", "revoke"))
         for site in HOSPITALS:
             fed.consent(site, "first", cap="60")
         fed.moved("in-force", "first", *HOSPITALS)
@@ -74,7 +79,7 @@ class Saga(History):
         for site in self.present:
             self.train(site, number, attempt)
         self.close(number, attempt, sites=self.present)
-        self.checkpoint(HOSPITALS)
+        self.checkpoint(self.witnesses)
 
     # --- events --------------------------------------------------------------------------
 
@@ -109,11 +114,34 @@ class Saga(History):
         self.fed.operator("release-given", body, told=told)
 
     def recall(self):
-        self.fed.operator("release-recalled", self.fed.release_body("v1", f"m{RELEASED - 1}"))
+        fed, body = self.fed, self.fed.release_body("v1", f"m{RELEASED - 1}")
+        both = [fed.key(name) for name in OPERATORS]
+        fed.say("release-recalled", body, "operator/ops", *both)
 
     def withdraw(self, site):
         self.fed.agent(site, "consent-withdrawn", self.agreed)
         self.present.remove(site)
+
+    def leave(self, site):
+        """Let a hospital leave the federation, with every step of its exit."""
+        fed = self.fed
+        body = {"site": site, "scope": "federation", "cause": "own-wish"}
+        request = fed.officer(site, "exit-requested", body)
+        self.present.remove(site)
+        self.witnesses.remove(site)
+        done = [request]
+        for step, said in _STEPS:
+            if step == "releases-settled":
+                self.keep("v2", f"m{RELEASED_AGAIN - 1}", site)
+            done.append(fed.coordinator("exit-step", _step(request, site, step, said)))
+        fed.coordinator("exit-closed", {"exit": request, "site": site, "rests_on": done})
+
+    def keep(self, release, model, site):
+        """Let an operator keep a release that somebody who left is inside, and say why."""
+        fed = self.fed
+        told = (statements.disclose("reason", "in use", salt=bytes(32)),)
+        body = {**fed.release_body(release, model), "site": site, "decision": "keep"}
+        fed.operator("release-settled", body, told=told)
 
 
 _EVENTS = {
@@ -126,7 +154,22 @@ _EVENTS = {
     FIRST_LEAVES: lambda saga: saga.withdraw("kul"),
     RENEWED: Saga.renew,
     SECOND_LEAVES: lambda saga: saga.withdraw("usz"),
+    LEAVES: lambda saga: saga.leave("ucl"),
 }
+_STEPS = (
+    ("quiesced", {"decision": "no-round"}),
+    ("credentials-revoked", {}),
+    ("cleaned", {}),
+    # It was in the first round, so each model since has its patients in it.
+    ("impact-listed", {"rounds": list(range(1, LEAVES)), "releases": ["v2"]}),
+    ("training-settled", {"decision": "continue"}),
+    ("releases-settled", {"decision": "keep"}),
+)
+
+
+def _step(request, site, step, said):
+    nothing = {"decision": "", "rounds": [], "releases": [], "model": "", "state": ""}
+    return {"exit": request, "site": site, "step": step, **nothing, **said}
 
 
 @lru_cache

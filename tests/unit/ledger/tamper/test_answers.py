@@ -2,7 +2,9 @@
 
 Five hospitals; round 7 is abandoned once; gem applies opt-outs before round 5; ucl pauses from
 10 to 12; v1 is released after round 14 and recalled after 23, v2 after 21; kul withdraws before
-round 16 and usz before 26; amc renews its key before 20.
+round 16 and usz before 26; amc renews its key before 20; ucl leaves the federation before 28,
+and its exit is closed: v2 is kept, training goes on. Two operators are in the agreement, and
+both must sign a recall.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ def test_4_the_history_of_a_consent(ask):
         ("consent-given", "in-force"),
         ("consent-suspended", "paused"),
         ("consent-resumed", "in-force"),
+        ("exit-requested", "withdrawn"),
     ]
     assert len(rows[0]["review"]) == 64
 
@@ -114,13 +117,46 @@ def test_11_which_rounds_used_fewer_patients(ask):
 
 
 def test_12_when_a_hospital_left_and_what_became_of_it(ask):
-    rows, _ = ask("exits")
-    assert told(rows, "site", "scope") == [("kul", "agreement"), ("usz", "agreement")]
+    rows, facts = ask("exits")
+    assert told(rows, "site", "scope", "state", "asked_by") == [
+        ("kul", "agreement", "requested", "site/kul"),
+        ("usz", "agreement", "requested", "site/usz"),
+        ("ucl", "federation", "closed", "site/ucl"),
+    ]
+    assert facts["open"] == 2
+    steps, _ = ask("exit", "ucl")
+    assert told(steps, "step", "decision") == [
+        ("requested", "federation"),
+        ("quiesced", "no-round"),
+        ("credentials-revoked", ""),
+        ("cleaned", ""),
+        ("impact-listed", ""),
+        ("training-settled", "continue"),
+        ("release v2", "keep"),
+        ("releases-settled", "keep"),
+        ("closed", ""),
+    ]
 
 
-def test_13_what_is_still_due_after_it_left(ask):
-    _, facts = ask("exit", "kul")
-    assert facts["still_due"]
+def test_13_which_models_still_contain_it_and_what_was_decided(ask):
+    rows, _ = ask("exits", "--site", "ucl")
+    # In from round 1 on: each model since has its patients in it, pause or not.
+    assert told(rows, "rounds", "training", "still_due") == [
+        (", ".join(map(str, range(1, 28))), "continue", "")
+    ]
+    assert told(ask("releases", "--site", "ucl")[0], "release", "state") == [
+        ("v1", "recalled"),
+        ("v2", "published"),
+    ]
+    assert ask("exit", "ucl")[1]["still_due"] == []
+    assert ask("exit", "kul")[1]["still_due"] == [
+        "quiesced",
+        "cleaned",
+        "impact-listed",
+        "training-settled",
+        "releases-settled",
+        "closed",
+    ]
 
 
 def test_14_who_was_given_a_release(ask):
@@ -134,8 +170,15 @@ def test_14_who_was_given_a_release(ask):
 
 def test_15_who_did_each_administrative_act(ask):
     rows, _ = ask("acts")
-    assert {row["operator"] for row in rows} == {"ops"}
-    assert told(rows, "act")[0] == ("propose",)
+    assert told(rows, "operator", "act", "approved_by", "reason") == [
+        ("ops", "propose", None, None),
+        ("ops", "release", None, None),
+        ("ops", "give", None, None),
+        ("ops", "release", None, None),
+        ("ops", "give", None, None),
+        ("ops", "recall", "rossi", None),
+        ("ops", "settle", None, "in use"),
+    ]
 
 
 def test_16_which_certificates_were_valid_on_a_day(ask):
@@ -143,6 +186,8 @@ def test_16_which_certificates_were_valid_on_a_day(ask):
     assert told(rows, "state") == [("valid",)]
     over, _ = ask("certificates", "--site", "kul", "--at", "2027-06-01")
     assert told(over, "state") == [("expired",)]
+    # It left, and its credentials with it.
+    assert told(ask("certificates", "--site", "ucl")[0], "state") == [("revoked",)]
 
 
 def test_18_which_rounds_were_abandoned_and_why(ask):

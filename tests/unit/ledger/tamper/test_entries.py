@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from saga import told
+from saga import HOSPITALS, told
 from verdicts import cut, found
 
 from governance.identity.keys import SigningKey
@@ -132,6 +132,48 @@ def test_a_contribution_after_a_withdrawal_is_named(ledger, keys, speak):
     found(ledger.verdict(), seq, "no-consent")
 
 
+def test_a_contribution_after_an_exit_is_named(ledger, keys, speak):
+    # Its agent key ended with its exit; somebody who has it goes on.
+    cut(ledger, ledger.seq_of("round-opened", round=29) + 1)
+    seq = len(ledger.entries())
+    body = {
+        **keys.contribution_body("ucl", 29),
+        "base": ledger.statement(seq - 1).body["model"],
+    }
+    ledger.append(speak("contribution-made", body, "site/ucl", keys.key("ucl agent")))
+    assert "had ended" in found(ledger.verdict(), seq, "key-replaced")
+
+
+def test_a_contribution_between_the_wish_to_leave_and_the_end_of_the_keys_is_named(
+    ledger, keys, speak
+):
+    cut(ledger, ledger.seq_of("budget-reserved", round=27, actor="site/ucl") + 1)
+    body = {"site": "ucl", "scope": "federation", "cause": "own-wish"}
+    ledger.append(speak("exit-requested", body, "site/ucl", keys.key("ucl officer")))
+    seq = len(ledger.entries())
+    opened = ledger.statement(ledger.seq_of("round-opened", round=27)).body
+    paid = ledger.statement(ledger.seq_of("budget-reserved", round=27, actor="site/ucl")).body
+    said = {"base": opened["model"], "epsilon": paid["epsilon_total"]}
+    made = {**keys.contribution_body("ucl", 27), **said}
+    ledger.append(speak("contribution-made", made, "site/ucl", keys.key("ucl agent")))
+    assert "withdrawn" in found(ledger.verdict(), seq, "no-consent")
+
+
+def test_a_release_from_an_abandoned_round_is_named(ledger, keys, speak):
+    opened = ledger.statement(ledger.seq_of("round-opened", round=7, attempt=1)).body
+    seq = len(ledger.entries())
+    body = {
+        **keys.at(7, 1),
+        **keys.release_body("v3", "m7"),
+        "model": opened["model"],
+        "card": "0" * 64,
+        "rounds": list(range(1, 8)),
+        "sites": list(HOSPITALS),
+    }
+    ledger.append(speak("release-published", body, "operator/ops", keys.key("ops")))
+    assert "abandoned" in found(ledger.verdict(), seq, "release-not-committed")
+
+
 def test_an_understated_epsilon_is_named(ledger, keys, speak):
     cut(ledger, ledger.seq_of("round-opened", round=17) + 1)
     seq = len(ledger.entries())
@@ -149,6 +191,43 @@ def test_an_operators_act_by_a_key_of_somebody_else_is_named(ledger, keys, speak
     ledger.run(("DELETE FROM entries WHERE seq = ?", seq))
     ledger.append(speak("operator-acted", body, "operator/ops", stranger))
     assert found(ledger.verdict(), seq, "key-not-enrolled")
+
+
+def test_an_operators_act_by_a_key_that_is_not_in_the_agreement_is_named(ledger, keys, speak):
+    # It is enrolled, so that its signature is good; no hospital agreed to it.
+    seq = len(ledger.entries())
+    body = {"act": "pause", "round": 0}
+    ledger.append(speak("operator-acted", body, "operator/stranger", keys.key("stranger")))
+    sentence = found(ledger.verdict(), seq, "operator-not-in-agreement")
+    assert "does not stand in the agreement" in sentence
+
+
+def test_an_operators_act_by_one_where_two_must_sign_is_named(ledger, keys, speak):
+    seq = len(ledger.entries())
+    body = keys.release_body("v2", "m21")
+    ledger.append(speak("release-recalled", body, "operator/ops", keys.key("ops")))
+    assert "two operators" in found(ledger.verdict(), seq, "two-operators")
+
+
+@pytest.mark.parametrize(
+    ("second", "rule"),
+    [("stranger", "operator-not-in-agreement"), ("amc officer", "key-not-enrolled")],
+)
+def test_an_operators_act_whose_second_signature_counts_for_nothing_is_named(
+    ledger, keys, speak, second, rule
+):
+    seq = len(ledger.entries())
+    body = keys.release_body("v2", "m21")
+    signers = [keys.key("ops"), keys.key(second)]
+    ledger.append(speak("release-recalled", body, "operator/ops", *signers))
+    found(ledger.verdict(), seq, rule)
+
+
+def test_a_statement_of_one_site_by_the_key_of_another_is_named(ledger, keys, speak):
+    seq = len(ledger.entries())
+    body = {"program": "p", "version": "1", "os": "Linux"}
+    ledger.append(speak("software-started", body, "site/kul", keys.key("usz agent")))
+    assert "usz" in found(ledger.verdict(), seq, "not-yours")
 
 
 def test_a_statement_by_the_key_that_was_renewed_is_named(ledger, keys, speak):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from histories import Intruder
-from saga import HOSPITALS
+from histories import Intruder, beginning
+from saga import HOSPITALS, Saga
 from verdicts import cut, found, trusted
 
 from governance import statements
@@ -20,7 +20,17 @@ def last_head(intruder):
         return source.Database(c).checkpoints()[-1]
 
 
-def anew(rows, path, keys):
+def shifted(body, gone):
+    """Return what the coordinator says with each seq after one that is gone moved up."""
+    body = dict(body)
+    if "exit" in body:
+        body["exit"] -= body["exit"] > gone
+    if "rests_on" in body:
+        body["rests_on"] = [seq - (seq > gone) for seq in body["rests_on"]]
+    return body
+
+
+def anew(rows, path, keys, gone):
     """Write another log from (received_at, statement), the coordinator's signed again."""
     engine = store.open_engine(f"sqlite:///{path}")
     store.create(engine)
@@ -31,7 +41,7 @@ def anew(rows, path, keys):
             if said.key == ledger_key.key_id and said.kind != "enrolled":
                 payload = statements.compose(
                     said.kind,
-                    said.body,
+                    shifted(said.body, gone),
                     actor=said.actor,
                     key=said.key,
                     chain=store.chain_of(c, said.key),
@@ -49,8 +59,9 @@ def anew(rows, path, keys):
 def rewritten(ledger, keys, tmp_path):
     """The log without the last word of usz, its withdrawal, all signed again."""
     rows = [(at, statements.read(envelope)) for _, at, envelope in ledger.entries()]
-    del rows[ledger.seq_of("consent-withdrawn", actor="site/usz")]
-    return anew(rows, tmp_path / "rewritten.db", keys)
+    gone = ledger.seq_of("consent-withdrawn", actor="site/usz")
+    del rows[gone]
+    return anew(rows, tmp_path / "rewritten.db", keys, gone)
 
 
 def test_a_record_written_anew_and_signed_again_is_found_by_a_head_that_was_kept(
@@ -160,6 +171,35 @@ def test_an_edited_checkpoint_is_named(ledger, keys):
         ("INSERT INTO checkpoints VALUES (40, ?, ?)", head.root, forged),
     )
     found(ledger.verdict(), 39, "bad-checkpoint")
+
+
+def test_the_keys_of_two_sites_swapped_from_the_beginning_are_named(ledger, keys):
+    # All that kul said in the record was said by the hospital that is usz, and the other way.
+    known = trusted(keys, HOSPITALS)
+    known["kul"], known["usz"] = known["usz"], known["kul"]
+    seq = ledger.seq_of("enrolled", actor="site/kul")
+    assert "kul" in found(ledger.verdict(trusted=known), seq, "untrusted-key")
+
+
+@pytest.fixture(scope="session")
+def invented(authorities, first_issuing, tmp_path_factory):
+    """A second log, from its first entry on, of hospitals that nobody has ever heard of."""
+    path = tmp_path_factory.mktemp("invented") / "ledger.db"
+    with beginning(path, authorities, first_issuing) as federation:
+        own = federation.key
+        federation.key = lambda name: own(f"invented {name}")
+        saga = Saga(federation)
+        saga.begin()
+        for number in (1, 2, 3):
+            saga.round(number)
+    return Intruder(path, federation.log)
+
+
+def test_a_second_log_of_five_invented_hospitals_is_named_by_the_true_ones_keys(invented, keys):
+    assert invented.verdict().verified  # it agrees with itself in all
+    seq = invented.seq_of("enrolled", actor="site/amc")
+    fault = found(invented.verdict(trusted=trusted(keys, HOSPITALS)), seq, "untrusted-key")
+    assert "amc is not one that the hospital gave" in fault
 
 
 def test_five_invented_hospitals_with_keys_of_their_own_are_named(ledger, keys):
