@@ -7,7 +7,6 @@ them again.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -26,6 +25,7 @@ from coordinator.rounds import (
 )
 from coordinator.store import kept, outbox, pausing, record, roundbook
 from coordinator.store.roundbook import Asked, Running
+from governance.counts import count
 from protos.words import Cancel, Task, TaskId, TaskKind
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ def _remember(turn: Turn) -> None:
     assert turn.running.candidate is not None
     judged = f"{turn.at[0]} {turn.at[1]} {turn.running.candidate.digest}"
     kept.set_note(turn.connection, "judged", judged)
-    history = json.loads(kept.note(turn.connection, "history") or "[]")
-    kept.set_note(turn.connection, "history", json.dumps([*history, turn.verdict.candidate]))
+    history = kept.history(turn.connection)
+    kept.set_history(turn.connection, [*history, turn.verdict.candidate])
 
 
 def _record_rejection(turn: Turn) -> None:
@@ -214,7 +214,7 @@ def _why_paused(turn: Turn, reason: Reason, refusals: int) -> str:
     round_, attempts = turn.at
     if reason is Reason.STOPPED:
         return f"an operator stopped round {round_}, attempt {attempts}"
-    why = f"round {round_} was abandoned {attempts} time{'s' if attempts > 1 else ''}"
+    why = f"round {round_} was abandoned {count(attempts, 'time')}"
     if refusals >= GATE_REFUSALS_IN_A_ROW:
         why = "the gate refused three candidates in a row"
     return f"{why}; the last reason: {reason.value}"

@@ -10,6 +10,7 @@ import structlog
 from coordinator import heads
 from coordinator.store import kept, outbox, record
 from governance.agreement.schedule import Ending, ending_of
+from governance.counts import count
 from governance.figures import pooled
 from protos.words import AgreementState, FinalModel, SiteName
 
@@ -110,8 +111,8 @@ def expire(base: Foundation, connection: Connection, document: Document) -> None
 def _close(connection: Connection, said: str) -> None:
     """Keep how an agreement ended, and forget what belonged to it alone."""
     kept.set_note(connection, _ENDED, said)
-    for name in (_FIGURES, "history"):
-        kept.set_note(connection, name, "")
+    kept.set_note(connection, _FIGURES, "")
+    kept.set_history(connection, [])
 
 
 def words(connection: Connection) -> str:
@@ -132,7 +133,8 @@ def _target(stop: Stop, history: list[float]) -> str:
 
 
 def _patience(stop: Stop, history: list[float]) -> str:
-    times = f"{stop.patience} evaluation{'s' if stop.patience != 1 else ''}"
+    assert stop.patience is not None
+    times = count(stop.patience, "evaluation")
     return f"{stop.metric} got no better in {times}, its last is {history[-1]:.3f}"
 
 

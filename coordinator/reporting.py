@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from coordinator import alarms, ending, site_reports, succession, waiting
@@ -56,7 +55,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         rounds_planned=planned,
         document=force.raw if force else b"",
         metric=_metric(force),
-        quality=tuple(_history(connection)[-_SHOWN:]),
+        quality=tuple(kept.history(connection)[-_SHOWN:]),
         alarms=alarms.alarms(base, connection),
         proposed_material=proposed.material if proposed else "",
         dissents=site_reports.dissents(connection, proposed),
@@ -96,12 +95,8 @@ def _last(connection: Connection, proposed: Document | None) -> Document | None:
 
 def _quality(connection: Connection, force: Document | None) -> str:
     """Say how good the global model was when it was last judged."""
-    history, metric = _history(connection), _metric(force)
+    history, metric = kept.history(connection), _metric(force)
     return f" (last {metric} {history[-1]:.3f})" if history and metric else ""
-
-
-def _history(connection: Connection) -> list[float]:
-    return [float(value) for value in json.loads(kept.note(connection, "history") or "[]")]
 
 
 def _metric(force: Document | None) -> str:

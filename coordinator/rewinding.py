@@ -8,7 +8,6 @@ and an operator decides. It never goes on with the model that was given up.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import structlog
@@ -56,9 +55,8 @@ def rewind(
     """
     undone = exits.undone_by(connection, step)
     judged = [one for one in undone if record.figures(connection, *one)]
-    history = json.loads(kept.note(connection, "history") or "[]")
-    left = history[: max(0, len(history) - len(judged))]
-    kept.set_note(connection, "history", json.dumps(left))
+    history = kept.history(connection)
+    kept.set_history(connection, history[: max(0, len(history) - len(judged))])
     ending.forget(connection, document, len(judged))
     last = exits.last_judged(connection)
     kept.set_note(connection, "judged", f"{last[0]} {last[1]} {last[2]}" if last else "")

@@ -12,6 +12,7 @@ from governance import statements
 from governance.agreement.load import parse
 from governance.agreement.plan import plan
 from governance.consent import ENDED
+from governance.counts import count
 from governance.exits import touched
 from governance.ledger.project_exits import OWN_WISH, committed
 from protos.errors import Refused
@@ -97,7 +98,6 @@ def _inside(m: Membership) -> str:
         rounds = kept.now(lambda c: touched(committed(c), m.site))
     finally:
         kept.close()
-    count = len(rounds)
-    if not count:
+    if not rounds:
         return "Its patients are in no model yet."
-    return f"Its patients are in the models of {count} round{'s' if count > 1 else ''}."
+    return f"Its patients are in the models of {count(len(rounds), 'round')}."

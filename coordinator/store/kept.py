@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select, update
@@ -15,6 +16,7 @@ from protos.errors import Corrupt, Refused
 from protos.words import BlobRef, Digest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 
 MOVED: Final = "moved"
+_HISTORY: Final = "history"
 """The note of where a database's federation went."""
 
 
@@ -98,6 +101,16 @@ def blob_note(connection: Connection, name: str) -> BlobRef | None:
 def set_blob_note(connection: Connection, name: str, blob: BlobRef | None) -> None:
     """Keep a named file."""
     set_note(connection, name, f"{blob.digest} {blob.size}" if blob else "")
+
+
+def history(connection: Connection) -> list[float]:
+    """Return the figures of committed models in order, until their agreement ends."""
+    return [float(figure) for figure in json.loads(note(connection, _HISTORY) or "[]")]
+
+
+def set_history(connection: Connection, figures: Sequence[float]) -> None:
+    """Keep the figures of committed models."""
+    set_note(connection, _HISTORY, json.dumps(figures))
 
 
 def keep_act(connection: Connection, digest: Digest, act: OperatorAct) -> None:
