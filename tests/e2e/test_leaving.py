@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import pytest
 import standing
@@ -14,11 +15,10 @@ ROUNDS = 30
 SPARE = "harbour-university"
 
 
-@pytest.fixture(scope="module")
-def long(tmp_path_factory):
-    """Four hospitals, of which three are enough, asked to consent to many short rounds."""
-    base = tmp_path_factory.mktemp("long")
+def founded(base, **more):
+    """Found four hospitals, three of them enough, asked to consent to many short rounds."""
     changes = {
+        **more,
         "sites.roster": [*SITES, SPARE],
         "quality.accept_if.not_worse_than": 0.3,
     }
@@ -30,17 +30,32 @@ def long(tmp_path_factory):
     return base / "fed"
 
 
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A federation whose training continues when somebody leaves."""
+    return founded(tmp_path_factory.mktemp("long"))
+
+
+@contextmanager
+def at_work(place):
+    """Run a federation in which four hospitals train."""
+    fed = standing.Federation(place)
+    fed.serve()
+    fed.run(*SITES, SPARE)
+    try:
+        for name in (*SITES, SPARE):
+            assert fed.consent(name).code == 0
+        fed.until(lambda: contributed(fed, SITES[0]), why="for all to train")
+        yield fed
+    finally:
+        fed.end()
+
+
 @pytest.fixture
 def training(long, tmp_path):
     """A federation in which four hospitals train."""
-    fed = standing.copied(long, tmp_path / "fed")
-    fed.serve()
-    fed.run(*SITES, SPARE)
-    for name in (*SITES, SPARE):
-        assert fed.consent(name).code == 0
-    fed.until(lambda: contributed(fed, SITES[0]), why="for all to train")
-    yield fed
-    fed.end()
+    with at_work(standing.copied(long, tmp_path / "fed").place) as fed:
+        yield fed
 
 
 def contributed(fed, name, since=-1):
@@ -85,3 +100,24 @@ def test_a_hospital_leaves_and_keeps_a_certificate_that_holds_offline(training):
     fed.until(lambda: fed.closed() == ROUNDS, why="for the others to finish")
     assert contributed(fed, name, since=out) == 0
     assert fed.verified()
+
+
+def test_training_goes_back_to_before_who_left_where_the_agreement_says_so(tmp_path):
+    place = founded(tmp_path, **{"exits.training": "retrain-from-before"})
+    with at_work(place) as fed:
+        fed.until(lambda: fed.closed() >= 2, why="for rounds with all of them")
+        name = SITES[0]
+        assert fed.site(name, "leave", "--yes", *fed.secret).code == 0
+        fed.until(lambda: fed.entries("exit-closed"), why="for the exit to be closed")
+        fed.running.pop(name).ended()
+        ((went, undone),) = fed.rows(
+            "SELECT seq, rounds FROM exit_steps WHERE decision = 'retrain-from-before'"
+        )
+        assert json.loads(undone)[:2] == [1, 2]
+        after = "SELECT count(*) FROM rounds WHERE state = 'closed' AND opened_seq > ?"
+        fed.until(lambda: fed.rows(after, went)[0][0] >= 2, why="for the others to train anew")
+        again = "SELECT model_in FROM rounds WHERE opened_seq > ? ORDER BY opened_seq LIMIT 1"
+        first = "SELECT model_in FROM rounds WHERE round = 1 AND attempt = 1"
+        assert fed.rows(again, went) == fed.rows(first)
+        assert contributed(fed, name, since=went) == 0
+        assert fed.verified()
