@@ -130,7 +130,7 @@ def rebuilt(url: str | None) -> Answer:
     Raises:
         Refused: there is no such ledger, or its entries break a rule; nothing is changed then.
     """
-    from governance.ledger import projections, schema, store
+    from governance.ledger import projections, schema, store, triggers
     from governance.ledger.source import rows_of, writable_url
 
     with source(url, None):
@@ -140,6 +140,7 @@ def rebuilt(url: str | None) -> Answer:
         with engine.begin() as c:
             before = {table.name: rows_of(c, table) for table in schema.PROJECTIONS}
             projections.rebuild(c)
+            guarded = triggers.restore(c)
             rows = []
             for table in schema.PROJECTIONS:
                 made = rows_of(c, table)
@@ -149,7 +150,12 @@ def rebuilt(url: str | None) -> Answer:
     finally:
         engine.dispose()
     columns = ("table", "rows", "rows_taken_away", "rows_added")
-    return Answer(columns, rows, title="Tables made anew from the entries")
+    return Answer(
+        columns,
+        rows,
+        title="Tables made anew from the entries",
+        notes=(f"Triggers made anew: {', '.join(guarded)}.",) if guarded else (),
+    )
 
 
 def exported(folder: Path, made: Exported) -> Answer:

@@ -17,7 +17,7 @@ from sqlalchemy import column, create_engine, event, func, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from governance.ledger import note
+from governance.ledger import note, triggers
 from governance.ledger.schema import (
     PROJECTIONS,
     checkpoints,
@@ -102,6 +102,10 @@ class Source(Protocol):
         """Return the rows of each table that is said to follow from the entries."""
         ...
 
+    def unguarded(self) -> list[str]:
+        """Return the triggers that should keep it append-only, and are not there."""
+        ...
+
 
 class Database:
     """A ledger's database; `connection` holds one read transaction over all that is asked."""
@@ -154,6 +158,10 @@ class Database:
     def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
         """Return the rows of every projection, and of the tree's nodes."""
         return {table.name: rows_of(self.connection, table) for table in (*PROJECTIONS, nodes)}
+
+    def unguarded(self) -> list[str]:
+        """Return the triggers that are gone, or are others than they were."""
+        return triggers.missing(self.connection)
 
 
 class Export:
@@ -224,6 +232,10 @@ class Export:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise _unreadable(str(path), "a list of keys")
         return {"keys": rows}
+
+    def unguarded(self) -> list[str]:
+        """Return nothing: files have no triggers; the tree alone guards them."""
+        return []
 
 
 def open_database(url: str) -> Engine:

@@ -123,7 +123,7 @@ def verify(  # noqa: PLR0913 - what an auditor chooses, each by itself
     fault = _walked(source, walk, watch)
     if signatures is Signatures.ALL:
         fault = _first(fault, _tables(source, walk, fault, watch, apart))
-    fault = fault or _disclosed(source, walk) or export.fault(source)
+    fault = fault or _disclosed(source, walk) or export.fault(source) or _open(source, walk)
     if fault is None and trusted is not None:
         fault = trust.fault(source, walk, trusted)
     return Verdict(
@@ -184,6 +184,21 @@ def _rebuilt(source: Source, found: Fault | None, watch: Watch) -> Fault | None:
         if fault is None and found is None:
             fault = rebuild.difference(connection, source)
         return fault
+
+
+def _open(source: Source, walk: Walk) -> Fault | None:
+    """Return a fault where the database would let its entries be written over."""
+    gone = source.unguarded()
+    if not gone:
+        return None
+    said = f"the trigger {gone[0]} is" if len(gone) == 1 else f"{len(gone)} triggers are"
+    more = "" if len(gone) == 1 else f" ({', '.join(gone)})"
+    return Fault(
+        walk.size,
+        "trigger-missing",
+        f"no entry is wrong, but {said} gone or changed{more}: somebody opened the database to "
+        "write over it, and what no hospital has cosigned yet may have been",
+    )
 
 
 def _disclosed(source: Source, walk: Walk) -> Fault | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 
 from governance import statements
@@ -201,17 +201,24 @@ def beginning(path, authorities, first_issuing):
 
 
 class Intruder:
-    """Whoever holds the database: they can write anything in it, but sign for nobody."""
+    """Whoever holds the database: they can write anything in it, but sign for nobody.
+
+    They put the triggers back when they are done.
+    """
 
     def __init__(self, path, log):
         self.path, self.log = path, log
 
     @contextmanager
     def sql(self):
+        asked = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
         with sqlite3.connect(self.path) as db:
-            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            triggers = db.execute(asked).fetchall()
+            for name, _ in triggers:
                 db.execute(f"DROP TRIGGER {name}")
             yield db
+            for _, made in triggers:
+                db.execute(made)
         db.close()
 
     def run(self, *commands):
@@ -219,8 +226,13 @@ class Intruder:
             for command, *values in commands:
                 db.execute(command, values)
 
+    def drop_trigger(self, name):
+        """Take one trigger away, and leave it so."""
+        with closing(sqlite3.connect(self.path)) as db:
+            db.execute(f"DROP TRIGGER {name}")
+
     def entries(self):
-        with self.sql() as db:
+        with closing(sqlite3.connect(self.path)) as db:
             return db.execute(
                 "SELECT seq, received_at, envelope FROM entries ORDER BY seq"
             ).fetchall()

@@ -32,6 +32,13 @@ def flipped(envelope, field):
     return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
 
 
+def test_a_dropped_trigger_is_named_though_nothing_was_written(ledger):
+    ledger.drop_trigger("entries_no_delete")
+    fault = ledger.verdict().fault
+    assert fault.rule == "trigger-missing"
+    assert "entries_no_delete" in fault.sentence
+
+
 @pytest.mark.parametrize("field", ["payload", "sig", "keyid", "payloadType"])
 def test_a_byte_of_an_envelope_is_found_by_its_leaf(ledger, field):
     seq = ledger.seq_of("contribution-made", round=12)
