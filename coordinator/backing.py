@@ -38,7 +38,7 @@ def backup(folder: Path, file: Path, *, passphrase: bytes) -> int:
         Unavailable: its database cannot be read.
     """
     settings = load_coordinator(folder / SETTINGS)
-    source.open_database(settings.database).dispose()
+    source.open_database(settings.database, whole=False).dispose()
     if file.exists():
         raise Refused(
             "this file is there already, and a backup is never overwritten",

@@ -29,7 +29,7 @@ def move(
     """
     from coordinator import moving
 
-    moved = moving.move(folder, to)
+    moved = moving.move(folder, to, at=now())
     terminal.tell(
         f"Moved {moved.rows} rows; all {moved.verdict.entries} entries verify there. "
         "The database that was left serves nobody any more."

@@ -34,7 +34,7 @@ def extend(connection: Connection, path: Path, *, log: Log) -> None:
     if path.is_dir():
         _taken(connection, source.Export(path), path, log)
         return
-    engine = source.open_database(str(path))
+    engine = source.open_database(str(path), whole=False)
     try:
         with engine.connect() as copy, copy.begin():
             _taken(connection, source.Database(copy), path, log)

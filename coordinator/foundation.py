@@ -13,7 +13,7 @@ from coordinator.chronicle import Chronicle
 from coordinator.pace import Pace
 from coordinator.sessions import Sessions
 from coordinator.spool import Spool
-from coordinator.store import exits, kept, record
+from coordinator.store import exits, kept, record, upgrading
 from coordinator.store.writer import Store
 from coordinator.summing import Summing
 from governance import statements
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from governance.identity.certificate import Peer
+    from governance.ledger.migrating import Migrated
     from governance.settings import CoordinatorSettings
     from protos.words import Digest, Disclosure
 
@@ -39,7 +40,10 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Foundation:
-    """One coordinator's ground; `revocations` follows the ledger."""
+    """One coordinator's ground; `revocations` follows the ledger.
+
+    `migrated` says what was done to a database of an older version when it was opened.
+    """
 
     folder: Path
     settings: CoordinatorSettings
@@ -55,13 +59,14 @@ class Foundation:
     heartbeat_s: float = HEARTBEAT_S
     lingers_s: float = LINGERS_S
     own_certificate_looked_at: datetime = _NEVER
+    migrated: Migrated | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Foundation:
         """Open a coordinator's folder as `init` made it.
 
         Raises:
-            Refused: it is not one, or a file of it is wrong.
+            Refused: it is not one, a file of it is wrong, or a newer version has used it.
             Unavailable: its database cannot be opened or written.
             Corrupt: its database, or an agreement in it, is not what was written.
         """
@@ -72,8 +77,9 @@ class Foundation:
         models.mkdir(parents=True, exist_ok=True)
         held = Hold(folder / "state" / "coordinator.pid")
         try:
+            migrated = upgrading.bring_up(settings.database, folder, at=datetime.now(UTC))
             store = Store.open(settings.database)
-        except (Corrupt, Unavailable):
+        except (Corrupt, Refused, Unavailable):
             held.release()
             raise
         for half in models.glob(".*.partial"):  # what a sum that was killed has left
@@ -88,6 +94,7 @@ class Foundation:
             store=store,
             spool=Spool(settings.spool.folder, quota_bytes=quota),
             held=held,
+            migrated=migrated,
         )
         try:
             store.write_now(kept.check_not_moved)

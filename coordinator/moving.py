@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coordinator.foundation import Hold
-from coordinator.store import moving
+from coordinator.store import moving, upgrading
 from governance.ledger import source
 from governance.settings import database_url, load_coordinator
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from coordinator.store.moving import Moved
 
 
-def move(folder: Path, to: str) -> Moved:
+def move(folder: Path, to: str, *, at: datetime) -> Moved:
     """Move a folder's federation to the database that `to` would mean in its coordinator.yaml.
 
     Raises:
@@ -28,9 +29,10 @@ def move(folder: Path, to: str) -> Moved:
     url = database_url(to, folder)
     if url == settings.database:
         raise moving.refused("that is the database it lies in", "Name another with --to.")
-    source.open_database(settings.database).dispose()
+    source.open_database(settings.database, whole=False).dispose()
     held = Hold(folder / "state" / "coordinator.pid")
     try:
+        upgrading.bring_up(settings.database, folder, at=at)
         return moving.move(settings.database, url)
     finally:
         held.release()

@@ -47,7 +47,10 @@ _OPTIONS: Final = [
 def serve(folder: Path) -> None:
     """Serve a coordinator's folder until SIGINT or SIGTERM."""
     starting.log_to_stderr()
-    asyncio.run(_serve_until_signalled(Foundation.open(folder)))
+    base = Foundation.open(folder)
+    if base.migrated is not None:
+        _log.info("migrated", what=base.migrated.sentence)
+    asyncio.run(_serve_until_signalled(base))
 
 
 async def _serve_until_signalled(base: Foundation) -> None:

@@ -10,8 +10,10 @@ from protos.errors import Refused
 from site_agent import desk
 from site_agent.membership import chosen
 from site_agent.premises import Premises
+from site_agent.process import now
 from site_agent.readiness import findings
-from site_agent.store import Store, optouts
+from site_agent.store import optouts
+from site_agent.upgrading import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +42,10 @@ def check(
 
 def _opted_out(settings: SiteSettings, cohort: str) -> frozenset[str]:
     """Return who opted out of a cohort; before the first day nobody has."""
-    place = Premises(settings.state).database
-    if not place.exists():
+    premises = Premises(settings.state)
+    if not premises.database.exists():
         return frozenset()
-    store = Store.open(place)
+    store = open_store(premises, at=now())
     try:
         return store.look(lambda c: optouts.of_cohort(c, cohort))
     finally:

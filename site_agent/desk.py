@@ -18,7 +18,8 @@ from site_agent.premises import Premises
 from site_agent.process import now
 from site_agent.review import Place, Reviewed, review
 from site_agent.standing import standing_of
-from site_agent.store import Store, optouts, terms, work
+from site_agent.store import optouts, terms, work
+from site_agent.upgrading import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def opened(file: Path, federation: str | None) -> Iterator[Membership]:
     settings = load_site(file)
     premises = Premises(settings.state)
     premises.prepare()
-    store = Store.open(premises.database)
+    store = open_store(premises, at=now())
     try:
         m, _ = open_membership(
             settings,

@@ -16,8 +16,9 @@ from site_agent import egress
 from site_agent.premises import Premises
 from site_agent.process import now
 from site_agent.standing import has_left
-from site_agent.store import Store, journal, letters
 from site_agent.store import egress as listed
+from site_agent.store import journal, letters
+from site_agent.upgrading import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,7 +145,7 @@ def _journal(settings: SiteSettings, federation: str, made: EnrolRequest) -> Non
     premises = Premises(settings.state)
     premises.prepare()
     statement = statements.read(made.statement)
-    store = Store.open(premises.database)
+    store = open_store(premises, at=now())
     try:
         store.now(partial(_keep_once, federation=federation, statement=statement))
     finally:
@@ -154,7 +155,7 @@ def _journal(settings: SiteSettings, federation: str, made: EnrolRequest) -> Non
 def _list(settings: SiteSettings, federation: str, raw: bytes, *, readers: str) -> None:
     """List what enrols this hospital, before it leaves."""
     left = egress.enrolment(raw, at=now(), readers=readers)
-    store = Store.open(Premises(settings.state).database)
+    store = open_store(Premises(settings.state), at=now())
     try:
         store.now(lambda c: listed.record(c, federation, left))
     finally:

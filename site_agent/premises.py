@@ -47,6 +47,10 @@ class Premises:
         """The copy of one federation's ledger."""
         return self.copies / f"{federation}.db"
 
+    def every_copy(self) -> list[Path]:
+        """The copies of ledgers that are there."""
+        return sorted(self.copies.glob("*.db"))
+
     @property
     def work(self) -> Path:
         """Downloads, updates and control variates: what the worker reads and writes."""

@@ -16,7 +16,7 @@ import structlog
 
 from governance.settings import without_effect
 from protos.errors import Refused
-from site_agent import doorbell, freshness
+from site_agent import doorbell, freshness, upgrading
 from site_agent.membership import open_membership
 from site_agent.premises import Premises, sole_agent
 from site_agent.store import Store
@@ -64,6 +64,8 @@ def run(settings: SiteSettings) -> None:
     premises.prepare()
     with sole_agent(premises):
         premises.held_out_secret()
+        for sentence in upgrading.bring_up(premises, at=now()):
+            _log.info("migrated", what=sentence)
         asyncio.run(_serve(settings, premises))
 
 

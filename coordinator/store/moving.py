@@ -11,23 +11,27 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import MetaData, func, insert, select
 
 from coordinator.store import kept
 from coordinator.store import schema as state
-from governance.ledger import schema, source
+from coordinator.store.parts import PARTS
+from governance.ledger import migrating, revisions, schema, source
 from governance.ledger import store as ledger
+from governance.ledger.revisions import Standing
 from governance.ledger.verify import verify
 from protos.errors import Corrupt, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Engine, Table
 
+    from governance.ledger.revisions import Part
     from governance.ledger.verify import Verdict
 
 _TABLES: Final = (*schema.metadata.sorted_tables, *state.metadata.sorted_tables)
+_STAMPS: Final = frozenset(part.stamp for part in PARTS)
 _AT_ONCE: Final = 1000
 
 
@@ -58,6 +62,8 @@ def move(url: str, to: str) -> Moved:
         new.begin() as there,
     ):
         kept.check_not_moved(here)
+        for part in PARTS:
+            _make_there(there, part)
         moved = _moved(here, there)
         kept.set_note(here, kept.MOVED, new.url.render_as_string())
     return moved
@@ -66,10 +72,11 @@ def move(url: str, to: str) -> Moved:
 def snapshot(url: str, to: str) -> int:
     """Copy all of a database, as it is at one moment, into an empty one; return its entries.
 
-    Others may write to the first meanwhile. What a history is worth is for `verify` to say.
+    Others may write to the first meanwhile. What a history is worth is for `verify` to say. One
+    of an older version is copied as it is, to be migrated where it is brought back.
 
     Raises:
-        Refused: the federation was moved elsewhere.
+        Refused: the federation was moved elsewhere, or a newer version has used the database.
         Unavailable: one of the databases cannot be used.
     """
     with (
@@ -79,23 +86,48 @@ def snapshot(url: str, to: str) -> int:
         new.begin() as there,
     ):
         kept.check_not_moved(here)
-        for table in _TABLES:
+        for table in _made_alike(here, there):
             _copied(here, there, table)
         return ledger.size_of(there)
 
 
+def _made_alike(here: Connection, there: Connection) -> Sequence[Table]:
+    """Make an empty database's tables at the revisions of another; return them in order."""
+    at = {part: migrating.recognise(here, part) for part in PARTS}
+    if all(part.newest == revision for part, revision in at.items()):
+        for part in PARTS:
+            revisions.make(there, part)
+        return _TABLES
+    for part, revision in at.items():
+        migrating.run(there, part, revision)
+    made = MetaData()
+    made.reflect(there)
+    return [table for table in made.sorted_tables if table.name not in _STAMPS]
+
+
 @contextmanager
 def _opened(url: str, to: str, *, called: str) -> Iterator[tuple[Engine, Engine]]:
-    """Open a database and another one, whose tables are made, and close both."""
+    """Open a database and another one, and close both."""
     old, new = ledger.open_engine(url), ledger.open_engine(to)
     try:
-        with ledger.in_words(called):
-            ledger.create(new)
-            state.metadata.create_all(new)
+        with ledger.in_words(called), ledger.reading(new):
+            pass
         yield old, new
     finally:
         old.dispose()
         new.dispose()
+
+
+def _make_there(there: Connection, part: Part) -> None:
+    """Make a part of the other database, unless it lies there as this program makes it."""
+    standing = revisions.look(there, part).standing
+    if standing is Standing.ABSENT:
+        revisions.make(there, part)
+    elif standing is not Standing.CURRENT:
+        raise refused(
+            "the other database is not empty: another version made tables in it",
+            "Name an empty database.",
+        )
 
 
 def _moved(here: Connection, there: Connection) -> Moved:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sqlalchemy.exc import OperationalError
 
 from coordinator.store import outbox
-from coordinator.store.schema import metadata
+from coordinator.store.parts import PARTS
+from governance.ledger import revisions
 from governance.ledger import store as ledger
 
 if TYPE_CHECKING:
@@ -41,11 +42,16 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> Store:
-        """Open the database at a SQLAlchemy URL, making what is missing."""
+        """Open the database at a SQLAlchemy URL, making what is missing.
+
+        Raises:
+            Refused: it is of another version.
+            Unavailable: it cannot be opened or written.
+        """
         engine = ledger.open_engine(url)
-        with ledger.in_words(_DATABASE, where=url):
-            ledger.create(engine)
-            metadata.create_all(engine)
+        where = engine.url.render_as_string()
+        with ledger.in_words(_DATABASE, where=where):
+            revisions.settle(engine, PARTS, where=where)
         return cls(engine)
 
     @property

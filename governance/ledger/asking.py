@@ -137,6 +137,7 @@ def rebuilt(url: str | None) -> Answer:
         pass
     engine = store.open_engine(writable_url(url or ""))
     try:
+        store.create(engine, where=url or "")
         with engine.begin() as c:
             before = {table.name: rows_of(c, table) for table in schema.PROJECTIONS}
             projections.rebuild(c)

@@ -7,6 +7,7 @@ mirror, as it asks any database. So no verb knows of it.
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
@@ -115,4 +116,4 @@ def mirrored(server: str | None, identity: Path | None) -> Path:
         )
     known = Identity.load(identity)
     with LogLine(known, server) as line:
-        return mirror.follow(known.folder, line, known.log)
+        return mirror.follow(known.folder, line, known.log, at=datetime.now(UTC))

@@ -14,8 +14,6 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from governance.ledger import views
-from governance.ledger.schema import metadata
 from protos.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
@@ -57,13 +55,6 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def create(engine: Engine) -> None:
-    """Make the tables, triggers and views that are missing."""
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        views.make(connection)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.dialects import postgresql
 
 from governance.ledger import schema, views
+from governance.ledger.making import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +44,7 @@ def grants(application: str, *, auditor: str = "", disclosures: bool = False) ->
         f"REVOKE UPDATE, DELETE, TRUNCATE ON {_listed(APPEND_ONLY)} FROM {role}",
     ]
     if auditor:
-        readable = [*APPEND_ONLY, *(table.name for table in schema.PROJECTIONS)]
+        readable = [*APPEND_ONLY, *(table.name for table in schema.PROJECTIONS), LEDGER.stamp]
         # A view shows its owner's rows: the one of disclosures is granted with them alone.
         readable += [name for name in views.VIEWS if disclosures or name != views.DISCLOSED]
         if disclosures:

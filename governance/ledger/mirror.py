@@ -12,12 +12,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from governance.identity.key_files import replace_public
-from governance.ledger import checkpoint, founding, merkle, note, store, tree
+from governance.ledger import checkpoint, founding, merkle, migrating, note, store, tree
+from governance.ledger.copying import Copies
+from governance.ledger.making import LEDGER
 from governance.ledger.source import split_witnesses
 from protos.errors import PeerFault, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -46,8 +49,14 @@ class Line(Protocol):
         ...
 
 
-def follow(folder: Path, line: Line, log: Log) -> Path:
+def follow(folder: Path, line: Line, log: Log, *, at: datetime) -> Path:
     """Bring the mirror in a folder up to the log's latest checkpoint; return its file.
+
+    Args:
+        folder: An identity's folder.
+        line: Where the log is fetched from.
+        log: Which one it must be.
+        at: The present time.
 
     Raises:
         Refused: the log was rewritten (`history-rewritten`), is another federation's, or an
@@ -59,7 +68,8 @@ def follow(folder: Path, line: Line, log: Log) -> Path:
     engine = store.open_engine(f"sqlite:///{path}")
     try:
         with store.in_words("the mirror of the ledger", where=path):
-            store.create(engine)
+            migrating.bring_up(engine, (LEDGER,), copies=Copies(path), at=at, where=path)
+            store.create(engine, where=path)
             with engine.begin() as c:
                 _follow(c, line, log, evidence=folder / EVIDENCE)
     finally:

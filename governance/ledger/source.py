@@ -17,7 +17,8 @@ from sqlalchemy import column, create_engine, event, func, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from governance.ledger import note, triggers
+from governance.ledger import note, revisions, triggers
+from governance.ledger.making import LEDGER
 from governance.ledger.schema import (
     PROJECTIONS,
     checkpoints,
@@ -238,21 +239,31 @@ class Export:
         return []
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, whole: bool = True) -> Engine:
     """Return an engine that only reads: a SQLAlchemy URL, or the path of an SQLite file.
 
+    Args:
+        url: Which database.
+        whole: Whether more is asked of it than its record, which is the same in every version.
+
     Raises:
-        Refused: there is no such database, or no ledger in it.
+        Refused: there is no such database, or no ledger in it; or another version made it, and
+            it cannot be read as this one does.
     """
     engine = _engine(url)
     try:
         with engine.connect() as connection:
-            found = inspect(connection).has_table(entries.name)
+            if not inspect(connection).has_table(entries.name):
+                raise _no_ledger(url, "it holds no ledger")
+            if whole:
+                revisions.refuse_unreadable(connection, LEDGER, where=_shown(url))
     except DBAPIError as problem:
+        engine.dispose()
         said = str(problem.orig).partition("\n")[0]
         raise _no_ledger(url, f"it cannot be opened: {said}") from None
-    if not found:
-        raise _no_ledger(url, "it holds no ledger")
+    except Refused:
+        engine.dispose()
+        raise
     return engine
 
 

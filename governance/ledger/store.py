@@ -21,8 +21,9 @@ from governance.ledger import (
     schema,
     tree,
 )
-from governance.ledger.database import create, in_words, open_engine, reading
+from governance.ledger.database import in_words, open_engine, reading
 from governance.ledger.entry import Entry, columns
+from governance.ledger.making import create
 from governance.ledger.tree import consistency, inclusion
 from governance.ledger.witnessing import (
     add_checkpoint,

@@ -39,6 +39,11 @@ deletes the row in its way without a DELETE trigger where `recursive_triggers` i
 connection that is not ours."""
 
 
+_SUFFIXES: Final = ("_no_update", "_no_delete", "_no_change", "_no_truncate", "_only_new")
+NAMES: Final = tuple(f"{table}{suffix}" for table in _NOT_NEW for suffix in _SUFFIXES)
+"""What the triggers of either engine are called."""
+
+
 def attach(table: Table) -> None:
     """Have the triggers made with the table, in the words of the engine at hand."""
     not_new = " OR ".join(_NOT_NEW[table.name])

@@ -14,7 +14,9 @@ from site_agent.preflight.finding import OFFICER, Finding, fine, look, stops
 from site_agent.preflight.machine import size_text
 from site_agent.preflight.practice import update_bytes
 from site_agent.premises import Premises
-from site_agent.store import Store, work
+from site_agent.process import now
+from site_agent.store import work
+from site_agent.upgrading import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +61,10 @@ def _budget(agreement: Agreement, settings: SiteSettings, cohort: str) -> Iterat
 
 def _spent(settings: SiteSettings, cohort: str) -> list[Release]:
     """Return what the cohort has released already, by this site's own store."""
-    database = Premises(settings.state).database
-    if not database.exists():
+    premises = Premises(settings.state)
+    if not premises.database.exists():
         return []
-    store = Store.open(database)
+    store = open_store(premises, at=now())
     try:
         return [one.release for one in store.look(lambda c: work.spent_on(c, cohort))]
     finally:

@@ -45,7 +45,7 @@ class Copy:
         """Open a copy, making an empty one when there is none."""
         engine = ledger.open_engine(f"sqlite:///{path}")
         with ledger.in_words(_WHAT, where=path):
-            ledger.create(engine)
+            ledger.create(engine, where=path)
         return cls(engine)
 
     async def do(self, change: Callable[[Connection], T]) -> T:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import MetaData
 
+from governance.ledger import revisions
 from governance.ledger import store as ledger
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ class Store:
         """Open the database, making what is missing.
 
         Raises:
+            Refused: it is of another version.
             Unavailable: it cannot be opened or written.
         """
+        from site_agent.store.upgrading import SITE  # all modules with tables, which need this
+
         engine = ledger.open_engine(f"sqlite:///{path}")
         with ledger.in_words(_WHAT, where=path):
-            metadata.create_all(engine)
-            with engine.begin() as connection:
-                _add_missing(connection)
+            revisions.settle(engine, (SITE,), where=path)
         return cls(engine)
 
     def now(self, change: Callable[[Connection], T]) -> T:
@@ -72,15 +74,3 @@ class Store:
         """Finish what is being written, and close."""
         self._thread.shutdown()
         self._engine.dispose()
-
-
-def _add_missing(c: Connection) -> None:
-    """Add the columns that a store of an earlier version does not have; all may be empty."""
-    for table in metadata.sorted_tables:
-        rows = c.exec_driver_sql(f"PRAGMA table_info({table.name})").all()
-        known = {str(row[1]) for row in rows}
-        for column in table.columns:
-            if column.name not in known:
-                kind = column.type.compile(c.dialect)
-                said = f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"
-                c.exec_driver_sql(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -32,7 +33,7 @@ async def mirrored(fed, name="edpb"):
     def following():
         identity = fed.folders.identity(name)
         with remote.LogLine(identity, identity.coordinator) as line:
-            return mirror.follow(identity.folder, line, identity.log)
+            return mirror.follow(identity.folder, line, identity.log, at=datetime.now(UTC))
 
     return await asyncio.to_thread(following)
 

@@ -226,7 +226,7 @@ def go_on(folder):
 def test_a_federation_on_postgresql_is_backed_up_and_comes_back_on_sqlite(
     settled, tmp_path, postgresql
 ):
-    move(settled, postgresql)
+    move(settled, postgresql, at=datetime.now(UTC))
     path = settled / "coordinator.yaml"
     lines = path.read_text().splitlines()
     there = f"database: {postgresql}"

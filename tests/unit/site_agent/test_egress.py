@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sqlite3
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 from coordinator_line import Coordinator, serving
-from hospital import FEDERATION, SITE
+from hospital import FEDERATION
 
 from governance.terminal import Format
 from protos import codec
@@ -22,7 +21,7 @@ from site_agent.bell import Bell
 from site_agent.egress import RULES, Egress
 from site_agent.link import Address, Link, Papers
 from site_agent.session import Presence, Session
-from site_agent.store import Store, egress, letters
+from site_agent.store import egress
 from site_agent.store.egress import running_digest
 
 PATIENCE_S = 120
@@ -234,29 +233,6 @@ async def test_the_list_is_asked_by_time_and_round(today, keys, update):
 def test_a_number_that_is_not_in_the_list_is_said(charite):
     with pytest.raises(Refused, match="number 7"):
         leaving.dumped(charite.m, 7)
-
-
-def test_a_store_of_an_earlier_version_goes_on(charite):
-    path = charite.premises.database
-    charite.close()
-    with sqlite3.connect(path) as c:
-        c.execute("DROP TABLE sent")
-        c.execute("DROP TABLE outbox")
-        c.execute(
-            "CREATE TABLE sent (place INTEGER PRIMARY KEY AUTOINCREMENT, federation VARCHAR, "
-            "at VARCHAR, kind VARCHAR, bytes INTEGER, digest VARCHAR, readers VARCHAR, "
-            "rule VARCHAR)"
-        )
-        c.execute("CREATE TABLE outbox (federation VARCHAR, seq INTEGER, message BLOB)")
-        row = (FEDERATION, "2026-11-21T10:46:00.000000Z", "Update", 9, "a" * 64, "", "budget")
-        c.execute(f"INSERT INTO sent VALUES (1, {', '.join('?' * 7)})", row)
-    store = Store.open(path)
-    (old,) = store.look(lambda c: egress.listed(c, FEDERATION))
-    assert (old.kind, old.messages, old.content) == ("Update", 1, None)
-    assert store.look(lambda c: letters.unsent(c, FEDERATION, after=0)) == []
-    store.close()
-    charite.open()
-    assert charite.m.site == SITE
 
 
 async def test_a_hello_that_nobody_can_take_is_not_listed(today, keys):
