@@ -30,6 +30,8 @@ def move(
     from coordinator import moving
 
     moved = moving.move(folder, to, at=now())
+    if moved.migrated is not None:
+        terminal.tell(moved.migrated.sentence)
     terminal.tell(
         f"Moved {moved.rows} rows; all {moved.verdict.entries} entries verify there. "
         "The database that was left serves nobody any more."
@@ -103,6 +105,8 @@ def _tell(recovered: Recovered, *, has_copies: bool) -> None:
         f"Recovered {recovered.backup} entries from the backup and {more} from copies; all "
         "verify."
     )
+    if recovered.older:
+        terminal.tell("An older version wrote the backup; its database was migrated.")
     if not has_copies:
         terminal.tell(
             "No copy was given: hospitals that have seen later entries will refuse this log. "

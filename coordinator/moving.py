@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator.foundation import Hold
@@ -32,7 +33,7 @@ def move(folder: Path, to: str, *, at: datetime) -> Moved:
     source.open_database(settings.database, whole=False).dispose()
     held = Hold(folder / "state" / "coordinator.pid")
     try:
-        upgrading.bring_up(settings.database, folder, at=at)
-        return moving.move(settings.database, url)
+        migrated = upgrading.bring_up(settings.database, folder, at=at)
+        return replace(moving.move(settings.database, url), migrated=migrated)
     finally:
         held.release()

@@ -53,11 +53,15 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a recovery came to: entries in the backup and in all, and what is still missing."""
+    """What a recovery came to: entries in the backup and in all, and what is still missing.
+
+    `older` tells whether an older version wrote the backup, so that its database was migrated.
+    """
 
     backup: int
     size: int
     missing: tuple[str, ...]
+    older: bool = False
 
 
 def recover(
@@ -144,7 +148,8 @@ def _recovered(half: Path, given: Given, now: datetime) -> Recovered:
             resuming.keep_agreements(connection, given.agreements)
             missing = resuming.bring_in_line(base, connection, now)
             _check(connection)
-            return Recovered(known, size, missing)
+            older = base.migrated is not None
+            return Recovered(known, size, missing, older=older)
 
         return base.store.write_now(change)
     finally:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Table
 
+    from governance.ledger.migrating import Migrated
     from governance.ledger.revisions import Part
     from governance.ledger.verify import Verdict
 
@@ -37,10 +38,14 @@ _AT_ONCE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a move came to: rows in all tables, and what verification said of them there."""
+    """What a move came to: rows in all tables, and what verification said of them there.
+
+    `migrated` says what was done first to a database of an older version.
+    """
 
     rows: int
     verdict: Verdict
+    migrated: Migrated | None = None
 
 
 def move(url: str, to: str) -> Moved:
@@ -69,11 +74,12 @@ def move(url: str, to: str) -> Moved:
     return moved
 
 
-def snapshot(url: str, to: str) -> int:
+def snapshot(url: str, to: str, *, parts: Sequence[Part] = PARTS) -> int:
     """Copy all of a database, as it is at one moment, into an empty one; return its entries.
 
     Others may write to the first meanwhile. What a history is worth is for `verify` to say. One
-    of an older version is copied as it is, to be migrated where it is brought back.
+    of an older version is copied as it is, to be migrated where it is brought back. `parts` is
+    what this program knows of such a database.
 
     Raises:
         Refused: the federation was moved elsewhere, or a newer version has used the database.
@@ -86,16 +92,16 @@ def snapshot(url: str, to: str) -> int:
         new.begin() as there,
     ):
         kept.check_not_moved(here)
-        for table in _made_alike(here, there):
+        for table in _made_alike(here, there, parts):
             _copied(here, there, table)
         return ledger.size_of(there)
 
 
-def _made_alike(here: Connection, there: Connection) -> Sequence[Table]:
+def _made_alike(here: Connection, there: Connection, parts: Sequence[Part]) -> Sequence[Table]:
     """Make an empty database's tables at the revisions of another; return them in order."""
-    at = {part: migrating.recognise(here, part) for part in PARTS}
+    at = {part: migrating.recognise(here, part) for part in parts}
     if all(part.newest == revision for part, revision in at.items()):
-        for part in PARTS:
+        for part in parts:
             revisions.make(there, part)
         return _TABLES
     for part, revision in at.items():
