@@ -190,7 +190,7 @@ class History:
 @contextmanager
 def beginning(path, authorities, first_issuing):
     """Yield a federation with an empty log in a new database; what it said is kept."""
-    engine = store.open_engine(f"sqlite:///{path}")
+    engine = store.open_engine(source.writable_url(str(path)))
     store.create(engine)
     federation_class = sys.modules[type(authorities).__module__].Federation
     with engine.begin() as connection:
@@ -205,6 +205,8 @@ class Intruder:
 
     They put the triggers back when they are done.
     """
+
+    trigger = "entries_no_delete"
 
     def __init__(self, path, log):
         self.path, self.log = path, log
@@ -226,10 +228,10 @@ class Intruder:
             for command, *values in commands:
                 db.execute(command, values)
 
-    def drop_trigger(self, name):
+    def drop_trigger(self):
         """Take one trigger away, and leave it so."""
         with closing(sqlite3.connect(self.path)) as db:
-            db.execute(f"DROP TRIGGER {name}")
+            db.execute(f"DROP TRIGGER {self.trigger}")
 
     def entries(self):
         with closing(sqlite3.connect(self.path)) as db:
@@ -252,11 +254,7 @@ class Intruder:
     def rewrite(self, rows):
         """Make the whole log anew from (received_at, envelope): leaves, columns and tree."""
         with self.sql() as db:
-            # A table without the constraints, so that nothing stands in the way.
-            db.execute("PRAGMA legacy_alter_table = ON")  # views of the table stay as they are
-            db.execute("CREATE TABLE loose AS SELECT * FROM entries WHERE 0")
-            db.execute("DROP TABLE entries")
-            db.execute("ALTER TABLE loose RENAME TO entries")
+            self.loosen(db)
             db.execute("DELETE FROM nodes")
             frontier = merkle.Frontier()
             for seq, (received_at, envelope) in enumerate(rows):
@@ -274,6 +272,20 @@ class Intruder:
                     list(row.values()),
                 )
                 db.executemany("INSERT INTO nodes VALUES (?, ?, ?)", frontier.append(leaf))
+
+    def replace(self, seq, other):
+        """Put a copy of an entry in the place of another."""
+        columns = "received_at, envelope, leaf_hash, 'x' || substr(statement, 2), kind, actor"
+        more = "site, round, attempt, agreement, signer, counter + 10000"
+        chosen = f"SELECT ?, {columns}, {more} FROM entries WHERE seq = ?"
+        self.run((f"INSERT OR REPLACE INTO entries {chosen}", seq, other))
+
+    def loosen(self, db):
+        """Leave an empty table without constraints, so that nothing stands in the way."""
+        db.execute("PRAGMA legacy_alter_table = ON")  # views of the table stay as they are
+        db.execute("CREATE TABLE loose AS SELECT * FROM entries WHERE 0")
+        db.execute("DROP TABLE entries")
+        db.execute("ALTER TABLE loose RENAME TO entries")
 
     def append(self, *envelopes):
         rows = [(at, envelope) for _, at, envelope in self.entries()]

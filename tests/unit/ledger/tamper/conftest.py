@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 import sys
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,8 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "auditing"))
 
-from histories import Intruder, beginning
+from histories import beginning
 from saga import Saga
+from shelves import Databases, Files
 
 from governance import statements
 from governance.statements import Chain
@@ -29,24 +27,25 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
-def told_in(path, authorities, first_issuing):
-    with beginning(path, authorities, first_issuing) as federation:
-        saga = Saga(federation).go()
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return saga
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def shelf(request, tmp_path_factory):
+    """Where the history and its copies lie, on each engine."""
+    if request.param == "sqlite":
+        return Files(tmp_path_factory.mktemp("saga"))
+    return Databases(request.getfixturevalue("postgresql_server"))
 
 
 @pytest.fixture(scope="session")
-def template(authorities, first_issuing, tmp_path_factory):
-    path = tmp_path_factory.mktemp("saga") / "ledger.db"
-    return path, told_in(path, authorities, first_issuing)
+def template(shelf, authorities, first_issuing):
+    place = shelf.blank()
+    with beginning(place, authorities, first_issuing) as federation:
+        return place, Saga(federation).go()
 
 
 @pytest.fixture(scope="session")
-def untouched(template):
+def untouched(shelf, template):
     """The history as it is; for looking alone."""
-    return Intruder(template[0], template[1].fed.log)
+    return shelf.intruder(shelf.copied(template[0]), template[1].fed.log)
 
 
 @pytest.fixture
@@ -55,8 +54,16 @@ def keys(template):
 
 
 @pytest.fixture
-def ledger(template, tmp_path):
-    return Intruder(shutil.copy(template[0], tmp_path / "ledger.db"), template[1].fed.log)
+def place(shelf, template):
+    """The place of a copy of the history, taken away after the test."""
+    place = shelf.copied(template[0])
+    yield place
+    shelf.drop(place)
+
+
+@pytest.fixture
+def ledger(shelf, place, keys):
+    return shelf.intruder(place, keys.log)
 
 
 @pytest.fixture

@@ -79,14 +79,12 @@ def test_a_repeated_entry_is_named(ledger):
     assert "played again" in found(ledger.verdict(), seq + 1, "counter-repeated")
 
 
-def test_an_entry_replaced_by_insert_or_replace_is_named(ledger):
-    # The triggers are gone, and a row is put in the place of another.
+def test_an_entry_replaced_in_its_place_is_named(ledger):
+    # The triggers are gone, and a row is put in the place of another, as INSERT OR REPLACE and
+    # ON CONFLICT DO UPDATE do.
     seq = ledger.seq_of("consent-withdrawn", actor="site/kul")
     other = ledger.seq_of("consent-suspended")
-    columns = "received_at, envelope, leaf_hash, 'x' || substr(statement, 2), kind, actor, site"
-    more = "round, attempt, agreement, signer, counter + 10000 FROM entries WHERE seq = ?"
-    put = f"INSERT OR REPLACE INTO entries SELECT ?, {columns}, {more}"
-    ledger.run((put, seq, other))
+    ledger.replace(seq, other)
     fault = ledger.verdict().fault
     assert (fault.seq, fault.rule) in {(seq, "altered"), (other, "entry-missing")}
 

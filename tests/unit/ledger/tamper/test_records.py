@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from histories import Intruder, beginning
+from histories import beginning
 from saga import HOSPITALS, Saga
 from verdicts import cut, found, trusted
 
@@ -30,9 +28,9 @@ def shifted(body, gone):
     return body
 
 
-def anew(rows, path, keys, gone):
+def anew(rows, place, keys, gone):
     """Write another log from (received_at, statement), the coordinator's signed again."""
-    engine = store.open_engine(f"sqlite:///{path}")
+    engine = store.open_engine(source.writable_url(str(place)))
     store.create(engine)
     ledger_key = keys.key("ledger")
     with engine.begin() as c:
@@ -52,16 +50,18 @@ def anew(rows, path, keys, gone):
             store.append(c, again, received_at=parse_time(received_at))
         store.sign_checkpoint(c, ledger_key, keys.log.origin)
     engine.dispose()
-    return Intruder(path, keys.log)
 
 
 @pytest.fixture
-def rewritten(ledger, keys, tmp_path):
+def rewritten(ledger, keys, shelf):
     """The log without the last word of usz, its withdrawal, all signed again."""
     rows = [(at, statements.read(envelope)) for _, at, envelope in ledger.entries()]
     gone = ledger.seq_of("consent-withdrawn", actor="site/usz")
     del rows[gone]
-    return anew(rows, tmp_path / "rewritten.db", keys, gone)
+    place = shelf.blank()
+    anew(rows, place, keys, gone)
+    yield shelf.intruder(place, keys.log)
+    shelf.drop(place)
 
 
 def test_a_record_written_anew_and_signed_again_is_found_by_a_head_that_was_kept(
@@ -99,11 +99,11 @@ def filled(branch, keys, size, version):
 
 
 def test_two_histories_for_two_sites_are_told_apart_by_the_head_of_the_other(
-    ledger, keys, tmp_path
+    ledger, keys, shelf
 ):
     size = ledger.seq_of("round-opened", round=30)
     cut(ledger, size)
-    other = Intruder(shutil.copy(ledger.path, tmp_path / "other.db"), keys.log)
+    other = shelf.intruder(shelf.copied(ledger.path), keys.log)
     filled(ledger, keys, size + 1, "one")
     filled(other, keys, size + 1, "another")
     root = tree_root(other)
@@ -182,17 +182,17 @@ def test_the_keys_of_two_sites_swapped_from_the_beginning_are_named(ledger, keys
 
 
 @pytest.fixture(scope="session")
-def invented(authorities, first_issuing, tmp_path_factory):
+def invented(shelf, authorities, first_issuing):
     """A second log, from its first entry on, of hospitals that nobody has ever heard of."""
-    path = tmp_path_factory.mktemp("invented") / "ledger.db"
-    with beginning(path, authorities, first_issuing) as federation:
+    place = shelf.blank()
+    with beginning(place, authorities, first_issuing) as federation:
         own = federation.key
         federation.key = lambda name: own(f"invented {name}")
         saga = Saga(federation)
         saga.begin()
         for number in (1, 2, 3):
             saga.round(number)
-    return Intruder(path, federation.log)
+    return shelf.intruder(place, federation.log)
 
 
 def test_a_second_log_of_five_invented_hospitals_is_named_by_the_true_ones_keys(invented, keys):
