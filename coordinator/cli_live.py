@@ -40,7 +40,8 @@ def status(
     from coordinator import watching
 
     with console_of(folder, identity) as console:
-        terminal.say(watching.status(console.status()), form)
+        report, released = console.status(), console.releases()
+        terminal.say(watching.status(report, released.releases), form)
 
 
 @verbs.command()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from coordinator.console import Console
-    from protos.words_operator import AttemptStatus, SitePart, StatusReport
+    from protos.words_operator import AttemptStatus, ReleaseStatus, SitePart, StatusReport
 
 LOOK_EVERY_S: Final = 1.0
 _PAGE: Final = 100
@@ -51,8 +51,12 @@ def watch(
         terminal.tell("Stopped watching; the federation goes on.")
 
 
-def status(report: StatusReport) -> Answer:
-    """Say where the federation stands: each site, what waits for an operator, alarms."""
+def status(report: StatusReport, releases: Iterable[ReleaseStatus] = ()) -> Answer:
+    """Say where the federation stands: each site, what waits for an operator, alarms.
+
+    Of the releases those are named for which an exit waits.
+    """
+    undecided = [(one.release, site) for one in releases for site in one.leavers]
     rows = [
         (
             s.name,
@@ -80,11 +84,17 @@ def status(report: StatusReport) -> Answer:
         "alarms": list(report.alarms),
         "dissents": dissenting.facts(report.dissents),
         "pending": [{"digest": p.digest, "act": p.act, "by": p.by} for p in report.pending],
+        "to_settle": [{"release": name, "site": site} for name, site in undecided],
     }
     notes = [f"ALARM: {alarm}" for alarm in report.alarms]
     notes += [
         f"waits for a second operator: {p.act} by {p.by}, approve {p.digest[:12]}"
         for p in report.pending
+    ]
+    notes += [
+        f"the exit of {site} waits for a decision on the release {name}: "
+        f"concilium-coordinator settle {name} keep|recall --site {site}"
+        for name, site in undecided
     ]
     notes += dissenting.lines(report.dissents)
     columns = ("site", "connected", "consent", "doing", "steps_done", "waiting_for")

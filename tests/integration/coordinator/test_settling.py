@@ -9,7 +9,7 @@ from operators import BOTH, refusal
 from released import release, trained
 from sqlalchemy import select
 
-from coordinator import handing
+from coordinator import handing, watching
 from governance.ledger.schema import exits, releases
 
 TWO = {"operators.two_for": ["recall"]}
@@ -30,6 +30,11 @@ async def leaves(fed, name="amc"):
     body = {"site": name, "scope": "federation", "cause": "own-wish"}
     await site.must_say("exit-requested", body, key=site.officer)
     await fed.until(lambda: ("training-settled", name) in taken(fed))
+
+
+async def told(fed):
+    """Return what `status` says."""
+    return await fed.ask(lambda c: watching.status(c.status(), c.releases().releases))
 
 
 def taken(fed):
@@ -59,12 +64,16 @@ async def test_an_exit_waits_until_an_operator_has_said_why_a_release_is_kept(fe
     await leaves(fed)
     assert step(fed, "impact-listed")["releases"] == ["v1"]
     assert not fed.entries("exit-closed")
+    said = await told(fed)
+    assert said.facts["to_settle"] == [{"release": "v1", "site": "amc"}]
+    assert any("settle v1 keep|recall --site amc" in note for note in said.notes)
     await settle(fed, "keep")
     await until_closed(fed)
     assert step(fed, "releases-settled")["decision"] == "keep"
     (kept,) = fed.entries("release-settled")
     assert (kept.actor, set(kept.commitments)) == ("operator/van-dijk", {"reason"})
     assert stands(fed)
+    assert (await told(fed)).facts["to_settle"] == []
     fed.verified()
 
 

@@ -49,9 +49,12 @@ class Log:
             body = self.enrolled("site", name, agent_of(name), (officer_of(name),))
             signers = (agent_of(name), officer_of(name), self.authority.issuing_key)
             self.say("enrolled", body, f"site/{name}", *signers)
-        operator = officer_of("operator")
-        body = self.enrolled("operator", "ops", operator, ())
-        self.say("enrolled", body, "operator/ops", operator, self.authority.issuing_key)
+        self.enrol_operator("ops", officer_of("operator"))
+
+    def enrol_operator(self, name, key=None):
+        key = key or officer_of(name)
+        body = self.enrolled("operator", name, key, ())
+        self.say("enrolled", body, f"operator/{name}", key, self.authority.issuing_key)
 
     def enrolled(self, role, name, key, officers):
         return {

@@ -285,6 +285,29 @@ async def test_an_invented_entry_stops_the_site(post, monkeypatch):
         await post.see()
 
 
+async def test_an_act_by_an_operator_whom_the_agreement_does_not_name_is_not_cosigned(
+    post, monkeypatch
+):
+    """The log lets it in; the copy, which judges by the proposal, does not."""
+    from governance.ledger import admission
+
+    document = post.charite.proposed()
+    post.log.enrol_operator("stranger")
+    post.log.propose(document)
+    post.charite.consent(document)
+    post.log.take_all()
+    post.log.in_force(document)
+    await post.see()
+    before = post.cosigned
+    with monkeypatch.context() as lax:
+        lax.setattr(admission.operators, "check_act", lambda *_: None)
+        body = {"act": "pause", "round": 0}
+        post.log.say("operator-acted", body, "operator/stranger", officer_of("stranger"))
+    with pytest.raises(Refused, check=lambda told: told.rule == "operator-not-in-agreement"):
+        await post.see()
+    assert post.cosigned == before
+
+
 class _Liar:
     """Whoever has the log's machine, but not the operator's key."""
 
