@@ -18,9 +18,9 @@ from coordinator.rounds import (
     State,
     advance,
 )
-from coordinator.store import outbox, record, roundbook
+from coordinator.store import outbox, record, recovered, roundbook
 from coordinator.store.roundbook import Asked, Running
-from protos.words import Cancel, Task, TaskId, TaskKind
+from protos.words import Cancel, Task, TaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,8 +82,8 @@ def open_round(
         },
         now=now,
     )
+    task = recovered.task_of(connection, base.federation, at)
     for site in asked:
-        task = TaskId(f"{base.federation}/{at[0]}/{at[1]}/train")
         roundbook.ask(connection, Asked(site, task, TaskKind.TRAIN, "sent", ""), at)
         outbox.send(
             connection,

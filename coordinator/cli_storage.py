@@ -80,6 +80,18 @@ def recover(
             "--agreement", help="An agreement proposed after the backup, as it was; repeatable."
         ),
     ] = None,
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", help="A signed head of the log that somebody kept; repeatable."
+        ),
+    ] = None,
+    new_log: Annotated[
+        bool,
+        typer.Option(
+            "--new-log", help="Begin a new log where no copy reaches the last known head."
+        ),
+    ] = False,
     passphrase_file: Passphrase = None,
 ) -> None:
     """Make a federation's folder anew, with what hospitals' copies know beyond the backup.
@@ -92,7 +104,9 @@ def recover(
         file,
         folder,
         passphrase=terminal.passphrase("of the backup", file=passphrase_file),
-        given=recovering.Given(copies or (), identities or (), agreements or ()),
+        given=recovering.Given(
+            copies or (), identities or (), agreements or (), checkpoints or (), new_log
+        ),
         now=now(),
     )
     _tell(recovered, has_copies=bool(copies))
@@ -107,7 +121,13 @@ def _tell(recovered: Recovered, *, has_copies: bool) -> None:
     )
     if recovered.older:
         terminal.tell("An older version wrote the backup; its database was migrated.")
-    if not has_copies:
+    if recovered.lost:
+        terminal.tell(f"A new log begins with entry {recovered.size}. Lost: {recovered.lost}.")
+        terminal.tell(
+            "No hospital takes part in it before its officer has accepted it: "
+            "concilium-site trust --log"
+        )
+    elif not has_copies:
         terminal.tell(
             "No copy was given: hospitals that have seen later entries will refuse this log. "
             "Unless nothing came after the backup, recover with --from before you serve."

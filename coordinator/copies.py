@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from governance import statements
-from governance.ledger import checkpoint, note, rebuild, source
+from governance.ledger import checkpoint, new_log, note, rebuild, source
 from governance.ledger import store as ledger
 from protos.errors import PeerFault, Refused
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from governance.statements import Log
 
 
-def extend(connection: Connection, path: Path, *, log: Log) -> None:
+def extend(connection: Connection, path: Path, *, log: Log) -> list[HeldCheckpoint]:
     """Take from a copy what the log lacks, up to the copy's last cosigned checkpoint.
+
+    Returns the heads that the log's key signed and the copy's own entries do not reach: it was
+    cut off, and they show by how much.
 
     1. It is of this federation. Stops a record of another one from being taken in.
     2. What is here is the same there. Stops a second history from being joined to the first.
@@ -32,17 +35,16 @@ def extend(connection: Connection, path: Path, *, log: Log) -> None:
         Refused: naming what does not hold; nothing of the copy is kept then.
     """
     if path.is_dir():
-        _taken(connection, source.Export(path), path, log)
-        return
+        return _taken(connection, source.Export(path), path, log)
     engine = source.open_database(str(path), whole=False)
     try:
         with engine.connect() as copy, copy.begin():
-            _taken(connection, source.Database(copy), path, log)
+            return _taken(connection, source.Database(copy), path, log)
     finally:
         engine.dispose()
 
 
-def _taken(connection: Connection, copy: Source, path: Path, log: Log) -> None:
+def _taken(connection: Connection, copy: Source, path: Path, log: Log) -> list[HeldCheckpoint]:
     first = next(iter(copy.entries()), None)
     # 1.
     if first is None or statements.read(first.envelope).log != log:
@@ -58,7 +60,8 @@ def _taken(connection: Connection, copy: Source, path: Path, log: Log) -> None:
             ((_size(head), head) for head in copy.checkpoints() if head.lines),
             key=lambda sized: sized[0],
         )
-        newer = [(size, head) for size, head in cosigned if size > known]
+        reached = copy.size()
+        newer = [(size, head) for size, head in cosigned if known < size <= reached]
         until = newer[-1][0] if newer else known
         # 2. and 3.
         with closing(rebuild.records(copy, until=until)) as records:
@@ -69,6 +72,9 @@ def _taken(connection: Connection, copy: Source, path: Path, log: Log) -> None:
         raise _forked(path, broken.what) from None
     if seen and not seen[-1]:
         raise _forked(path, f"no hospital's key cosigned its head of {until} entries")
+    own = [ledger.ledger_key(connection)]
+    cut = (head for size, head in cosigned if size > reached)
+    return [head for head in cut if new_log.is_head_of(head.note, log.origin, own)]
 
 
 def _size(head: HeldCheckpoint) -> int:

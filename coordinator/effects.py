@@ -23,10 +23,10 @@ from coordinator.rounds import (
     State,
     after_abandonment,
 )
-from coordinator.store import kept, outbox, pausing, record, roundbook
+from coordinator.store import kept, outbox, pausing, record, recovered, roundbook
 from coordinator.store.roundbook import Asked, Running
 from governance.counts import count
-from protos.words import Cancel, Task, TaskId, TaskKind
+from protos.words import Cancel, Task, TaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,8 +109,8 @@ def _ask_figures(turn: Turn) -> None:
     if running.evaluating or not gate.figures_due(document.agreement, running.round):
         return
     for site in _judges(turn):
-        name = f"{turn.base.federation}/{running.round}/{running.attempt}/evaluate"
-        task = TaskId(f"{name}/{running.candidate.digest[:12]}")
+        what = f"evaluate/{running.candidate.digest[:12]}"
+        task = recovered.task_of(turn.connection, turn.base.federation, turn.at, what)
         asked = Asked(site, task, TaskKind.EVALUATE, "sent", "")
         roundbook.ask(turn.connection, asked, turn.at)
         outbox.send(

@@ -12,9 +12,9 @@ import re
 import shutil
 import tarfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from coordinator import acts, resuming
+from coordinator import acts, behind, resuming
 from coordinator.backing import DATABASE, SETTINGS
 from coordinator.copies import extend
 from coordinator.foundation import Foundation
@@ -27,11 +27,13 @@ from governance.ledger.verify import verify
 from protos.errors import Corrupt, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from coordinator.behind import Behind
 
 _DATABASE_LINE: Final = re.compile(r"^database:.*$", re.MULTILINE)
 
@@ -44,11 +46,15 @@ class Given:
         copies: Hospitals' copies of the log, or exports of it.
         identities: Who signs; none for the one operator in the backup.
         agreements: The files of agreements that were proposed after the backup.
+        checkpoints: Heads of the log that somebody kept.
+        new_log: Whether a new log may begin where no copy reaches the last head.
     """
 
     copies: Sequence[Path] = ()
     identities: Sequence[Path] = ()
     agreements: Sequence[Path] = ()
+    checkpoints: Sequence[Path] = ()
+    new_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +62,14 @@ class Recovered:
     """What a recovery came to: entries in the backup and in all, and what is still missing.
 
     `older` tells whether an older version wrote the backup, so that its database was migrated.
+    `lost` says what a new log that was begun declares to be lost.
     """
 
     backup: int
     size: int
     missing: tuple[str, ...]
     older: bool = False
+    lost: str = ""
 
 
 def recover(
@@ -83,7 +91,8 @@ def recover(
 
     Raises:
         Refused: the folder is taken, the passphrase is wrong, a copy is of another federation
-            or of another history, or more operators must sign.
+            or of another history, no copy reaches the last known head and no new log is
+            wanted, or more operators must sign.
         Corrupt: the backup was altered, or what it brings back does not verify.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -141,19 +150,32 @@ def _recovered(half: Path, given: Given, now: datetime) -> Recovered:
 
         def change(connection: Connection) -> Recovered:
             known = ledger.size_of(connection)
-            for path in given.copies:
-                extend(connection, path, log=base.chronicle.log)
+            lost = _extended(base, connection, given)
             size = ledger.size_of(connection)
-            _sign(base, connection, signers, (known, size), now)
+            binding = {} if lost is None else lost.binding
+            body = {"backup": known, "size": size, **binding}
+            _sign(base, connection, signers, body, now)
             resuming.keep_agreements(connection, given.agreements)
             missing = resuming.bring_in_line(base, connection, now)
             _check(connection)
             older = base.migrated is not None
-            return Recovered(known, size, missing, older=older)
+            told = "" if lost is None else lost.sentence
+            return Recovered(known, size, missing, older=older, lost=told)
 
         return base.store.write_now(change)
     finally:
         base.close_now()
+
+
+def _extended(base: Foundation, connection: Connection, given: Given) -> Behind | None:
+    """Take in what copies bring back; return what they leave behind, once that is wanted."""
+    log = base.chronicle.log
+    heads = behind.read_heads(given.checkpoints)
+    for path in given.copies:
+        heads += [(path, head) for head in extend(connection, path, log=log)]
+    lost = behind.beyond(connection, heads, log=log)
+    behind.check_wanted(lost, new_log_wanted=given.new_log)
+    return lost
 
 
 def _signers(half: Path, identities: Sequence[Path]) -> list[Identity]:
@@ -173,13 +195,13 @@ def _sign(
     base: Foundation,
     connection: Connection,
     signers: Sequence[Identity],
-    sizes: tuple[int, int],
+    body: Mapping[str, Any],
     now: datetime,
 ) -> None:
     keys = [signer.signing_key() for signer in signers]
     payload = statements.compose(
         "log-recovered",
-        {"backup": sizes[0], "size": sizes[1]},
+        body,
         actor=signers[0].actor,
         key=keys[0].key_id,
         chain=ledger.chain_of(connection, keys[0].key_id),

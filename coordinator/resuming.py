@@ -13,7 +13,7 @@ from coordinator.rounds import Reason
 from coordinator.store import exits, kept, outbox, pausing, record, recovered, roundbook
 from governance.agreement.load import load
 from protos.errors import Refused
-from protos.words import AgreementState, BlobRef, Cancel, Digest, Proposal, SiteName, TaskId
+from protos.words import AgreementState, BlobRef, Cancel, Digest, Proposal, SiteName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ def _end_round(base: Foundation, connection: Connection, now: datetime) -> None:
     if updates:
         gone = {**place, "updates": sorted(set(updates.values()))}
         base.chronicle.say(connection, "updates-deleted", gone, now=now)
-    task = TaskId(f"{base.federation}/{at[0]}/{at[1]}/train")
+    task = recovered.task_of(connection, base.federation, at, before=was.opened_seq)
     for site in was.sites:
         outbox.send(connection, site, Cancel(task, _OUT))
 

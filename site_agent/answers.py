@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from governance.agreement.classes import Klass
 from governance.agreement.load import parse
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from governance.settings import SiteSettings
     from site_agent.changing import Change
     from site_agent.membership import Membership
+
+_NEW_LOG: Final = (
+    "The coordinator lost its log and declares a new one. See what was lost, and decide: "
+    "concilium-site trust --log"
+)
 
 
 def status(m: Membership) -> Answer:
@@ -100,6 +105,8 @@ def _stored(c: Connection, m: Membership) -> tuple[list[str], dict[str, object]]
     said = []
     shown = evidence.found(c, m.federation)
     waits = notes.note(c, m.federation, notes.WAITS)
+    if notes.note(c, m.federation, notes.NEW_LOG):
+        said.append(_NEW_LOG)
     if shown is not None:
         said += evidence.sentences(shown)
     elif waits:

@@ -13,7 +13,7 @@ from governance.ledger import operators
 from protos.errors import Refused
 from site_agent.deciding import document_of
 from site_agent.store import journal, notes
-from site_agent.store.notes import RELINK
+from site_agent.store.notes import LOST, RELINK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +44,10 @@ def accept(c: Connection, m: Membership, fresh: Sequence[EntryRecord]) -> None:
     for record in fresh:
         said = statements.read(record.envelope)
         if said.kind == "log-recovered":
+            notes.set_note(c, m.federation, LOST, "yes")
             notes.set_note(c, m.federation, RELINK, "yes")
         if said.kind == "agreement-proposed":
-            _check_proposed(c, m, said)
+            check_proposed(c, m, said)
         if said.actor != m.voice.actor:
             continue
         own = journal.find(c, m.federation, said.digest)
@@ -62,7 +63,7 @@ def accept(c: Connection, m: Membership, fresh: Sequence[EntryRecord]) -> None:
         journal.mark(c, *place, status=journal.ACCEPTED, seq=record.seq)
 
 
-def _check_proposed(c: Connection, m: Membership, said: Statement) -> None:
+def check_proposed(c: Connection, m: Membership, said: Statement) -> None:
     """Check that a proposal's entry names the operators of the document that came here.
 
     Stops acts from counting that no officer agreed to: the ledger judges by its entry. One of

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _VERBS = (
     *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),
     *("object", "run", "status", "budget", "sent", "models", "pause", "resume", "withdraw"),
-    *("leave", "erase", "opt-out", "declare", "audit", "fetch", "predict"),
+    *("leave", "erase", "opt-out", "declare", "audit", "trust", "fetch", "predict"),
 )
 app = typer.Typer(
     name="concilium-site",

@@ -23,6 +23,7 @@ from site_agent import (
     office,
     patients,
     released,
+    trusting,
     turning,
 )
 from site_agent.membership import chosen
@@ -195,6 +196,7 @@ def _officer_path(m: Membership) -> Path:
 _DELIVERED: Final = {
     "exit-requested": exiting.deliver,
     "erasure-requested": erasing.deliver,
+    "log-accepted": trusting.deliver,
 }
 """What is of no agreement."""
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from governance.identity.keys import Signer
 
 _FORM: Final = "concilium-to-sign"
+_REVIEWED: Final = frozenset({"consent-given", "log-accepted"})
+"""Kinds whose statement names the text that was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ def check_shown(draft: Draft) -> str:
     fields = canonical.decode(draft.payload)
     # 1. The text. Stops an officer from being shown one agreement and signing another.
     shown = hashlib.sha256(draft.shown.encode()).hexdigest()
-    if fields.get("kind") == "consent-given" and fields["body"].get("review") != shown:
-        raise _tampered("the text in this file is not the text that its statement consents to")
+    if fields.get("kind") in _REVIEWED and fields["body"].get("review") != shown:
+        raise _tampered("the text in this file is not the text that its statement names")
     # 2. The statement that a first officer signed. Stops a second from signing another.
     if draft.envelope and statements.read(draft.envelope).payload != draft.payload:
         raise _tampered("what was signed in this file is not the statement that it shows")

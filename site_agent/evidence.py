@@ -16,6 +16,7 @@ from governance import statements
 from governance.ledger import checkpoint, export, note, source
 from governance.ledger import store as ledger
 from protos.errors import Refused
+from protos.words import CheckpointSent
 from site_agent.store import notes
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def raise_alarm(
     notes.set_note(c, federation, notes.ALARM, f"{problem.rule}: {problem.what}")
     notes.set_note(c, federation, notes.EVIDENCE, f"{ours}{_BETWEEN}{theirs}")
     notes.set_note(c, federation, notes.FAULT, problem.what)
-    notes.set_note(c, federation, notes.CHECKPOINT, "")
+    # What is shown is looked at once more: it may be a new log that says what it lost.
+    look = CheckpointSent(theirs, 0, (), "")
+    notes.set_note(c, federation, notes.CHECKPOINT, notes.checkpoint_text(look))
 
 
 def found(c: Connection, federation: str) -> Evidence | None:

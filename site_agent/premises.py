@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_BEFORE: Final = ".before-"
 _SECRET_BYTES: Final = 32
 _OWNER_ONLY: Final = 0o700
 
@@ -48,8 +49,16 @@ class Premises:
         return self.copies / f"{federation}.db"
 
     def every_copy(self) -> list[Path]:
-        """The copies of ledgers that are there."""
-        return sorted(self.copies.glob("*.db"))
+        """The copies of ledgers that are there, but for those that are kept as evidence."""
+        return sorted(p for p in self.copies.glob("*.db") if _BEFORE not in p.name)
+
+    def candidate_of(self, federation: str) -> Path:
+        """A new log that waits for the officers' word, beside the copy."""
+        return self.copies / f"{federation}.new.db"
+
+    def copy_before(self, federation: str, declared: str) -> Path:
+        """The copy of the log before a new one; it is kept for ever."""
+        return self.copies / f"{federation}{_BEFORE}{declared[:12]}.db"
 
     @property
     def work(self) -> Path:

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from governance import statements
 from governance.ledger import checkpoint, merkle, note, operators
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
-from site_agent import claims, custody, erasing, evidence, resending, voice
+from site_agent import anew, claims, custody, erasing, evidence, resending, voice
 from site_agent.deciding import Facts, document_of
 from site_agent.readiness import Seen
 from site_agent.store import comparing, copy, journal, letters, notes
-from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, RELINK, WAITS
+from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, LOST, RELINK, WAITS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
-    from protos.words import EntryRecord, KeyId, Task
+    from protos.words import EntryRecord, Task
     from site_agent.bell import Bell
     from site_agent.link import Link
     from site_agent.membership import Membership
@@ -49,8 +48,6 @@ SLICE: Final = 20_000
 RETRY_S: Final = 10.0
 COMPARE_S: Final = 1.0
 """How soon a task that waits for the others' cosignatures asks for them again."""
-TAIL: Final = 10_000
-"""Entries beyond the last checkpoint that are looked through for this site's own statements."""
 FORKS: Final = frozenset(
     {
         "history-differs",
@@ -62,20 +59,25 @@ FORKS: Final = frozenset(
         "key-not-enrolled",
         "wrong-log",
         "operators-misstated",
+        anew.RULE,
     }
 )
-"""What only a log that was rewritten, shown twice, written in others' names, or given other
-operators than the agreement brings about."""
+"""What only a log that was rewritten, shown twice, written in others' names, begun anew, or
+given other operators than the agreement brings about."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A checkpoint with all that it is judged by; `since` is the size cosigned last."""
+    """A checkpoint with all that it is judged by; `since` is the size cosigned last.
+
+    `accepted` are the new logs that this site's officers accepted.
+    """
 
     note: str
     head: Checkpoint
     since: int
     fresh: Sequence[EntryRecord]
+    accepted: frozenset[str]
 
 
 class Witness:
@@ -97,6 +99,7 @@ class Witness:
         await self._send_last()
         while True:
             heard = self._bell.count
+            await self._go_on()
             waiting = await m.store.ask(self._waiting)
             if waiting == ("", ""):
                 await self._bell.after(heard)
@@ -107,6 +110,13 @@ class Witness:
             except ConciliumError as problem:
                 _log.warning("checkpoint-not-witnessed", rule=problem.rule, what=problem.what)
                 await self._bell.within(heard, RETRY_S)
+
+    async def _go_on(self) -> None:
+        """Go on with a new log that the officers accepted, and witness it."""
+        async with self._turn:
+            went_on = await anew.go_on(self._m, self._copy)
+        if went_on:
+            await self._ask_for_the_latest()
 
     async def facts_for(self, task: Task, skew: timedelta, readiness: Readiness) -> Facts:
         """Return what a decision needs, once every checkpoint that came before is witnessed.
@@ -165,52 +175,38 @@ class Witness:
     async def _catch_up(self, text: str, relink: str) -> bool:
         """Witness what waits, mend the chain where it must be; tell whether that helped."""
         m = self._m
+        if await m.store.ask(partial(self._noted, name=ALARM)):
+            if text:
+                await anew.look(m, self._link, self._key, self._copy)
+                await m.store.do(partial(self._done, value=text))
+            return False
         if text:
             await self.witness(notes.checkpoint_of(text))
             await m.store.do(partial(self._done, value=text))
         mended = True
         if relink:
-            known = await self._own_in_the_log()
-            mended = await m.store.do(partial(self._relink, known=known)) > 0
+            known = await resending.known(m, self._copy, self._link)
+            attempts = await self._copy.do(copy.attempts)
+            mend = partial(self._relink, known=known, attempts=attempts)
+            mended = await m.store.do(mend) > 0
         self._bell.ring()
         return mended
 
     def _done(self, c: Connection, value: str) -> None:
         notes.clear_note(c, self._m.federation, CHECKPOINT, value)
 
-    def _relink(self, c: Connection, known: Mapping[str, int]) -> int:
+    def _relink(
+        self, c: Connection, known: Mapping[str, int], attempts: frozenset[tuple[int, int]]
+    ) -> int:
         """Let the journal say what the ledger holds, and sign again what no longer fits."""
         m = self._m
         notes.set_note(c, m.federation, RELINK, "")
         gone = resending.lost(c, m, known)
         journal.reconcile(c, m.federation, m.voice.key.key_id, known=known)
+        if notes.note(c, m.federation, LOST):
+            anew.set_aside(c, m, attempts)
+            resending.say_lost(c, m, gone)
         return voice.resign(c, m.voice) + resending.again(c, m, gone)
-
-    async def _own_in_the_log(self) -> dict[str, int]:
-        """Return the seq of every statement of this site's keys in the log, by digest.
-
-        The newest entries are under no checkpoint yet. That does not matter here: they are this
-        site's own, by its signature, and are only looked for.
-        """
-        keys = await self._m.store.ask(partial(journal.keys, federation=self._m.federation))
-        size = await self._copy.do(ledger.size_of)
-        kept = await self._copy.do(lambda c: list(ledger.own_entries(c, keys)))
-        known = {str(own.statement): own.seq for own in kept}
-        end = size
-        while end == size:
-            end, size = await self._look_on(size, keys, known), size + TAIL
-        return known
-
-    async def _look_on(self, size: int, keys: Sequence[KeyId], known: dict[str, int]) -> int:
-        """Note these keys' statements among the next entries; return where they end."""
-        end = size
-        async for batch in self._link.entries(size, size + TAIL):
-            for record in batch:
-                said = statements.read(record.envelope)
-                end = record.seq + 1
-                if said.key in keys:
-                    known[said.digest] = record.seq
-        return end
 
     async def _ask_for_the_latest(self) -> None:
         try:
@@ -287,7 +283,8 @@ class Witness:
                 await self._store(fresh)
                 fresh = []
         await self._check_own(fresh)
-        found = _Found(sent.note, head, since, fresh)
+        accepted = await self._m.store.ask(partial(anew.accepted, m=self._m))
+        found = _Found(sent.note, head, since, fresh, accepted)
         line = await self._copy.do(partial(self._cosign, found=found))
         await self._m.store.do(partial(self._queue, head=head, line=line))
         await self._settle()
@@ -318,7 +315,9 @@ class Witness:
             raise Unavailable("another checkpoint was cosigned meanwhile", rule="overtaken")
         # 4. The entries are admitted here by the same rules. Stops what the log let slip in.
         ledger.append_mirrored(c, found.fresh)
-        # 5. The root is that of the entries held here. Stops a second history.
+        # 5. A new log has this site's word. Stops a history from ending unseen.
+        anew.check_accepted(c, m.site, found.accepted)
+        # 6. The root is that of the entries held here. Stops a second history.
         ledger.add_checkpoint(c, found.note)
         line = checkpoint.cosign(found.note, site=m.site, key=m.voice.key, at=m.now())
         try:

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from governance.ledger.schema import agreements, exit_steps, rounds
-from protos.words import Digest, SiteName
+from governance.ledger.schema import agreements, entries, exit_steps, rounds
+from protos.words import Digest, SiteName, TaskId
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,6 +23,7 @@ class Open:
     round: int
     attempt: int
     sites: tuple[SiteName, ...]
+    opened_seq: int
 
 
 def open_attempt(connection: Connection) -> Open | None:
@@ -31,7 +32,9 @@ def open_attempt(connection: Connection) -> Open | None:
     if row is None:
         return None
     sites = tuple(SiteName(site) for site in json.loads(row.sites))
-    return Open(Digest(row.agreement), int(row.round), int(row.attempt), sites)
+    return Open(
+        Digest(row.agreement), int(row.round), int(row.attempt), sites, int(row.opened_seq)
+    )
 
 
 def committed(connection: Connection) -> tuple[Digest, Digest]:
@@ -56,3 +59,31 @@ def committed(connection: Connection) -> tuple[Digest, Digest]:
 def agreements_ever(connection: Connection) -> frozenset[str]:
     """Return every agreement that was proposed."""
     return frozenset(connection.execute(select(agreements.c.digest)).scalars())
+
+
+def task_of(
+    connection: Connection,
+    federation: str,
+    at: tuple[int, int],
+    what: str = "train",
+    *,
+    before: int | None = None,
+) -> TaskId:
+    """Return the id of a task of an attempt.
+
+    It counts the recoveries before the attempt was opened: the round that a lost log held, and
+    one that is held in its place, are two tasks of a hospital, each with its own cost.
+
+    Args:
+        connection: A connection to the log.
+        federation: Its name.
+        at: The round and the attempt.
+        what: What is to be done in it.
+        before: The seq of the entry that opened it; None for one that is opened now.
+    """
+    recoveries = select(func.count()).where(entries.c.kind == "log-recovered")
+    if before is not None:
+        recoveries = recoveries.where(entries.c.seq < before)
+    number = int(connection.execute(recoveries).scalar_one())
+    name = f"{federation}/{at[0]}/{at[1]}/{what}"
+    return TaskId(f"{name}/{number}" if number else name)

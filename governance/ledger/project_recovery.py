@@ -15,8 +15,6 @@ from protos.errors import Refused
 from protos.words import KeyId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from governance.ledger.new_log import NewLog
 
 
@@ -45,7 +43,7 @@ def log_recovered(c: Connection, e: Entry) -> list[Executable]:
         new,
         root=_root(c, e.seq),
         origin=origin,
-        keys_of=lambda name, usage: _ever(c, name, usage),
+        keys_of=lambda name, usage: keys_ever(c, name, usage),
     )
     sites = c.execute(
         select(keys.c.name)
@@ -101,7 +99,7 @@ def _held(c: Connection, e: Entry, new: NewLog) -> int:
     if not text:
         return 0
     origin = founding.of_log(c).log.origin
-    if not new_log.is_head_of(text, origin, _ever(c, "coordinator", "ledger")):
+    if not new_log.is_head_of(text, origin, keys_ever(c, "coordinator", "ledger")):
         raise Refused(
             "this log's key did not sign the head that it held", rule="bad-checkpoint"
         )
@@ -121,7 +119,7 @@ def _root(c: Connection, size: int) -> bytes:
     return tree.root()
 
 
-def _ever(c: Connection, name: str, usage: str) -> Iterable[KeyId]:
+def keys_ever(c: Connection, name: str, usage: str) -> list[KeyId]:
     """Return every key that a name ever had for a usage."""
     rows = c.execute(
         select(keys.c.key_id).where(keys.c.name == name, keys.c.usage == usage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import func, select
@@ -20,11 +21,12 @@ from governance.ledger.schema import (
     exit_steps,
     rounds,
 )
+from protos.errors import Unavailable
 from protos.words import Digest
 from site_agent.agent import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -36,17 +38,15 @@ _WHAT: Final = "the copy of the ledger"
 class Copy:
     """One federation's log as this site has verified it, in a database of its own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
+        self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="copy")
 
     @classmethod
     def open(cls, path: Path) -> Copy:
         """Open a copy, making an empty one when there is none."""
-        engine = ledger.open_engine(f"sqlite:///{path}")
-        with ledger.in_words(_WHAT, where=path):
-            ledger.create(engine, where=path)
-        return cls(engine)
+        return cls(_opened(path), path)
 
     async def do(self, change: Callable[[Connection], T]) -> T:
         """Run one transaction in the copy's thread."""
@@ -58,10 +58,63 @@ class Copy:
         with ledger.in_words(_WHAT), self._engine.begin() as connection:
             return change(connection)
 
+    @contextmanager
+    def looked_at(self) -> Iterator[Connection]:
+        """Give a connection whose changes are all undone at its end."""
+        with ledger.in_words(_WHAT), self._engine.connect() as connection:
+            undone = connection.begin()
+            try:
+                yield connection
+            finally:
+                undone.rollback()
+
+    async def give_way(self, new: Path, before: Path) -> None:
+        """Let another file take the place of this copy, which is kept under a name of its own.
+
+        Done already where that file is gone; a crash leaves nothing that this does not end.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._give_way, new, before)
+
+    def _give_way(self, new: Path, before: Path) -> None:
+        if not new.exists():
+            return
+        self._settle_down()
+        try:
+            if not before.exists():
+                self._path.replace(before)
+            new.replace(self._path)
+        finally:
+            self._engine = _opened(self._path)
+
+    def _settle_down(self) -> None:
+        """Bring all into the one file: what lies beside it would be read into the next one."""
+        with ledger.in_words(_WHAT), self._engine.connect() as connection:
+            raw = connection.connection
+            busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise Unavailable("another program reads the copy of the ledger", rule="store-busy")
+        self._engine.dispose()
+        for end in ("-wal", "-shm"):
+            self._path.with_name(f"{self._path.name}{end}").unlink(missing_ok=True)
+
     def close(self) -> None:
         """Finish what is being written, and close."""
         self._thread.shutdown()
         self._engine.dispose()
+
+
+def _opened(path: Path) -> Engine:
+    engine = ledger.open_engine(f"sqlite:///{path}")
+    with ledger.in_words(_WHAT, where=path):
+        ledger.create(engine, where=path)
+    return engine
+
+
+def attempts(c: Connection) -> frozenset[tuple[int, int]]:
+    """Return every attempt of a round that was opened."""
+    rows = c.execute(select(rounds.c.round, rounds.c.attempt))
+    return frozenset((int(row.round), int(row.attempt)) for row in rows)
 
 
 def cosigned(c: Connection, site: str) -> tuple[int, str]:

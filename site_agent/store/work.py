@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    delete,
     insert,
     select,
     update,
@@ -46,8 +47,10 @@ _tasks: Final = Table(
     Column("update_size", Integer, nullable=False, default=0),
     Column("update_path", String, nullable=False, default=""),
     Column("steps", Integer, nullable=False, default=0),
+    Column("lost", Integer),
     UniqueConstraint("federation", "task"),
 )
+"""`lost` is 1 where the ledger was recovered without this task's round."""
 _reservations: Final = Table(
     "reservations",
     metadata,
@@ -196,6 +199,7 @@ def of_round(c: Connection, federation: str, round_: int) -> list[Held]:
             _tasks.c.federation == federation,
             _tasks.c.round == round_,
             _tasks.c.kind == TaskKind.TRAIN.value,
+            _tasks.c.lost.is_(None),
         )
         .order_by(_tasks.c.attempt.desc())
     )
@@ -221,11 +225,30 @@ def last_taken_part(c: Connection, federation: str, kind: TaskKind) -> tuple[int
             _tasks.c.federation == federation,
             _tasks.c.kind == kind.value,
             _tasks.c.state.not_in([TaskState.OFFERED.value, TaskState.REFUSED.value]),
+            _tasks.c.lost.is_(None),
         )
         .order_by(_tasks.c.round.desc(), _tasks.c.attempt.desc())
         .limit(1)
     ).one_or_none()
     return (row.round, row.attempt) if row is not None else (0, 0)
+
+
+def set_aside(c: Connection, federation: str, known: frozenset[tuple[int, int]]) -> None:
+    """Let the tasks of attempts that the ledger does not know count for no round any more.
+
+    Their reservations stay. Control variates that they left are forgotten.
+    """
+    mine = select(_tasks.c.round, _tasks.c.attempt).where(
+        _tasks.c.federation == federation,
+        _tasks.c.lost.is_(None),
+        _tasks.c.state != TaskState.OFFERED.value,
+    )
+    for at in {(row.round, row.attempt) for row in c.execute(mine)} - known:
+        gone = (_tasks.c.federation == federation, _tasks.c.state != TaskState.OFFERED.value)
+        here = (_tasks.c.round == at[0], _tasks.c.attempt == at[1])
+        c.execute(update(_tasks).where(*gone, *here).values(lost=1))
+        left = (_controls.c.round == at[0], _controls.c.attempt == at[1])
+        c.execute(delete(_controls).where(_controls.c.federation == federation, *left))
 
 
 def reserve(c: Connection, spent: Spent, *, at: datetime) -> None:
