@@ -1,0 +1,239 @@
+"""The site's half of a masked sum: five steps, each from one state to the next.
+
+    advertise → share → mask → agree → unmask
+
+A step takes what came and returns the next state with what to send, or raises naming the rule
+that is broken; then the site complains and forgets its secrets. A state is kept durably by
+whoever drives it before what it says is sent, so that no step is ever taken twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from governance.secagg import masks
+from governance.secagg.keys import (
+    KEY_BYTES,
+    Secret,
+    Shares,
+    commitment,
+    mask_seed,
+    seal,
+    unseal,
+)
+from governance.secagg.messages import Keys, Opened, Sealed, consistency_bytes, is_signed
+from governance.secagg.shamir import split
+from governance.secagg.terms import broken, check
+from protos.errors import PeerFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from governance.identity.keys import Signer
+    from governance.secagg.terms import Own, Terms
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Advertised:
+    """Its two keys are made, and the public ones sent."""
+
+    terms: Terms
+    site: str
+    minimum_sites: int
+    mask: Secret
+    share: Secret
+    said: Keys
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Shared:
+    """Its secrets are shared among U1; `own_mask` is b_u."""
+
+    before: Advertised
+    peers: Mapping[str, Keys]
+    own_mask: bytes
+    mine: Shares
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Masked:
+    """Its vector is masked for U2; `held` are the shares of everybody in it."""
+
+    before: Shared
+    held: Mapping[str, Shares]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Agreed:
+    """It signed U3."""
+
+    before: Masked
+    survivors: frozenset[str]
+
+
+def advertise(
+    terms: Terms, own: Own, *, draw: Callable[[int], bytes], signer: Signer
+) -> tuple[Advertised, Keys]:
+    """Step 1: check the run, and make the two keys for it. R1, R2 and R4."""
+    check(terms, own)
+    mask, share = Secret(draw(KEY_BYTES)), Secret(draw(KEY_BYTES))
+    plain = Keys(own.site, mask.public, share.public)
+    said = Keys(own.site, mask.public, share.public, signer.sign(plain.signed_bytes(terms)))
+    return Advertised(terms, own.site, own.minimum_sites, mask, share, said), said
+
+
+def share(
+    state: Advertised, keys: Collection[Keys], *, draw: Callable[[int], bytes], signer: Signer
+) -> tuple[Shared, Sealed]:
+    """Step 2: share b_u and the key for masks among U1, those whose keys came. R3."""
+    terms = state.terms
+    peers = {said.site: said for said in keys}
+    # R3. Each key is signed by an agent key of the roster, all differ, one's own is unchanged.
+    #     Stops a coordinator that stands between two sites with keys of its own.
+    for said in keys:
+        agent = terms.roster.get(said.site)
+        if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
+            raise broken("R3", f"the keys of {said.site} are not signed by its agent")
+    every = [key for said in keys for key in (said.mask, said.share)]
+    if len(peers) != len(keys) or len(set(every)) != len(every):
+        raise broken("R3", "a key or a site stands there twice")
+    if peers.get(state.site) != state.said:
+        raise broken("R3", "this site's own keys were changed or left out")
+    if len(peers) < max(terms.threshold, state.minimum_sites):
+        raise broken("R6", f"{len(peers)} sites are left, too few to go on")
+    own_mask = draw(KEY_BYTES)
+    mine = _split(state, sorted(peers), own_mask, draw)
+    sealed = {
+        peer: seal(
+            mine[peer],
+            state.share,
+            peers[peer].share,
+            terms.run,
+            sender=state.site,
+            receiver=peer,
+        )
+        for peer in peers
+        if peer != state.site
+    }
+    held = commitment(own_mask, terms.run, state.site)
+    plain = Sealed(state.site, sealed, held)
+    sent = Sealed(state.site, sealed, held, signer.sign(plain.signed_bytes(terms)))
+    return Shared(state, peers, own_mask, mine[state.site]), sent
+
+
+def mask(state: Shared, sealed: Mapping[str, bytes], vector: NDArray[np.uint32]) -> Masked:
+    """Step 3: open the others' shares, and mask the vector, in place, for U2. R5 and R6.
+
+    Args:
+        state: The state.
+        sealed: What each other site of U2 sealed for this one.
+        vector: The encoded update; changed into what is sent.
+    """
+    before, terms = state.before, state.before.terms
+    others = sorted(sealed)
+    # R6. Enough sites shared. Stops a sum that is too few hospitals' to hide one.
+    if len(others) + 1 < max(terms.threshold, before.minimum_sites):
+        raise broken("R6", f"{len(others) + 1} sites sent shares, too few to go on")
+    if before.site in sealed or not set(others) <= set(state.peers):
+        raise broken("R5", "shares come from a site whose keys did not")
+    if vector.shape != (terms.length,):
+        raise ValueError(f"a vector has {terms.length} coordinates, and not {vector.shape}")
+    # R5. Each share opens, as this sender's for this site in this run. Stops shares of another
+    #     round or for another from being mixed in.
+    held = {peer: _open(state, peer, sealed[peer]) for peer in others}
+    seeds = {
+        peer: mask_seed(before.mask, state.peers[peer].mask, terms.run, (before.site, peer))
+        for peer in others
+    }
+    masks.apply(
+        vector,
+        added=[state.own_mask, *(seeds[peer] for peer in others if peer > before.site)],
+        subtracted=[seeds[peer] for peer in others if peer < before.site],
+    )
+    return Masked(state, {**held, before.site: state.mine})
+
+
+def agree(state: Masked, survivors: Collection[str], *, signer: Signer) -> tuple[Agreed, bytes]:
+    """Step 4: sign who is in the sum, U3, once. R7."""
+    before = state.before.before
+    terms, named = before.terms, frozenset(survivors)
+    # R7. U3 is large enough, and within those who shared. Stops a sum of one, and a site being
+    #     called dropped out and in at once.
+    if len(named) < max(terms.threshold, before.minimum_sites):
+        raise broken("R7", f"{len(named)} sites are in the sum, too few")
+    if not named <= set(state.held) or before.site not in named:
+        raise broken("R7", "a site is in the sum that sent no shares, or this one is left out")
+    return Agreed(state, named), signer.sign(consistency_bytes(terms, before.site, named))
+
+
+def unmask(
+    state: Agreed,
+    signatures: Mapping[str, bytes],
+    *,
+    survivors: Collection[str],
+    dropped: Collection[str],
+) -> Opened:
+    """Step 5: give up shares, once; the site then forgets all of the run. R8 and R10.
+
+    R9, a second request, finds no state any more: whoever drives this deletes it first.
+
+    Args:
+        state: The state.
+        signatures: Of step 4, by site.
+        survivors: The sites whose b_v is asked for.
+        dropped: The sites whose key for masks is asked for.
+    """
+    held, before = state.before.held, state.before.before.before
+    terms = before.terms
+    # R8. Enough sites signed the same U3 under the same head. Stops two sets for two halves.
+    good = [
+        site
+        for site, signature in signatures.items()
+        if site in state.survivors
+        and is_signed(
+            consistency_bytes(terms, site, state.survivors), signature, terms.roster[site]
+        )
+    ]
+    if len(good) < terms.threshold:
+        raise broken("R8", f"{len(good)} sites signed this set, and {terms.threshold} must")
+    # R10. b_v for those in the sum, keys for those who dropped out, never both. Stops one
+    #      site's vector from being laid bare.
+    asked, gone = frozenset(survivors), frozenset(dropped)
+    if asked != state.survivors or gone != frozenset(held) - state.survivors:
+        raise broken("R10", "shares are asked for that would lay a single vector bare")
+    return Opened(
+        before.site,
+        {site: held[site].own_mask for site in sorted(asked)},
+        {site: held[site].key for site in sorted(gone)},
+    )
+
+
+def _split(
+    state: Advertised, peers: list[str], own_mask: bytes, draw: Callable[[int], bytes]
+) -> dict[str, Shares]:
+    sharing = {"threshold": state.terms.threshold, "count": len(peers)}
+    first = split(own_mask, **sharing, draw=draw)
+    second = split(state.mask.to_bytes(), **sharing, draw=draw)
+    return {
+        peer: Shares(*both)
+        for peer, both in zip(peers, zip(first, second, strict=True), strict=True)
+    }
+
+
+def _open(state: Shared, peer: str, sealed: bytes) -> Shares:
+    before = state.before
+    try:
+        return unseal(
+            sealed,
+            before.share,
+            state.peers[peer].share,
+            before.terms.run,
+            sender=peer,
+            receiver=before.site,
+        )
+    except PeerFault:
+        raise broken("R5", f"the shares of {peer} do not open") from None

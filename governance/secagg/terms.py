@@ -1,0 +1,196 @@
+"""What all sites of one run are told, and what each of them holds it against.
+
+A site believes none of it: it knows the model, the task, the weights and the bounds from its
+own agreement and files, and the peers' keys because their officers vouched for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from governance import canonical
+from governance.secagg.fixed_point import Scale
+from governance.secagg.keys import Attempt
+from protos.errors import PeerFault
+from protos.words import Digest, KeyId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FEWEST: Final = 3
+PURPOSES: Final = frozenset({"train", "evaluate"})
+
+
+def threshold_of(sites: int) -> int:
+    """Return t = ⌊2N/3⌋ + 1: two groups of so many share more than a third of all sites."""
+    return 2 * sites // 3 + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of the vector with a scale of its own: `length` coordinates.
+
+    Δy of SCAFFOLD is weighted, Δc is not; both travel in one vector.
+    """
+
+    length: int
+    bound: float
+    fraction_bits: int
+    weighted: bool
+
+    def scale(self, sites: int, weight: int) -> Scale:
+        """Return its scale for so many sites and the largest weight."""
+        return Scale(sites, weight if self.weighted else 1, self.bound, self.fraction_bits)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The parameters of one run.
+
+    Attributes:
+        federation: Its name.
+        round: The round's number.
+        attempt: Its attempt.
+        purpose: `train` or `evaluate`.
+        model: SHA-256 of the global model.
+        task: SHA-256 of the task that the sites were asked to do.
+        roster: U0, each site's agent key by its name.
+        weights: Each site's weight, a public integer.
+        parts: What the vector is made of.
+        threshold: t.
+        checkpoint: Size and root of the ledger's head, in hexadecimal.
+    """
+
+    federation: str
+    round: int
+    attempt: int
+    purpose: str
+    model: Digest
+    task: Digest
+    roster: Mapping[str, KeyId]
+    weights: Mapping[str, int]
+    parts: tuple[Part, ...]
+    threshold: int
+    checkpoint: tuple[int, str]
+
+    @cached_property
+    def digest(self) -> Digest:
+        """SHA-256 of all of it, to which every key and signature of the run is bound."""
+        return Digest(hashlib.sha256(canonical.encode(self.to_json())).hexdigest())
+
+    @cached_property
+    def run(self) -> Attempt:
+        """What the run's keys are bound to."""
+        place = (self.federation, self.round, self.attempt, self.purpose)
+        return Attempt(*place, self.model, self.digest)
+
+    @property
+    def sites(self) -> list[str]:
+        """U0 in order."""
+        return sorted(self.roster)
+
+    @property
+    def length(self) -> int:
+        """How many coordinates a vector has."""
+        return sum(part.length for part in self.parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what is hashed and sent."""
+        parts = [
+            {
+                "length": part.length,
+                "bound": part.bound.hex(),
+                "fraction_bits": part.fraction_bits,
+                "weighted": "yes" if part.weighted else "no",
+            }
+            for part in self.parts
+        ]
+        size, root = self.checkpoint
+        return {
+            "federation": self.federation,
+            "round": self.round,
+            "attempt": self.attempt,
+            "purpose": self.purpose,
+            "model": self.model,
+            "task": self.task,
+            "roster": dict(self.roster),
+            "weights": dict(self.weights),
+            "parts": parts,
+            "threshold": self.threshold,
+            "checkpoint": {"size": size, "root": root},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a site knows for itself of the run it is asked into.
+
+    Attributes:
+        site: Its name.
+        model: SHA-256 of the model that it was sent.
+        task: SHA-256 of the task that it was sent.
+        roster: The agent key of every site of the agreement's roster, as its officer vouched.
+        weights: The weight of each, as the agreement and the ledger have it.
+        parts: What the agreement's model and strategy make of a vector.
+        minimum_sites: The fewest sites in a sum, by its own file.
+        newest: The (round, attempt) of this purpose that it took part in last.
+        root: The root of its own copy of the ledger at the size of the terms' head.
+    """
+
+    site: str
+    model: Digest
+    task: Digest
+    roster: Mapping[str, KeyId]
+    weights: Mapping[str, int]
+    parts: tuple[Part, ...]
+    minimum_sites: int
+    newest: tuple[int, int]
+    root: str
+
+
+def check(terms: Terms, own: Own) -> None:
+    """Check a run before a key is made for it.
+
+    Raises:
+        PeerFault: naming R1, R2 or R4, the first rule that is broken.
+    """
+    # R1. The model, the task, the head, the scale and t are the site's own. Stops a sum of one
+    #     site's values in its high bits, t = 1, and a model made to show its data.
+    expected = (own.model, own.task, own.parts, own.root)
+    if (terms.model, terms.task, terms.parts, terms.checkpoint[1]) != expected:
+        raise broken(
+            "R1", "the model, the task, the scale or the ledger's head is not this site's"
+        )
+    if terms.purpose not in PURPOSES or terms.threshold != threshold_of(len(terms.roster)):
+        raise broken("R1", "the threshold or the purpose is not the one that follows")
+    if any(terms.weights.get(site) != own.weights.get(site) for site in terms.roster):
+        raise broken("R1", "a weight is not the one of the record")
+    _check_scales(terms)
+    # R2. It is newer than any before. Stops two sums whose difference is one site's update.
+    if (terms.round, terms.attempt) <= own.newest:
+        raise broken("R2", f"round {terms.round}, attempt {terms.attempt} is not newer")
+    # R4. It is asked among sites of the agreement, with their keys, and enough of them. Stops
+    #     invented sites, and a sum that is one hospital's update.
+    if any(own.roster.get(site) != key for site, key in terms.roster.items()):
+        raise broken("R4", "the roster has a site or a key that the agreement has not")
+    if own.site not in terms.roster or len(terms.roster) < max(FEWEST, own.minimum_sites):
+        raise broken(
+            "R4", f"{len(terms.roster)} sites are too few, or this one is not among them"
+        )
+
+
+def _check_scales(terms: Terms) -> None:
+    most = max((terms.weights[site] for site in terms.roster), default=0)
+    try:
+        for part in terms.parts:
+            part.scale(len(terms.roster), most)
+    except ValueError:
+        raise broken("R1", "a sum of these sites could wrap") from None
+
+
+def broken(rule: str, what: str) -> PeerFault:
+    """Return the fault of a run that breaks a rule, as the site complains of it."""
+    return PeerFault(f"the masked sum breaks {rule}: {what}", rule=rule)
