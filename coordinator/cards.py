@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from coordinator import card_groups
 from governance.agreement.schema import unsafe_terms
 from governance.figures import METRICS, pooled
 from governance.ledger import spending
@@ -143,15 +144,14 @@ def _evaluation(agreement: Agreement, made: Inside, *, named: bool) -> dict[str,
     silent = [site for site in made.sites if site not in made.figures]
     if silent and made.figures:
         withheld.append(f"{len(silent)} of the hospitals inside it said no figures")
-    if agreement.data.subgroups:
-        names = ", ".join(agreement.data.subgroups)
-        withheld.append(f"figures by subgroup ({names}), which no hospital said")
+    by_group, unsaid = card_groups.composed(agreement, made, told=_told)
+    withheld += unsaid
     return {
         "what": "On held-out patients of the hospitals, who never train. Counts are rounded to "
         "tens.",
         "pooled": _told(pooled(made.figures[site] for site in sorted(made.figures))),
         "sites": sites,
-        "subgroups": [],
+        "subgroups": by_group,
         "withheld": withheld,
     }
 

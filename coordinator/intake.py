@@ -13,7 +13,7 @@ import structlog
 
 from coordinator.rounds import Event
 from coordinator.store import record, roundbook
-from governance import figures, statements
+from governance import figures, statements, subgroups
 from governance.ledger import store as ledger
 from governance.ledger.kind import Carrier
 from governance.ledger.kinds import check_form
@@ -113,8 +113,13 @@ def _check_figures(connection: Connection, statement: Statement, sent: Statement
         raise PeerFault("an evaluation comes with its figures", rule="bad-figures")
     document = record.read_document(connection, str(statement.body["agreement"]))
     kind = document.agreement.data.target.kind if document else ""
-    if figures.from_json(told[0]).kind != kind:
+    whole = figures.from_json(told[0])
+    if whole.kind != kind:
         raise PeerFault("the figures are of another kind of target", rule="bad-figures")
+    by_group = [d.value for d in sent.disclosures if d.label == subgroups.LABEL]
+    if document is not None and by_group:
+        said = subgroups.from_json(by_group[0], document.agreement)
+        subgroups.check(said, whole, document.agreement)
 
 
 def _evaluated(connection: Connection, site: SiteName, statement: Statement) -> Event | None:

@@ -99,7 +99,8 @@ def _figures(said: Mapping[str, Any]) -> str:
     if said.get("withheld"):
         return f"withheld ({said['withheld']})"
     told = [f"{name} {said[key]}" for key, name in _METRICS.items() if key in said]
-    return f"{', '.join(told)}, on about {said['patients']} patients"
+    where = f" of {count(said['hospitals'], 'hospital')}" if "hospitals" in said else ""
+    return f"{', '.join(told)}, on about {said['patients']} patients{where}"
 
 
 def _privacy(privacy: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from governance import subgroups
 from governance.agreement.load import parse
 from governance.ledger.operators import check_stated
 from governance.privacy.accountant import format_epsilon
@@ -115,7 +116,8 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
     offered = terms.find(c, m.federation, task.agreement)
     told = offered is not None and offered.state == "in-force"
     told = told and task.agreement not in facts.not_in_force  # the ledger knows better
-    sending = task.model.size if task.kind is TaskKind.TRAIN else 0
+    by_group = subgroups.most_bytes(parse(offered.document).agreement.data) if offered else 0
+    sending = task.model.size if task.kind is TaskKind.TRAIN else by_group
     with_state = task.state.size if task.state is not None and sending else 0
     return Moment(
         now=now,

@@ -163,7 +163,7 @@ class Duties:
     async def _work(self, held: Held) -> None:
         if held.task.kind is TaskKind.EVALUATE:
             said = await self._workshop.evaluate(held)
-            await self._move(held, Event.FIGURES_READY, Told(figures=said))
+            await self._move(held, Event.FIGURES_READY, Told(evaluated=said))
             return
         made = await self._workshop.train(held)
         await self._m.store.do(partial(contribution.keep, m=self._m, held=held, made=made))

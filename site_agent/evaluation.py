@@ -1,7 +1,8 @@
 """What a model is worth on the patients who never train: one score for each of them.
 
 A patient's score is the mean over its records. A probability when the target is binary, one for
-each value when it is a category, else a value in the target's unit.
+each value when it is a category, else a value in the target's unit. Where the agreement names
+subgroups, figures of each that may be said are beside those of all.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from governance import figures
+from governance import figures, subgroups
 from governance.agreement.load import parse
-from governance.agreement.schema import UNSAFE_MINIMUM
+from site_agent import grouping
+from site_agent.jobs import Evaluated
 from site_agent.ready import ready
 from site_agent.training import module, read_model
 
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def evaluate(job: EvaluateJob) -> Figures:
-    """Return a model's figures on the held-out patients of a cohort.
+def evaluate(job: EvaluateJob) -> Evaluated:
+    """Return a model's figures on the held-out patients of a cohort, all and by subgroup.
 
     Raises:
         Refused: The cohort can't be read or breaks the contract.
@@ -43,14 +45,23 @@ def evaluate(job: EvaluateJob) -> Figures:
     agreement = document.agreement
     cohort = ready(job.cohort, document)
     scores, labels = predictions(agreement, cohort.held_out, read_model(job.model, agreement))
-    privacy = agreement.privacy
-    return figures.figures_of(
-        scores,
-        labels,
-        kind=agreement.data.target.kind,
-        minimum=UNSAFE_MINIMUM if privacy is None else privacy.metrics.minimum,
-        each_class=privacy is not None,  # without it the update itself tells of every class
-    )
+
+    def of(some: NDArray[np.bool_]) -> Figures:
+        return figures.figures_of(
+            scores[some],
+            labels[some],
+            kind=agreement.data.target.kind,
+            minimum=agreement.figures_minimum,
+            # without privacy the update itself tells of every class
+            each_class=agreement.privacy is not None,
+        )
+
+    whole = of(np.ones(len(labels), dtype=np.bool_))
+    columns = subgroups.columns_of(agreement.data)
+    if not columns:
+        return Evaluated(whole)
+    told = grouping.by_group(cohort.held_out, columns, of)
+    return Evaluated(whole, subgroups.to_json(told))
 
 
 def predictions(

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from governance import figures
 from protos.words import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from governance.figures import Figures
     from governance.settings import CohortSettings
 
 
@@ -123,6 +125,26 @@ class Trained:
                 "control": _path(said["control"]),
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What a model is worth on the held-out patients.
+
+    `subgroups` is what `governance.subgroups` writes; empty where the agreement names none.
+    """
+
+    figures: Figures
+    subgroups: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {"figures": figures.to_json(self.figures), "subgroups": self.subgroups}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returns."""
+        return cls(figures.from_json(said["figures"]), str(said["subgroups"]))
 
 
 def cohort_spec(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from governance import statements
+from governance import figures, statements, subgroups
 from governance.consent import Consent
 from protos.words import TaskAnswer
 from site_agent import agent, voice
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from protos.words import Task
+    from site_agent.jobs import Evaluated
     from site_agent.membership import Membership
     from site_agent.store.work import Held, Spent
 
@@ -40,7 +41,7 @@ class Told:
     why: str = ""
     reservation: Spent | None = None
     reserved: Mapping[str, Any] | None = None
-    figures: str = ""
+    evaluated: Evaluated | None = None
 
 
 def happen(c: Connection, m: Membership, held: Held, event: Event, told: Told) -> TaskState:
@@ -118,8 +119,15 @@ def _state_refusal(c: Connection, m: Membership, task: Task, told: Told) -> None
 
 def _state_figures(c: Connection, m: Membership, task: Task, told: Told) -> None:
     body = {**place_of(task), "model": task.model.digest, "mechanism": "exact"}
-    figures = statements.disclose("figures", told.figures, salt=secrets.token_bytes(32))
-    saying = Saying("evaluation-made", body, "metrics-exact", (figures,), task.task)
+    assert told.evaluated is not None
+    values = {"figures": figures.to_json(told.evaluated.figures)}
+    if told.evaluated.subgroups:
+        values[subgroups.LABEL] = told.evaluated.subgroups
+    disclosed = tuple(
+        statements.disclose(label, value, salt=secrets.token_bytes(32))
+        for label, value in values.items()
+    )
+    saying = Saying("evaluation-made", body, "metrics-exact", disclosed, task.task)
     voice.say(c, m.voice, saying)
 
 

@@ -98,6 +98,13 @@ def _figures(agreement: Agreement) -> str:
     often = "After each round" if every == 1 else f"Every {every} rounds"
     how = "noised" if metrics is not None and metrics.noised is not None else "exact"
     least = f", none for a class under {metrics.minimum}" if metrics is not None else ""
+    by = ", ".join(agreement.data.subgroups)
+    groups = (
+        f" Also by subgroup ({by}): no group under {agreement.figures_minimum}, nor what would "
+        "tell of one."
+        if by
+        else ""
+    )
     reader = (
         "the coordinator, which pools them"
         if agreement.quality.visible_to == "own-site"
@@ -105,7 +112,7 @@ def _figures(agreement: Agreement) -> str:
     )
     return (
         f"{often}: figures of quality on patients held back ({how}; counts, never one score"
-        f"{least}). Read by {reader}."
+        f"{least}).{groups} Read by {reader}."
     )
 
 

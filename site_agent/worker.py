@@ -13,18 +13,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from governance import figures
 from protos import errors
 from protos.errors import ConciliumError, PeerFault, Unavailable
 from site_agent import pipe
-from site_agent.jobs import EvaluateJob, Trained, TrainJob
+from site_agent.jobs import Evaluated, EvaluateJob, Trained, TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from governance.figures import Figures
-
-__all__ = ["EvaluateJob", "TrainJob", "Trained", "Worker", "worker_digest"]
+__all__ = ["EvaluateJob", "Evaluated", "TrainJob", "Trained", "Worker", "worker_digest"]
 
 _KINDS: Final = {
     kind.__name__: kind for kind in (errors.Refused, PeerFault, Unavailable, errors.Corrupt)
@@ -39,10 +36,12 @@ _SOURCES: Final = (
     "governance/files.py",
     "governance/models/*.py",
     "governance/privacy/*.py",
+    "governance/subgroups.py",
     "governance/tensors.py",
     "site_agent/data/*.py",
     "site_agent/dpsgd.py",
     "site_agent/evaluation.py",
+    "site_agent/grouping.py",
     "site_agent/jobs.py",
     "site_agent/pipe.py",
     "site_agent/ready.py",
@@ -81,10 +80,9 @@ class Worker:
         """
         return Trained.from_json(await self._call("train", job.to_json(), progress))
 
-    async def evaluate(self, job: EvaluateJob) -> Figures:
+    async def evaluate(self, job: EvaluateJob) -> Evaluated:
         """Return a model's figures on the held-out patients; raises as `train` does."""
-        said = await self._call("evaluate", job.to_json(), lambda _: None)
-        return figures.from_json(said["figures"])
+        return Evaluated.from_json(await self._call("evaluate", job.to_json(), lambda _: None))
 
     async def pause(self) -> None:
         """Let the training at work stop after its present batch, until `resume`."""

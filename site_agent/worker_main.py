@@ -16,7 +16,6 @@ import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from governance import figures
 from protos.errors import ConciliumError
 from site_agent import pipe
 from site_agent.jobs import EvaluateJob, TrainJob
@@ -44,8 +43,8 @@ def main() -> None:
                 job = TrainJob.from_json(message["job"])
                 done = training.train(job, _progress(say, going)).to_json()
             else:
-                found = evaluation.evaluate(EvaluateJob.from_json(message["job"]))
-                done = {"figures": figures.to_json(found)}
+                asked = EvaluateJob.from_json(message["job"])
+                done = evaluation.evaluate(asked).to_json()
         except ConciliumError as error:
             say({"refused": told(error)})
         else:

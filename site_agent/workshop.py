@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from governance import figures, tensors
+from governance import subgroups, tensors
 from governance.files import is_whole
 from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
@@ -20,7 +20,7 @@ from site_agent.pausing import Course, course_of
 from site_agent.policy import QUIET
 from site_agent.standing import standing_of
 from site_agent.store import optouts, work
-from site_agent.worker import EvaluateJob, Trained, TrainJob, Worker
+from site_agent.worker import Evaluated, EvaluateJob, Trained, TrainJob, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -140,8 +140,12 @@ class Workshop:
         self._presence.paused_until = until if pauses else None
         await (self._worker.pause() if pauses else self._worker.resume())
 
-    async def evaluate(self, held: Held) -> str:
-        """Return the figures of a task's model on the held-out patients, as JSON."""
+    async def evaluate(self, held: Held) -> Evaluated:
+        """Return the figures of a task's model on the held-out patients.
+
+        Raises:
+            PeerFault: figures by subgroup would tell of patients whom the minimum hides.
+        """
         document, _ = await self._terms(held)
         m = self._m
         job = EvaluateJob(
@@ -150,7 +154,11 @@ class Workshop:
             model=tensors.path_of(m.premises.work_of(m.federation), held.task.model.digest),
             threads=m.settings.resources.threads,
         )
-        return figures.to_json(await _tried(partial(self._worker.evaluate, job), held))
+        made = await _tried(partial(self._worker.evaluate, job), held)
+        if made.subgroups:  # checked here again, before anything leaves
+            told = subgroups.from_json(made.subgroups, document.agreement)
+            subgroups.check(told, made.figures, document.agreement)
+        return made
 
     def _progress(self, steps: int) -> None:
         self._presence.steps_done = steps

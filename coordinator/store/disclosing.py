@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from coordinator.store import kept
-from governance import statements
+from governance import statements, subgroups
 from governance.agreement.load import parse
 from governance.identity import names
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from governance.statements import Statement
     from protos.words import Disclosure, EntryRecord
 
-FIGURES: Final = "figures"
+FIGURES: Final = frozenset({"figures", subgroups.LABEL})
 _AUDITOR: Final = "auditor"
 
 
@@ -54,7 +54,9 @@ def _seen(c: Connection, record: EntryRecord, by: str) -> tuple[Disclosure, ...]
     shown = _terms(c, statement)
     if not (shown.to_members or names.parse_actor(by)[0] == _AUDITOR):
         return ()
-    return tuple(told for told in record.disclosures if shown.figures or told.label != FIGURES)
+    return tuple(
+        told for told in record.disclosures if shown.figures or told.label not in FIGURES
+    )
 
 
 def _terms(c: Connection, statement: Statement) -> Shown:

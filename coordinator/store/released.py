@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select
@@ -21,6 +21,7 @@ from governance.ledger.schema import (
     releases,
     reservations,
 )
+from governance.subgroups import LABEL
 from protos.words import Digest, ProvenEntry, SiteName
 from protos.words_operator import ReleasesReport, ReleaseStatus
 
@@ -48,6 +49,8 @@ class Inside:
     patients: Mapping[SiteName, int]
     spent: Mapping[SiteName, list[Cohort]]
     figures: Mapping[SiteName, Figures]
+    subgroups: Mapping[SiteName, str] = field(default_factory=dict)
+    """What each site disclosed by subgroup, as JSON; of figures in `figures` alone."""
 
 
 def inside(c: Connection, number: int) -> Inside | None:
@@ -56,6 +59,7 @@ def inside(c: Connection, number: int) -> Inside | None:
     if row is None:
         return None
     rounds, sites = project_releases.inside(c, row)
+    told = _told(c, row)
     return Inside(
         round=row.round,
         attempt=row.attempt,
@@ -66,7 +70,8 @@ def inside(c: Connection, number: int) -> Inside | None:
         sites=[SiteName(site) for site in sites],
         patients=_patients(c, sites, row.ended_seq),
         spent=_spent(c, sites, row.ended_seq),
-        figures=_figures(c, row),
+        figures={site: from_json(said["figures"]) for site, said in told.items()},
+        subgroups={site: said[LABEL] for site, said in told.items() if LABEL in said},
     )
 
 
@@ -99,21 +104,24 @@ def _spent(c: Connection, sites: Iterable[str], until: int) -> dict[SiteName, li
     return found
 
 
-def _figures(c: Connection, attempt: Row[Any]) -> dict[SiteName, Figures]:
-    """Return the figures that sites disclosed on the model before its round was closed."""
-    rows = c.execute(  # the first that a site said comes last, and counts
-        select(evaluations.c.site, disclosures.c.value)
+def _told(c: Connection, attempt: Row[Any]) -> dict[SiteName, dict[str, str]]:
+    """Return what sites disclosed on the model before its round was closed, by label."""
+    rows = c.execute(
+        select(evaluations.c.site, evaluations.c.seq, disclosures.c.label, disclosures.c.value)
         .join(disclosures, disclosures.c.seq == evaluations.c.seq)
         .where(
             evaluations.c.round == attempt.round,
             evaluations.c.attempt == attempt.attempt,
             evaluations.c.model == attempt.model_out,
             evaluations.c.seq < attempt.ended_seq,
-            disclosures.c.label == "figures",
         )
-        .order_by(evaluations.c.seq.desc())
     )
-    return {SiteName(row.site): from_json(row.value) for row in rows}
+    said: dict[tuple[int, SiteName], dict[str, str]] = {}
+    for row in rows:
+        said.setdefault((row.seq, SiteName(row.site)), {})[row.label] = row.value
+    whole = {place: told for place, told in said.items() if "figures" in told}
+    # the first that a site said comes last, and counts
+    return {site: whole[seq, site] for seq, site in sorted(whole, reverse=True)}
 
 
 def check_counts(c: Connection, number: int) -> None:

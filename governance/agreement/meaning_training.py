@@ -91,6 +91,13 @@ def leaves_said(agreement: Agreement) -> Iterator[str]:
         "After a round: figures of quality on the patients that the hospital holds back "
         f"({counted}, never a single score){withheld}."
     )
+    if agreement.data.subgroups:
+        yield (
+            f"With them: the same figures by subgroup ({', '.join(agreement.data.subgroups)}), "
+            f"for the card of a released model. A group with fewer than "
+            f"{agreement.figures_minimum} patients{_of_a_class(agreement)} is withheld by the "
+            "hospital itself, and so is one that would make such a group follow by subtraction."
+        )
     yield "Once: the number of its patients, rounded to tens, as its officer declares it."
     yield (
         "For the record: signed statements of what it consented to, did and refused, kept in a "
@@ -100,6 +107,10 @@ def leaves_said(agreement: Agreement) -> Iterator[str]:
         "Nothing else: no record, no patient's name, no statistic of the data, no losses or "
         "gradients of training."
     )
+
+
+def _of_a_class(agreement: Agreement) -> str:
+    return " of a class" if agreement.data.target.kind == "binary" else ""
 
 
 def visible_said(agreement: Agreement) -> Iterator[str]:

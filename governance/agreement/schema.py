@@ -119,6 +119,11 @@ class Agreement(Section):
     exits: Exits = Exits()
 
     @property
+    def figures_minimum(self) -> int:
+        """Patients, of each class where there are classes, under which no figures are said."""
+        return UNSAFE_MINIMUM if self.privacy is None else self.privacy.metrics.minimum
+
+    @property
     def input_width(self) -> int:
         """How many inputs the model has: one for a quantity, one a value for a category."""
         return sum(feature.input_width for feature in self.data.features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from governance import subgroups
 from governance.ledger import project_rounds as trained
 from governance.ledger.fields import (
     COUNT,
@@ -90,7 +91,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Carrier.SESSION,
         {**ATTEMPT, "model": DIGEST, "mechanism": one_of("exact")},
         trained.evaluation_made,
-        disclosed=_FIGURES,
+        disclosed=_FIGURES | {subgroups.LABEL},
     ),
     "candidate-rejected": Kind(
         LEDGER,

@@ -9,15 +9,18 @@ batch however the file is sorted.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from governance import subgroups
 from site_agent.data import table as tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from numpy.typing import NDArray
 
     from governance.agreement.data_terms import Feature, Target
@@ -36,12 +39,15 @@ class PatientSet:
             normalised by the reference where real.
         patient: For each record its patient, from 0 to `patients` − 1, ascending.
         patients: How many there are.
+        groups: For each record the place of its group in each column of subgroups; −1 where
+            the value is missing, or outside of its range.
     """
 
     features: NDArray[np.float32]
     target: NDArray[np.float32]
     patient: NDArray[np.int64]
     patients: int
+    groups: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +99,18 @@ def of_table(table: Table, agreement: Agreement, *, secret: bytes, held_out: flo
     records = usable[np.argsort(rank[table.patient[usable]], kind="stable")]
     inputs = [_encoded(table.features[f.name], f)[records] for f in agreement.data.features]
     features = np.concatenate(inputs, axis=1, dtype=np.float32)
-    whole = (features, target[records].astype(np.float32), rank[table.patient[records]])
+    groups = {name: places[records] for name, places in _groups(table, agreement)}
+    whole = PatientSet(
+        features,
+        target[records].astype(np.float32),
+        rank[table.patient[records]],
+        len(ordered),
+        groups,
+    )
     return Cohort(
         patients=len(ordered),
-        train=_part(*whole, first=cut, last=len(ordered)),
-        held_out=_part(*whole, first=0, last=cut),
+        train=_part(whole, first=cut, last=len(ordered)),
+        held_out=_part(whole, first=0, last=cut),
         left_out=len(table.patient) - len(records),
     )
 
@@ -112,18 +125,25 @@ def of_features(table: Table, agreement: Agreement) -> PatientSet:
     return PatientSet(features, nothing, table.patient[records], len(table.ids))
 
 
-def _part(
-    features: NDArray[np.float32],
-    target: NDArray[np.float32],
-    rank: NDArray[np.int64],
-    *,
-    first: int,
-    last: int,
-) -> PatientSet:
-    start, end = np.searchsorted(rank, (first, last))
+def _part(whole: PatientSet, *, first: int, last: int) -> PatientSet:
+    start, end = np.searchsorted(whole.patient, (first, last))
     return PatientSet(
-        features[start:end], target[start:end], rank[start:end] - first, last - first
+        whole.features[start:end],
+        whole.target[start:end],
+        whole.patient[start:end] - first,
+        last - first,
+        {name: places[start:end] for name, places in whole.groups.items()},
     )
+
+
+def _groups(table: Table, agreement: Agreement) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield each column of subgroups with each record's place in it, before any fill."""
+    features = {feature.name: feature for feature in agreement.data.features}
+    for column in subgroups.columns_of(agreement.data):
+        values = _within(table.features[column.feature], features[column.feature])
+        bands = np.searchsorted(column.cuts, values, side="right")
+        places = bands if column.cuts else values
+        yield column.name, np.where(np.isnan(values), -1, places).astype(np.int64)
 
 
 def _target(column: Column, target: Target) -> NDArray[np.float64]:

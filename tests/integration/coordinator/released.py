@@ -11,13 +11,16 @@ from governance.ledger import store as ledger
 from protos.words import CheckpointSent, TaskKind
 
 
-async def trained(fed, *, witnesses=SITES, changes=(), **terms):
-    """Train one round with three sites; these cosign what follows."""
+async def trained(fed, *, witnesses=SITES, changes=(), said=None, **terms):
+    """Train one round with three sites; these cosign what follows.
+
+    `said` is what each says beside its figures, by name.
+    """
     changes = {"schedule.rounds": 1, **dict(changes)}
     document = await fed.in_force(changes=changes, **terms)
     await fed.all_in()
     for name, task in (await fed.tasks(TaskKind.EVALUATE)).items():
-        assert (await fed.site(name).evaluate(task)).accepted
+        assert (await fed.site(name).evaluate(task, **(said or {}).get(name, {}))).accepted
     await fed.until(lambda: bool(fed.entries("agreement-complete")))
     await witnessed(fed, *witnesses)
     return document

@@ -258,11 +258,13 @@ class ScriptedSite(Line):
         path.write_bytes(data)
         return tensors.load(path)
 
-    async def evaluate(self, task, figures=None):
-        """Say figures of a candidate; return the receipt."""
+    async def evaluate(self, task, figures=None, *, subgroups=None):
+        """Say figures of a candidate, and by subgroup (a text); return the receipt."""
         await self.send(TaskAnswer(task.task, accepted=True))
         body = {**self.place(task), "model": task.model.digest, "mechanism": "exact"}
         told = (self.disclose("figures", to_json(figures or good_figures())),)
+        if subgroups is not None:
+            told += (self.disclose("subgroups", subgroups),)
         return await self.say("evaluation-made", body, told=told)
 
     async def cosign(self, sent):

@@ -10,7 +10,8 @@ import pytest
 
 from coordinator import cards
 from coordinator.store.released import Inside
-from governance import canonical, model_card
+from governance import canonical, model_card, subgroups
+from governance.agreement.data_terms import Feature
 from governance.agreement.load import load
 from governance.figures import Figures
 from governance.ledger import spending
@@ -145,3 +146,82 @@ def test_a_model_without_privacy_says_so():
     said = cards.composed(plain, made(spent={}), release="v1", size=1, at=NOW)
     assert "no differential privacy" in said["privacy"]["said"][0]
     assert any("no-privacy" in limit for limit in said["limits"])
+
+
+# --- subgroups ---------------------------------------------------------------------------
+
+
+FEATURES = [Feature(name="sex", kind="category", values=("f", "m"))]
+
+
+def by_sex(**said):
+    """A record in which hospitals showed these groups: (f, m), each (right, count) or None."""
+    texts = {
+        site: subgroups.to_json({"sex": tuple(one and figures(*one) for one in groups)})
+        for site, groups in said.items()
+    }
+    return made(figures=dict.fromkeys(SITES, figures(60, 80)), subgroups=texts)
+
+
+def groups_in(inside, *, visible_to="own-site"):
+    terms = {"data": {"subgroups": ("sex",), "features": FEATURES}}
+    said = card(inside, quality={"visible_to": visible_to}, **terms)["evaluation"]
+    return said["subgroups"], said["withheld"]
+
+
+ALL = {"eastfield": ((30, 34), (40, 46)), "hillcrest": ((20, 41), (30, 39))}
+
+
+def test_a_group_is_the_pool_of_the_hospitals_that_showed_it():
+    (women, men), withheld = groups_in(by_sex(**ALL, lakeside=((30, 45), (20, 35))))
+    assert women == {
+        "subgroup": "sex",
+        "value": "f",
+        "accuracy": f"{80 / 120:.3f}",
+        "auc": women["auc"],
+        "log_loss": f"{3 / 240:.3f}",
+        "brier": f"{3 / 240:.3f}",
+        "patients": 240,
+        "hospitals": 3,
+    }
+    assert men["hospitals"] == 3
+    assert not any("subgroup" in sentence for sentence in withheld)
+
+
+def test_a_group_of_two_hospitals_would_tell_each_the_others_own_figures():
+    (women, men), _ = groups_in(by_sex(**ALL, lakeside=((30, 40), None)))
+    assert women["hospitals"] == 3
+    assert "hospitals" in men["withheld"]
+    (_, men), _ = groups_in(by_sex(**ALL, lakeside=((30, 40), None)), visible_to="all")
+    assert men["hospitals"] == 2
+
+
+def test_what_is_left_of_all_patients_tells_of_no_single_hospital():
+    # All of a fourth hospital would be what is left, so that the smaller group is withheld too.
+    four = by_sex(**ALL, lakeside=((30, 45), (20, 35)), northside=(None, None))
+    four = dataclasses.replace(four, figures={**four.figures, "northside": figures(60, 80)})
+    (women, men), _ = groups_in(four)
+    assert "hospitals" in women["withheld"] or "hospitals" in men["withheld"]
+    assert {women.get("hospitals"), men.get("hospitals")} == {3, None}
+
+
+def test_a_group_that_no_hospital_showed_is_withheld_by_name():
+    few = by_sex(**dict.fromkeys(SITES, (None, None)))
+    (women, men), _ = groups_in(few)
+    assert (women["value"], men["value"]) == ("f", "m")
+    assert "too few patients" in women["withheld"]
+    assert "sex = f: withheld (too few" in model_card.rendered(
+        card(
+            few,
+            data={"subgroups": ("sex",), "features": FEATURES},
+            quality={"visible_to": "own-site"},
+        )
+    )
+
+
+def test_hospitals_that_said_nothing_by_subgroup_are_counted():
+    _, withheld = groups_in(by_sex(**ALL))
+    assert "1 of the hospitals inside it said no figures by subgroup" in withheld
+    rows, withheld = groups_in(by_sex())
+    assert rows == []
+    assert "figures by subgroup (sex), which no hospital said" in withheld

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
+import numpy as np
+import pytest
 from hospital import FEDERATION
 from workbench import FIGURES
 
-from governance.figures import from_json
+from governance import subgroups
+from governance.figures import figures_of, from_json, to_json
 from protos.words import TaskKind
 from site_agent.agent import TaskState
+from site_agent.jobs import Evaluated
 from site_agent.store import journal, work
 
 
@@ -50,6 +54,44 @@ async def test_figures_are_disclosed_and_not_in_the_entry(bench, charite):
     assert (told.label, from_json(told.value)) == ("figures", FIGURES)
     assert said.statement.body["model"] == bench.model
     assert charite.spent() == []
+
+
+BY_BAND = {
+    "data__subgroups": ["band"],
+    "data__features__0__bands": {"band": [5]},
+    "privacy__metrics__minimum": 10,
+}
+
+
+def by_band(*counts):
+    """What a worker says of 60 patients, half of them ill, and of groups of so many."""
+    groups = [None if count is None else half_ill(count) for count in counts]
+    return Evaluated(half_ill(60), subgroups.to_json({"band": tuple(groups)}))
+
+
+def half_ill(count):
+    labels = np.arange(count) % 2
+    return figures_of(np.full(count, 0.5), labels, kind="binary", minimum=1)
+
+
+async def test_figures_by_subgroup_go_with_those_of_all(bench, charite):
+    bench.worker.evaluated = by_band(30, 30)
+    task = bench.offer(charite.consented(**BY_BAND), kind=TaskKind.EVALUATE)
+    await bench.until(task, TaskState.DONE)
+    (said,) = charite.said("evaluation-made")
+    assert {told.label: told.value for told in said.disclosures} == {
+        "figures": to_json(bench.worker.evaluated.figures),
+        "subgroups": bench.worker.evaluated.subgroups,
+    }
+
+
+@pytest.mark.parametrize("counts", [(18, None), (44, None), (30, 18)])
+async def test_nothing_leaves_when_a_worker_says_what_the_minimum_hides(bench, charite, counts):
+    bench.worker.evaluated = by_band(*counts)
+    task = bench.offer(charite.consented(**BY_BAND), kind=TaskKind.EVALUATE)
+    held = await bench.until(task, TaskState.REFUSED, TaskState.FAILED, TaskState.DONE)
+    assert held.rule == "bad-figures"
+    assert charite.said("evaluation-made") == []
 
 
 async def test_the_unsafe_fixed_noise_is_another_for_each_round(bench, make):

@@ -15,7 +15,7 @@ from protos.words import BlobRef, StatementReceipt
 from site_agent.agent import TaskState
 from site_agent.bell import Bell
 from site_agent.duties import Duties
-from site_agent.jobs import Trained
+from site_agent.jobs import Evaluated, Trained
 from site_agent.session import Presence
 from site_agent.store import journal
 from site_agent.store.copy import Copy
@@ -38,6 +38,7 @@ class ScriptedWorker:
         self.killed = 0
         self.last = None
         self.hints = []
+        self.evaluated = Evaluated(FIGURES)
 
     async def pause(self):
         self.hints.append("pause")
@@ -70,7 +71,7 @@ class ScriptedWorker:
 
     async def evaluate(self, job):
         self.jobs.append(job)
-        return FIGURES
+        return self.evaluated
 
 
 def written(out, *, number=1, control=False):

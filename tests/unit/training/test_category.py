@@ -19,6 +19,11 @@ TARGET = {"name": "ill", "kind": "category", "values": ["none", "left", "right"]
 PLAIN = {"privacy": "off", "round__local": {"steps": 60, "batch": 16}}
 
 
+def judged(job):
+    """Return the figures of all held-out patients."""
+    return evaluate(job).figures
+
+
 def values_by_features(h, patients=400):
     """Rewrite a hospital's file: the value follows from where (u, v) lies."""
     draws = np.random.default_rng(5)
@@ -86,7 +91,7 @@ def test_private_step_clips_each_patients_gradient_of_the_softmax(clinic):
 )
 def test_it_learns_with_privacy_and_without(clinic, terms):
     h = clinic(**terms)
-    before, after = evaluate(h.evaluation()), evaluate(h.evaluation(trained(h)))
+    before, after = judged(h.evaluation()), judged(h.evaluation(trained(h)))
     assert after.accuracy() > 0.8 > before.accuracy()
     assert after.log_loss() < before.log_loss()
     assert after.auc() is None
@@ -104,14 +109,14 @@ def test_value_of_a_patient_is_that_of_most_records(clinic):
 
 def test_hospital_with_few_patients_of_a_value_says_nothing_under_privacy(clinic):
     h = clinic(privacy__metrics={"exact": {"every": 1}, "minimum": 40})
-    assert evaluate(h.evaluation()).withheld == "under-minimum"
+    assert judged(h.evaluation()).withheld == "under-minimum"
 
 
 def test_hospital_that_lacks_values_says_its_figures_without_privacy(clinic):
     h = clinic(**PLAIN)
     text = h.csv.read_text().replace("left", "none")
     h.csv.write_text(text)
-    said = evaluate(h.evaluation())
+    said = judged(h.evaluation())
     assert said.count == ready(h.spec(), h.document).held_out.patients
     assert not said.withheld
 

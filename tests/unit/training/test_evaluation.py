@@ -20,10 +20,15 @@ GOOD = {
 }
 
 
+def judged(job):
+    """Return the figures of all held-out patients."""
+    return evaluate(job).figures
+
+
 def test_figures_are_of_held_out_patients_alone(hospital):
     h = hospital()
     held_out = ready(h.spec(), h.document).held_out
-    found = evaluate(h.evaluation(h.write_model(GOOD)))
+    found = judged(h.evaluation(h.write_model(GOOD)))
     assert found.count == held_out.patients
     assert found.accuracy() > 0.8
 
@@ -34,7 +39,7 @@ def test_auc_is_that_of_the_scores(hospital):
     path = h.write_model(GOOD)
     said, labels = predictions(h.agreement, cohort.held_out, read_model(path, h.agreement))
     exact = roc_auc_score(labels, said)
-    assert evaluate(h.evaluation(path)).auc() == pytest.approx(exact, abs=0.005)
+    assert judged(h.evaluation(path)).auc() == pytest.approx(exact, abs=0.005)
 
 
 def test_scores_alone_are_those_of_the_evaluation(hospital):
@@ -58,34 +63,34 @@ def test_patients_score_is_the_mean_over_its_records(hospital):
 
 def test_class_under_the_minimum_withholds_all(hospital):
     h = hospital(privacy__metrics={"exact": {"every": 1}, "minimum": 1000})
-    found = evaluate(h.evaluation())
+    found = judged(h.evaluation())
     assert found.withheld == figures.UNDER_MINIMUM
     assert found.count == 0
 
 
 def test_without_privacy_small_classes_are_withheld_too(hospital):
     h = hospital(patients=24, privacy="off", round__local={"steps": 1, "batch": 4})
-    assert evaluate(h.evaluation()).withheld == figures.UNDER_MINIMUM
+    assert judged(h.evaluation()).withheld == figures.UNDER_MINIMUM
 
 
 def test_real_target_is_judged_in_its_own_unit(hospital):
     target = {"name": "ill", "kind": "real", "range": [0, 200], "unit": "mmHg"}
     target["reference"] = {"mean": 100, "std": 14}
     h = hospital(data__target=target)
-    assert evaluate(h.evaluation()).rmse() == pytest.approx(14, rel=0.3)  # the mean as a guess
+    assert judged(h.evaluation()).rmse() == pytest.approx(14, rel=0.3)  # the mean as a guess
     good = {**GOOD, "linear.weight": GOOD["linear.weight"] / 2 * 10 / 14}
-    assert evaluate(h.evaluation(h.write_model(good))).rmse() < 3
+    assert judged(h.evaluation(h.write_model(good))).rmse() < 3
 
 
 def test_patients_who_opted_out_are_not_evaluated(hospital):
     h = hospital()
     everybody = {f"P{number}" for number in range(1000)}
-    whole = evaluate(h.evaluation())
+    whole = judged(h.evaluation())
     kept = sorted(everybody)[::2]
     job = dataclasses.replace(h.evaluation(), cohort=h.spec(opt_outs=everybody - set(kept)))
     header, *rows = h.csv.read_text().splitlines()
-    without = evaluate(job)
+    without = judged(job)
     left = [row for row in rows if row.split(",")[0] in kept]
     h.csv.write_text("\n".join([header, *left]) + "\n")
-    assert without == evaluate(h.evaluation())
+    assert without == judged(h.evaluation())
     assert without != whole
