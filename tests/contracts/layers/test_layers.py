@@ -47,6 +47,9 @@ PLANTS: Final = [
     ("site_agent/policy.py", "from sqlalchemy import select\n", {"sqlalchemy"}),
     ("governance/consent.py", LATE.format("sqlalchemy"), {"sqlalchemy", "pure"}),
     ("protos/planted.py", "import sqlalchemy\n", {"sqlalchemy"}),
+    # Alembic is the scripts' and their runner's, not every store's.
+    ("governance/ledger/revisions.py", LATE.format("alembic"), {"alembic"}),
+    ("coordinator/store/writer.py", "from alembic import command\n", {"alembic"}),
     # torch is the site's training's and the models', Opacus the site's training's.
     ("coordinator/planted.py", LATE.format("torch"), {"torch"}),
     ("site_agent/worker.py", "import torch\n", {"torch"}),
