@@ -52,11 +52,17 @@ def two_are_enough(said):
     said["policy"]["minimum_sites"] = 2
 
 
-def destroy(fed, place):
-    """End the coordinator and take its machine away; keep what others would have of it."""
+def destroy(fed):
+    """End the coordinator and take its machine away."""
     fed.stop("coordinator")
-    shutil.copytree(fed.coordinator / "state" / "models", place / "models")
     shutil.rmtree(fed.coordinator)
+
+
+def bring_models(fed, name):
+    """Bring the models that a hospital has worked with to the coordinator's new machine."""
+    models = fed.coordinator / "state" / "models"
+    for path in (fed.site_file(name).parent / "state" / "work").glob("*/*.safetensors"):
+        shutil.copy(path, models / path.name)
 
 
 def copy_of(fed, name):
@@ -89,11 +95,26 @@ def went_on(fed, more=2):
     fed.until(lambda: fed.closed() >= before + more, why="for further rounds")
 
 
+def test_agents_go_on_with_a_coordinator_recovered_from_a_hospitals_copy(fed, tmp_path):
+    destroy(fed)
+    said = recover(fed, tmp_path, "--from", copy_of(fed, SITES[0]))
+    assert said.code == 0, said
+    fed.serve()
+    refused = fed.operator("resume")
+    assert refused.code == 2
+    assert "Bring it from a hospital" in refused.err
+    bring_models(fed, SITES[0])
+    assert fed.operator("resume").code == 0
+    went_on(fed)
+    assert all(not note(fed, name, "alarm") for name in SITES)
+    assert fed.verified()["new_logs"] == []
+
+
 def test_two_hospitals_accept_a_new_log_and_the_one_that_does_not_is_asked_nothing(
     fed, tmp_path
 ):
     head = tmp_path / "head"
-    destroy(fed, tmp_path)
+    destroy(fed)
     heads = [last_head(fed, name) for name in SITES]
     head.write_text(max(heads, key=lambda text: int(text.splitlines()[1])))
     behind = recover(fed, tmp_path, "--checkpoint", head)
