@@ -32,6 +32,7 @@ THEMES: Final[Mapping[str, str]] = {
     "transport": "Transport",
     "store": "Files and databases",
     "rehearsal": "Rehearsal",
+    "secagg": "Masked sums",
     "terminal": "The command line",
 }
 """The catalogue's files, in the order of the page, with their titles."""

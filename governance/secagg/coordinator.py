@@ -64,22 +64,26 @@ def check_keys(terms: Terms, said: Keys) -> None:
     """Take a site's keys of step 1 if its agent signed them; raise PeerFault otherwise."""
     agent = terms.roster.get(said.site)
     if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
-        raise broken("R3", f"the keys of {said.site} are not signed by its agent")
+        raise broken(f"the keys of {said.site} are not signed by its agent", rule="secagg-r3")
 
 
 def check_sealed(terms: Terms, keys: Mapping[str, Keys], said: Sealed) -> None:
     """Take a site's shares of step 2: they are for all of U1, its commitment is signed."""
     agent = terms.roster.get(said.site)
     if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
-        raise broken("R3", f"the commitment of {said.site} is not signed by its agent")
+        raise broken(
+            f"the commitment of {said.site} is not signed by its agent", rule="secagg-r3"
+        )
     if set(said.shares) != set(keys) - {said.site}:
-        raise broken("R12", f"the shares of {said.site} are not for all the others")
+        raise broken(f"the shares of {said.site} are not for all the others", rule="secagg-r12")
 
 
 def check_vector(terms: Terms, site: str, vector: NDArray[np.uint32]) -> None:
     """R13: take a masked vector of the agreed length alone."""
     if vector.dtype != np.uint32 or vector.shape != (terms.length,):
-        raise broken("R13", f"the masked vector of {site} has not {terms.length} coordinates")
+        raise broken(
+            f"the masked vector of {site} has not {terms.length} coordinates", rule="secagg-r13"
+        )
 
 
 def check_consistent(
@@ -88,7 +92,7 @@ def check_consistent(
     """Take a site's signature over U3 if it is one; raise PeerFault otherwise."""
     said = consistency_bytes(terms, site, survivors)
     if site not in survivors or not is_signed(said, signature, terms.roster[site]):
-        raise broken("R8", f"{site} did not sign who is in the sum")
+        raise broken(f"{site} did not sign who is in the sum", rule="secagg-r8")
 
 
 def unmask(
@@ -157,7 +161,7 @@ def _recovered(
             rest = shares.keys() - some.keys()
             wrong = {place for place in rest if value_at(some, place) != shares[place].y}
             return secret, {names[place] for place in wrong}
-    raise broken("R12", f"the shares of {site}'s secret do not give it back")
+    raise broken(f"the shares of {site}'s secret do not give it back", rule="secagg-r12")
 
 
 def _choices(places: Sequence[int], threshold: int) -> Iterator[tuple[int, ...]]:

@@ -138,7 +138,7 @@ def unseal(
     try:
         plain = AESGCM(key).decrypt(_ONCE, sealed, bound)
     except InvalidTag:
-        raise PeerFault(f"the shares of {sender} do not open", rule="R5") from None
+        raise PeerFault(f"the shares of {sender} do not open", rule="secagg-r5") from None
     return Shares(Share.from_bytes(plain[:SHARE_BYTES]), Share.from_bytes(plain[SHARE_BYTES:]))
 
 

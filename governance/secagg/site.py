@@ -97,14 +97,16 @@ def share(
     for said in keys:
         agent = terms.roster.get(said.site)
         if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
-            raise broken("R3", f"the keys of {said.site} are not signed by its agent")
+            raise broken(
+                f"the keys of {said.site} are not signed by its agent", rule="secagg-r3"
+            )
     every = [key for said in keys for key in (said.mask, said.share)]
     if len(peers) != len(keys) or len(set(every)) != len(every):
-        raise broken("R3", "a key or a site stands there twice")
+        raise broken("a key or a site stands there twice", rule="secagg-r3")
     if peers.get(state.site) != state.said:
-        raise broken("R3", "this site's own keys were changed or left out")
+        raise broken("this site's own keys were changed or left out", rule="secagg-r3")
     if len(peers) < max(terms.threshold, state.minimum_sites):
-        raise broken("R6", f"{len(peers)} sites are left, too few to go on")
+        raise broken(f"{len(peers)} sites are left, too few to go on", rule="secagg-r6")
     own_mask = draw(KEY_BYTES)
     mine = _split(state, sorted(peers), own_mask, draw)
     sealed = {
@@ -137,9 +139,9 @@ def mask(state: Shared, sealed: Mapping[str, bytes], vector: NDArray[np.uint32])
     others = sorted(sealed)
     # R6. Enough sites shared. Stops a sum that is too few hospitals' to hide one.
     if len(others) + 1 < max(terms.threshold, before.minimum_sites):
-        raise broken("R6", f"{len(others) + 1} sites sent shares, too few to go on")
+        raise broken(f"{len(others) + 1} sites sent shares, too few to go on", rule="secagg-r6")
     if before.site in sealed or not set(others) <= set(state.peers):
-        raise broken("R5", "shares come from a site whose keys did not")
+        raise broken("shares come from a site whose keys did not", rule="secagg-r5")
     if vector.shape != (terms.length,):
         raise ValueError(f"a vector has {terms.length} coordinates, and not {vector.shape}")
     # R5. Each share opens, as this sender's for this site in this run. Stops shares of another
@@ -164,9 +166,12 @@ def agree(state: Masked, survivors: Collection[str], *, signer: Signer) -> tuple
     # R7. U3 is large enough, and within those who shared. Stops a sum of one, and a site being
     #     called dropped out and in at once.
     if len(named) < max(terms.threshold, before.minimum_sites):
-        raise broken("R7", f"{len(named)} sites are in the sum, too few")
+        raise broken(f"{len(named)} sites are in the sum, too few", rule="secagg-r7")
     if not named <= set(state.held) or before.site not in named:
-        raise broken("R7", "a site is in the sum that sent no shares, or this one is left out")
+        raise broken(
+            "a site is in the sum that sent no shares, or this one is left out",
+            rule="secagg-r7",
+        )
     return Agreed(state, named), signer.sign(consistency_bytes(terms, before.site, named))
 
 
@@ -199,12 +204,16 @@ def unmask(
         )
     ]
     if len(good) < terms.threshold:
-        raise broken("R8", f"{len(good)} sites signed this set, and {terms.threshold} must")
+        raise broken(
+            f"{len(good)} sites signed this set, and {terms.threshold} must", rule="secagg-r8"
+        )
     # R10. b_v for those in the sum, keys for those who dropped out, never both. Stops one
     #      site's vector from being laid bare.
     asked, gone = frozenset(survivors), frozenset(dropped)
     if asked != state.survivors or gone != frozenset(held) - state.survivors:
-        raise broken("R10", "shares are asked for that would lay a single vector bare")
+        raise broken(
+            "shares are asked for that would lay a single vector bare", rule="secagg-r10"
+        )
     return Opened(
         before.site,
         {site: held[site].own_mask for site in sorted(asked)},
@@ -236,4 +245,4 @@ def _open(state: Shared, peer: str, sealed: bytes) -> Shares:
             receiver=before.site,
         )
     except PeerFault:
-        raise broken("R5", f"the shares of {peer} do not open") from None
+        raise broken(f"the shares of {peer} do not open", rule="secagg-r5") from None

@@ -100,7 +100,7 @@ def test_sealed_shares_that_were_changed_do_not_open(place):
 def refused(sealed, mine, peer, names):
     with pytest.raises(PeerFault) as told:
         unseal(sealed, mine, peer, ATTEMPT, **names)
-    assert told.value.rule == "R5"
+    assert told.value.rule == "secagg-r5"
 
 
 @pytest.mark.parametrize("key", [bytes(32), b"\x01" + bytes(31), b"short"])
