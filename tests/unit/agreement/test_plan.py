@@ -27,6 +27,16 @@ def test_designs_agreement_passes_without_a_warning(agreement_file):
     assert not made.is_draft
 
 
+def test_figures_by_subgroup_are_among_what_leaves_where_they_are_agreed_on(
+    agreement_file, changed
+):
+    said = plan(load(agreement_file)).text().replace("\n    ", " ")
+    assert "the same figures by subgroup (age_band, sex), for the card" in said
+    assert "A group with fewer than 10 patients of a class is withheld" in said
+    without = changed(("  subgroups: [sex, age_band]", "  # no subgroups"))
+    assert "subgroup" not in plan(load(without)).text()
+
+
 def test_epsilon_is_the_accountants_over_all_rounds(agreement_file):
     made = plan(load(agreement_file))
     assert (

@@ -119,6 +119,17 @@ def test_groups_of_a_whole_that_is_withheld_are_refused():
     assert "withheld" in refused(told(sex=(of(20, 50), None)), nothing)
 
 
+def test_figures_by_two_bandings_of_one_feature_are_refused():
+    data = AGREEMENT.data
+    (age,) = [one for one in data.features if one.name == "age"]
+    two = age.model_copy(update={"bands": {"age_band": (50, 65, 80), "old": (66,)}})
+    changed = {"features": (two,), "subgroups": ("age_band", "old")}
+    agreement = AGREEMENT.model_copy(update={"data": data.model_copy(update=changed)})
+    said = {"age_band": (of(20, 50), None, None, None), "old": (of(20, 50), None)}
+    with pytest.raises(PeerFault, match="two bandings"):
+        subgroups.check(said, WHOLE, agreement)
+
+
 def test_of_two_bandings_of_one_feature_the_first_alone_is_shown():
     columns = [
         subgroups.Column("fine", "age", ("under 50", "50 and over"), (50,)),

@@ -167,6 +167,15 @@ def test_the_days_bytes_are_the_hospitals_and_not_each_federations(make):
     assert answers(slow)[-1][2] == "bytes-per-day"
 
 
+def test_figures_by_subgroup_count_among_the_days_bytes(make):
+    slow = make(policy__bytes_per_day="1KiB")
+    terms = {"data__subgroups": ["band"], "data__features__0__bands": {"band": [5]}}
+    document = slow.consented(**terms)
+    task = slow.task(document, kind=TaskKind.EVALUATE)
+    assert decided(slow, task) is TaskState.REFUSED
+    assert answers(slow)[-1][2] == "bytes-per-day"
+
+
 def test_a_crash_between_decision_and_commit_leaves_nothing_of_it(charite):
     document = charite.consented()
     task = charite.task(document)

@@ -31,6 +31,13 @@ def test_it_says_what_is_read_what_leaves_and_who_can_see_it(charite):
         assert words in text.replace("\n    ", " "), words
 
 
+def test_figures_by_subgroup_are_said_where_the_agreement_names_them(charite):
+    assert "Also by subgroup" not in review(charite, charite.proposed()).text
+    terms = {"data__subgroups": ["band"], "data__features__0__bands": {"band": [5]}}
+    text = review(charite, charite.proposed(**terms, privacy__metrics__minimum=12)).text
+    assert "Also by subgroup (band): no group under 12" in text.replace("\n    ", " ")
+
+
 def test_its_digest_is_that_of_the_very_text(charite):
     reviewed = review(charite, charite.proposed())
     assert reviewed.digest == hashlib.sha256(reviewed.text.encode()).hexdigest()

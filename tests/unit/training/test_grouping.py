@@ -99,6 +99,22 @@ def test_of_nested_groups_the_few_between_do_not_follow():
     assert not (said["sex"] and said["pregnant"])
 
 
+def test_two_bandings_of_one_feature_do_not_tell_the_few_between_their_cuts():
+    rough = Column("rough", "age", ("under 51", "51 and over"), (51,))
+    fine = Column("fine", "age", ("under 50", "50 and over"), (50,))
+    labels, in_rough, in_fine = rows((20, 20, 0, 0), (1, 0, 0, 1), (20, 20, 1, 1))
+    said = Patients(labels, rough=in_rough, fine=in_fine).said(fine, rough)
+    assert shown(said) == {"fine": [0, 1], "rough": []}
+
+
+def test_columns_that_make_the_text_too_long_are_withheld_the_last_first(monkeypatch):
+    labels, sex, ward = rows(*((9, 9, s, w) for s in range(2) for w in range(3)))
+    patients = Patients(labels, sex=sex, ward=ward)
+    assert shown(patients.said(SEX, WARD)) == {"sex": [0, 1], "ward": [0, 1, 2]}
+    monkeypatch.setattr(subgroups, "TEXT_LIMIT_CHARS", 400)
+    assert shown(patients.said(SEX, WARD)) == {"sex": [0, 1], "ward": []}
+
+
 def test_a_patient_is_in_the_group_of_most_of_its_records():
     features, target = np.zeros((5, 1), np.float32), np.ones(5, np.float32)
     patient, sex = np.array([0, 0, 0, 1, 1]), np.array([1, 0, 1, -1, 0])
