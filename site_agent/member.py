@@ -22,6 +22,7 @@ from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from site_agent import changing, renewal, transfers, voice
 from site_agent.agent import backoff_s
 from site_agent.bell import Bell
+from site_agent.confinement import Confinement
 from site_agent.departure import Left, seen_through
 from site_agent.duties import Duties
 from site_agent.egress import Egress
@@ -68,7 +69,10 @@ class Member:
         self._witness = Witness(
             m, self._link, self.bell, ledger_key=identity.ledger_key, kept=self._copy
         )
-        worker = Worker(threads=m.settings.resources.threads)
+        worker = Worker(
+            threads=m.settings.resources.threads,
+            confinement=Confinement.of(m.settings, m.premises),
+        )
         self._workshop = Workshop(m, self.presence, worker, bell=self.bell)
         self._duties = Duties(
             m,

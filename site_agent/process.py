@@ -17,6 +17,7 @@ import structlog
 from governance.settings import without_effect
 from protos.errors import Refused
 from site_agent import doorbell, freshness, upgrading
+from site_agent.confinement import Confinement
 from site_agent.membership import open_membership
 from site_agent.premises import Premises, sole_agent
 from site_agent.store import Store
@@ -50,7 +51,8 @@ def run(settings: SiteSettings) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
-        Refused: another agent works on the same store, or a federation is not enrolled.
+        Refused: another agent works on the same store, a federation is not enrolled, or the
+            worker cannot be confined as site.yaml says.
     """
     if not settings.federations:
         raise Refused(
@@ -64,6 +66,9 @@ def run(settings: SiteSettings) -> None:
     premises.prepare()
     with sole_agent(premises):
         premises.held_out_secret()
+        confinement = Confinement.of(settings, premises)
+        if confinement is not None:
+            confinement.check()
         for sentence in upgrading.bring_up(premises, at=now()):
             _log.info("migrated", what=sentence)
         asyncio.run(_serve(settings, premises))

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protos import errors
 from protos.errors import ConciliumError, PeerFault, Unavailable
+from site_agent import confinement as confining
 from site_agent import pipe
 from site_agent.jobs import Evaluated, EvaluateJob, Trained, TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from site_agent.confinement import Confinement
 
 __all__ = ["EvaluateJob", "Evaluated", "TrainJob", "Trained", "Worker", "worker_digest"]
 
@@ -54,9 +57,11 @@ _SOURCES: Final = (
 class Worker:
     """One child process that trains and evaluates, one job at a time."""
 
-    def __init__(self, *, threads: int) -> None:
-        """Prepare a worker that uses at most so many threads."""
+    def __init__(self, *, threads: int, confinement: Confinement | None = None) -> None:
+        """Prepare a worker that uses at most so many threads, confined where that is said."""
         self._threads = threads
+        self._confinement = confinement
+        self._saw: object = None
         self._child: asyncio.subprocess.Process | None = None
         self._given_up = False
         self._at_work = self._pauses = False
@@ -136,12 +141,14 @@ class Worker:
     async def _running(self) -> asyncio.subprocess.Process:
         """Return the child, started anew when it is gone; raises Unavailable when it can't."""
         if self._child is not None:
+            if self._sees_anew():
+                self.cancel()  # a file that was replaced is another one than it was given
             if self._child.returncode is None and not self._given_up:
                 return self._child
             await self._child.wait()
         self._given_up = False
         self._child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "site_agent.worker_main", str(os.getpid())),
+            *self._command(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=self._environment(),
@@ -155,6 +162,18 @@ class Worker:
         if self._given_up:  # while it started
             raise _gone()
         return self._child
+
+    def _sees_anew(self) -> bool:
+        before = self._saw
+        self._saw = None if self._confinement is None else self._confinement.seen()
+        return self._saw != before
+
+    def _command(self) -> list[str]:
+        program = [sys.executable, "-P", "-m", "site_agent.worker_main"]
+        if self._confinement is None:
+            return [*program, str(os.getpid())]
+        self._saw = self._confinement.seen()
+        return self._confinement.command([*program, str(confining.PARENT)])
 
     def _environment(self) -> dict[str, str]:
         known = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}

@@ -22,6 +22,7 @@ from governance.yaml_values import BitRate
 from protos.errors import ConciliumError, Refused
 from site_agent import jobs
 from site_agent.acceptance import OPERATORS, Law, objections
+from site_agent.confinement import Confinement
 from site_agent.preflight.finding import (
     ADMINISTRATOR,
     OFFICER,
@@ -106,8 +107,12 @@ async def trained(
     patients: int,
 ) -> tuple[Finding, Pace | None]:
     """Train for a few seconds; return what was found, and the pace where there is one."""
-    worker = Worker(threads=settings.resources.threads)
+    confinement = Confinement.of(settings, premises)
+    worker = Worker(threads=settings.resources.threads, confinement=confinement)
     try:
+        if confinement is not None:
+            premises.prepare()
+            confinement.check()
         await worker.start()
         with _scratch(premises) as folder:
             job = _job(document, settings, cohort, folder, patients)
@@ -121,7 +126,8 @@ async def trained(
     finally:
         await worker.stop()
     said = f"{_seconds(pace.step_s)} a step, {_seconds(pace.round_s)} a round"
-    return fine("training", f"{said}, {size_text(pace.memory_bytes)} of memory"), pace
+    confined = "" if confinement is None else "; confined, without network"
+    return fine("training", f"{said}, {size_text(pace.memory_bytes)} of memory{confined}"), pace
 
 
 @contextmanager

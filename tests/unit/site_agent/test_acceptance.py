@@ -31,7 +31,6 @@ STRICT_RULES = (
     "purpose-not-allowed",
     "model-not-approved",
     "minimum-sites",
-    "isolation-not-built",
 )
 
 
@@ -82,8 +81,8 @@ def test_a_refused_consent_names_every_objection(make):
     with pytest.raises(Refused) as told:
         strict.consent(strict.proposed())
     assert told.value.rule == "own-policy"
-    assert "for 6 reasons" in str(told.value)
-    assert "isolation: required" in str(told.value)
+    assert "for 5 reasons" in str(told.value)
+    assert "minimum_sites" in str(told.value)
 
 
 # --- limits that stop later ------------------------------------------------------------------

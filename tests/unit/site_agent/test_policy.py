@@ -112,12 +112,10 @@ def test_too_few_hospitals_in_a_sum_are_refused(charite):
     refused("minimum-sites", check_terms, document, law(charite))
 
 
-def test_required_confinement_is_refused_by_name_until_it_is_built(charite):
-    refused(
-        "isolation-not-built",
-        check_terms,
+def test_required_confinement_needs_nothing_to_be_listed_as_unsafe(charite):
+    check_terms(
         charite.document(),
-        law(charite, isolation="required"),
+        law(charite, isolation="required", unsafe=("exact-small-classes",)),
     )
 
 
