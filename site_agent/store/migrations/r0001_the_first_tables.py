@@ -105,6 +105,7 @@ def _work() -> None:
         sa.Column("update_size", sa.Integer(), nullable=False),
         sa.Column("update_path", sa.String(), nullable=False),
         sa.Column("steps", sa.Integer(), nullable=False),
+        sa.Column("lost", sa.Integer()),
         sa.UniqueConstraint("federation", "task"),
     )
     op.create_table(

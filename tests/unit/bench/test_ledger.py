@@ -17,14 +17,14 @@ def test_figures_are_appended_to_the_list_each_with_its_reference(
     import ledger
 
     monkeypatch.setattr(ledger, "SINGLES", 2)
-    monkeypatch.setattr(ledger, "REPEATS", 1)
     out = tmp_path / "bench.json"
     out.write_text(json.dumps([dict.fromkeys(FIELDS, "earlier")]))
-    monkeypatch.setattr(sys, "argv", ["ledger.py", "--rounds", "1", "--out", str(out)])
+    asked = ["--rounds", "1", "--engine", "sqlite", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["ledger.py", *asked])
     assert ledger.main() == 0
     earlier, *figures = json.loads(out.read_text())
     assert earlier["bench"] == "earlier"
-    assert len(figures) == 5
+    assert len(figures) == 13
     assert all(set(figure) == FIELDS for figure in figures)
     assert all(figure["value"] > 0 and figure["reference"] > 0 for figure in figures)
-    assert "inclusion proofs" in capsys.readouterr().out
+    assert "an inclusion proof" in capsys.readouterr().out
