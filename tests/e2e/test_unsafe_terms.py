@@ -72,10 +72,9 @@ def test_a_worker_without_confinement_must_be_listed(fed, verb):
     refused(said, "site.yaml:", "isolation is none", "does not list no-isolation")
 
 
-def test_a_confinement_that_is_not_built_is_refused_by_name(fed):
+def test_an_agent_does_not_start_where_its_worker_cannot_be_confined(fed, monkeypatch):
     name = SITES[0]
     law(fed, name, unsafe=[])
     edited(fed.site_file(name), lambda said: said["resources"].update(isolation="required"))
-    journal = fed.site_rows(name, "SELECT count(*) FROM journal")
-    refused(fed.consent(name), "isolation: required", "not built yet")
-    assert fed.site_rows(name, "SELECT count(*) FROM journal") == journal
+    monkeypatch.setenv("PATH", "/nowhere")
+    refused(fed.site(name, "run"), "cannot be confined here", "bubblewrap")

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing, contextmanager
 from itertools import count
+from uuid import uuid4
 
 from histories import Intruder
 from sqlalchemy import create_engine, make_url
@@ -48,7 +49,6 @@ class Databases:
 
     def __init__(self, url):
         self._url = make_url(url)
-        self._names = (f"tampered_{number}" for number in count())
 
     def blank(self):
         return self._made("")
@@ -64,7 +64,7 @@ class Databases:
         self._do(f"DROP DATABASE {make_url(place).database} WITH (FORCE)")
 
     def _made(self, template):
-        name = next(self._names)
+        name = f"tampered_{uuid4().hex}"
         self._do(f"CREATE DATABASE {name} {template}")
         return self._url.set(database=name).render_as_string(hide_password=False)
 
@@ -83,10 +83,12 @@ class Conqueror(Intruder):
     @contextmanager
     def sql(self):
         engine = create_engine(self.path)
-        with engine.begin() as c:
-            c.exec_driver_sql("SET session_replication_role = replica")
-            yield _Spoken(c)
-        engine.dispose()
+        try:
+            with engine.begin() as c:
+                c.exec_driver_sql("SET session_replication_role = replica")
+                yield _Spoken(c)
+        finally:
+            engine.dispose()
 
     def drop_trigger(self):
         self.run((f"DROP TRIGGER {self.trigger} ON entries",))
