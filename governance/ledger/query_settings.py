@@ -8,12 +8,12 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from governance import statements
 from governance.ledger import spending
 from governance.ledger.reading import attempts_of
-from governance.ledger.schema import consents, entries, reservations
+from governance.ledger.schema import consents, entries, reservations, rounds
 from governance.terminal import Answer
 
 if TYPE_CHECKING:
@@ -44,11 +44,16 @@ def settings_of(c: Connection, number: int) -> Answer:
         Refused: there was no such round.
     """
     attempts = attempts_of(c, number)
+    later = select(func.min(rounds.c.opened_seq)).where(rounds.c.round > number)
+    after = c.execute(later).scalar()
     question = (
         select(entries.c.seq, entries.c.site, entries.c.envelope)
         .where(entries.c.kind == "budget-reserved", entries.c.round == number)
+        .where(entries.c.seq > attempts[0].opened_seq)
         .order_by(entries.c.seq)
     )
+    if after is not None:  # what is said of a round stands before the next one
+        question = question.where(entries.c.seq < after)
     rows = []
     for row in c.execute(question):
         body = statements.read(row.envelope).body
