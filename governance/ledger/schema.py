@@ -244,6 +244,7 @@ reservations: Final = Table(
     Column("delta", _NAME, nullable=False),
     Column("epsilon_total", _NAME, nullable=False),
     Index("reservations_of_round", "site", "round", "attempt"),
+    Index("reservations_of_task", "site", "task"),
 )
 
 evaluations: Final = Table(

@@ -229,6 +229,7 @@ def _spending() -> None:
         sa.Column("epsilon_total", sa.String(64), nullable=False),
     )
     op.create_index("reservations_of_round", "reservations", ["site", "round", "attempt"])
+    op.create_index("reservations_of_task", "reservations", ["site", "task"])
 
 
 def _releases() -> None:
