@@ -13,7 +13,7 @@ import numpy as np
 
 from governance.secagg import masks
 from governance.secagg.keys import Secret, commitment, mask_seed
-from governance.secagg.messages import consistency_bytes, is_signed
+from governance.secagg.messages import check_agent, consistency_bytes, is_signed
 from governance.secagg.shamir import combine, value_at
 from governance.secagg.terms import broken
 from protos.errors import PeerFault
@@ -60,20 +60,9 @@ class Unmasked:
     liars: frozenset[str]
 
 
-def check_keys(terms: Terms, said: Keys) -> None:
-    """Take a site's keys of step 1 if its agent signed them; raise PeerFault otherwise."""
-    agent = terms.roster.get(said.site)
-    if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
-        raise broken(f"the keys of {said.site} are not signed by its agent", rule="secagg-r3")
-
-
 def check_sealed(terms: Terms, keys: Mapping[str, Keys], said: Sealed) -> None:
     """Take a site's shares of step 2: they are for all of U1, its commitment is signed."""
-    agent = terms.roster.get(said.site)
-    if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
-        raise broken(
-            f"the commitment of {said.site} is not signed by its agent", rule="secagg-r3"
-        )
+    check_agent(terms, said)
     if set(said.shares) != set(keys) - {said.site}:
         raise broken(f"the shares of {said.site} are not for all the others", rule="secagg-r12")
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from governance import canonical, dsse
 from governance.identity.keys import verify
+from governance.secagg.terms import broken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from governance.identity.keys import Signer
     from governance.secagg.shamir import Share
     from governance.secagg.terms import Terms
     from protos.words import KeyId
@@ -63,14 +63,19 @@ def consistency_bytes(terms: Terms, site: str, survivors: Iterable[str]) -> byte
     return _pae("survivors", terms, site, {"survivors": sorted(survivors)})
 
 
-def signed(data: bytes, signer: Signer) -> bytes:
-    """Return a signature."""
-    return signer.sign(data)
-
-
 def is_signed(data: bytes, signature: bytes, key: KeyId) -> bool:
     """Tell whether a site's agent key signed."""
     return verify(key, signature, data)
+
+
+def check_agent(terms: Terms, said: Keys | Sealed) -> None:
+    """R3: take what a site said in step 1 or 2 if its agent, by the roster, signed it.
+
+    Stops a coordinator that stands between two sites with keys of its own.
+    """
+    agent = terms.roster.get(said.site)
+    if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
+        raise broken(f"what {said.site} says is not signed by its agent", rule="secagg-r3")
 
 
 def _pae(step: str, terms: Terms, site: str, said: Mapping[str, Any]) -> bytes:

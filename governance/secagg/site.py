@@ -22,7 +22,14 @@ from governance.secagg.keys import (
     seal,
     unseal,
 )
-from governance.secagg.messages import Keys, Opened, Sealed, consistency_bytes, is_signed
+from governance.secagg.messages import (
+    Keys,
+    Opened,
+    Sealed,
+    check_agent,
+    consistency_bytes,
+    is_signed,
+)
 from governance.secagg.shamir import split
 from governance.secagg.terms import broken, check
 from protos.errors import PeerFault
@@ -93,13 +100,8 @@ def share(
     terms = state.terms
     peers = {said.site: said for said in keys}
     # R3. Each key is signed by an agent key of the roster, all differ, one's own is unchanged.
-    #     Stops a coordinator that stands between two sites with keys of its own.
     for said in keys:
-        agent = terms.roster.get(said.site)
-        if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
-            raise broken(
-                f"the keys of {said.site} are not signed by its agent", rule="secagg-r3"
-            )
+        check_agent(terms, said)
     every = [key for said in keys for key in (said.mask, said.share)]
     if len(peers) != len(keys) or len(set(every)) != len(every):
         raise broken("a key or a site stands there twice", rule="secagg-r3")

@@ -11,6 +11,7 @@ from governance.identity.keys import SigningKey
 from governance.secagg import coordinator as server
 from governance.secagg import site
 from governance.secagg.fixed_point import Scale, decode, encode
+from governance.secagg.messages import check_agent
 from governance.secagg.terms import Own, Part, Terms, threshold_of
 from protos.words import Digest
 
@@ -95,7 +96,7 @@ class Sum:
             self.states[name], self.keys[name] = site.advertise(
                 self.terms, own, draw=self.draw(name), signer=key_of(name)
             )
-            server.check_keys(self.terms, self.keys[name])
+            check_agent(self.terms, self.keys[name])
         return self
 
     def share(self, *names):
