@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from logs import engines
 from logs.federation import Federation, found
-from logs.figures import COLUMNS, fastest, keep, lasting, rate, timed
+from logs.figures import fastest, lasting, options, parsed, rate, tell, timed
 
 from governance import dsse, statements
 from governance.ledger import (
@@ -40,7 +40,6 @@ from governance.ledger import (
 from governance.ledger.entry import leaf_data
 from governance.ledger.signatures import Signatures
 from governance.ledger.verify import verify
-from governance.terminal import Answer, Format, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,21 +65,16 @@ def main() -> int:
     ):
         for engine in chosen:
             figures += measured(engine, given.rounds, given.only)
-    keep(given.out, figures)
-    rows = [tuple(figure[name] for name in COLUMNS) for figure in figures]
-    say(Answer(COLUMNS, rows, title="The ledger"), Format.TABLE)
+    tell("The ledger", given.out, figures)
     return 0
 
 
 def asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--engine", nargs="+", choices=engines.ENGINES, default=engines.ENGINES)
     parser.add_argument("--only", nargs="+", choices=ALL, default=ALL)
-    parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
-    given = parser.parse_args()
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    return given
+    return parsed(parser)
 
 
 def measured(

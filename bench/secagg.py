@@ -17,20 +17,18 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
-from logs.figures import COLUMNS, fastest, keep, lasting
+from logs.figures import fastest, lasting, options, parsed, tell
 
 from governance.identity.keys import SigningKey
 from governance.secagg import coordinator, masks, site
 from governance.secagg.fixed_point import Scale, encode
 from governance.secagg.terms import Own, Part, Terms, threshold_of
-from governance.terminal import Answer, Format, say
 from protos.words import Digest
 
 if TYPE_CHECKING:
@@ -51,19 +49,14 @@ def main() -> int:
         figures += whole(
             sites, dropped, given.parameters if sites < 100 else given.parameters // 10
         )
-    keep(given.out, figures)
-    rows = [tuple(figure[name] for name in COLUMNS) for figure in figures]
-    say(Answer(COLUMNS, rows, title="Masked sums"), Format.TABLE)
+    tell("Masked sums", given.out, figures)
     return 0
 
 
 def asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--parameters", type=int, default=10**6)
-    parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
-    given = parser.parse_args()
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    return given
+    return parsed(parser)
 
 
 def one_mask(length: int) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from governance.terminal import Answer, Format, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 COLUMNS: Final = ("case", "figure", "unit", "value", "reference", "ratio")
 _REPEATS: Final = 3
@@ -40,6 +43,27 @@ def lasting(
     """Return how many milliseconds each took, beside the reference's."""
     value, reference = (each / count * 1000 for each in seconds)
     return _figure(bench, case, figure, "ms", (value, reference))
+
+
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """Return the parser that every measurement begins with."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return what was asked, with a folder for the figures."""
+    given = parser.parse_args()
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    return given
+
+
+def tell(title: str, path: Path, figures: Sequence[dict[str, Any]]) -> None:
+    """Keep figures, and show them."""
+    keep(path, figures)
+    rows = [tuple(figure[name] for name in COLUMNS) for figure in figures]
+    say(Answer(COLUMNS, rows, title=title), Format.TABLE)
 
 
 def keep(path: Path, figures: Sequence[dict[str, Any]]) -> None:
