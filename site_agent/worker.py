@@ -164,9 +164,7 @@ class Worker:
         return self._child
 
     def _sees_anew(self) -> bool:
-        before = self._saw
-        self._saw = None if self._confinement is None else self._confinement.seen()
-        return self._saw != before
+        return self._confinement is not None and self._confinement.seen() != self._saw
 
     def _command(self) -> list[str]:
         program = [sys.executable, "-P", "-m", "site_agent.worker_main"]
