@@ -58,12 +58,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at a path; `at_key` points at the key instead of the value."""
+    """What is wrong at a path; `at_key` points at the key instead of the value.
+
+    `against` is the other path that the sentence names; its line is said beside its name.
+    """
 
     path: YamlPath
     sentence: str
     at_key: bool = False
     mark: Mark | None = None
+    against: YamlPath = ()
 
 
 @dataclass(slots=True)
@@ -94,11 +98,18 @@ class Located:
     def refuse(self, problems: Iterable[Problem]) -> Refused:
         """Return the refusal that lists every problem, in the order of the file."""
         found = sorted(
-            ((p.mark or self.mark(p.path, at_key=p.at_key), p.sentence) for p in problems),
+            ((p.mark or self.mark(p.path, at_key=p.at_key), self._said(p)) for p in problems),
             key=lambda pair: (pair[0].index, pair[1]),
         )
         lines = [f"{self.file}:{mark.line}:{mark.column}: {said}" for mark, said in found]
         return Refused("\n".join(lines), rule="malformed-file")
+
+    def _said(self, problem: Problem) -> str:
+        if problem.against not in self.spans or not problem.against:
+            return problem.sentence
+        name = dotted(problem.against)
+        line = f"{name} (line {self.mark(problem.against, at_key=True).line})"
+        return problem.sentence.replace(name, line, 1)
 
 
 def dotted(path: YamlPath) -> str:

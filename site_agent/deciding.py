@@ -201,12 +201,17 @@ def reservation_of(
 
     The cap is the lowest of the officer's consent, site.yaml and the agreement.
     """
-    cap, delta = cap_of(document.agreement, m.settings.policy)
+    agreement, policy = document.agreement, m.settings.policy
+    cap, delta = cap_of(agreement, policy)
+    caps = [f"the officer's consent {standing.cap:g}", f"site.yaml {policy.cap.epsilon:g}"]
+    if agreement.privacy is not None:
+        caps.append(f"privacy.budget of the agreement {agreement.privacy.budget.epsilon:g}")
     return budget_of(c, m.cohort).reserve(
         f"{m.federation}:{task}",
-        release_of(document.agreement, standing.declared_patients),
+        release_of(agreement, standing.declared_patients),
         min(cap, standing.cap),
         min(delta, standing.delta),
+        caps=f"the lowest of {', '.join(caps)}",
     )
 
 

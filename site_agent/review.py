@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from governance.agreement import classes
 from governance.agreement.meaning import SHOUTED
+from governance.agreement.meaning_training import noise_said
 from governance.agreement.plan import change_lines, plan
 from governance.counts import count, every, verb
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
@@ -247,6 +248,8 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
         else f"It does not stop this hospital within the {count(rounds, 'round')}."
     )
     privacy = agreement.privacy
+    if privacy is not None and privacy.target is not None:
+        yield noise_said(agreement)
     if privacy is not None and privacy.metrics.exact is not None:
         yield "Held-out patients' figures are exact and not covered by ε."
 

@@ -31,8 +31,9 @@ def problems(agreement: Agreement) -> list[Problem]:
     return [problem for rule in _RULES for problem in rule(agreement)]
 
 
-def _problem(path: str, said: str) -> Problem:
-    return Problem(tuple(path.split(".")), f"{path} {said}")
+def _problem(path: str, said: str, *, against: str = "") -> Problem:
+    other = tuple(against.split(".")) if against else ()
+    return Problem(tuple(path.split(".")), f"{path} {said}", against=other)
 
 
 def _times(agreement: Agreement) -> Iterator[Problem]:
@@ -217,12 +218,15 @@ def _privacy(agreement: Agreement) -> Iterator[Problem]:
             f"is {decimal_text(privacy.delta)}, but must be below 1/data.minimum_patients = "
             f"{decimal_text(1 / patients)}; above, publishing one patient's record would pass"
         )
-        yield _problem("privacy.delta", said)
+        yield _problem("privacy.delta", said, against="data.minimum_patients")
     if (privacy.metrics.noised is None) == (privacy.metrics.exact is None):
         yield _problem("privacy.metrics", "must have either noised or exact")
     if privacy.target is not None and privacy.target.epsilon > privacy.budget.epsilon:
-        said = f"is above privacy.budget.epsilon = {decimal_text(privacy.budget.epsilon)}"
-        yield _problem("privacy.target.epsilon", said)
+        said = (
+            f"is {decimal_text(privacy.target.epsilon)}, but must be at most "
+            f"privacy.budget.epsilon = {decimal_text(privacy.budget.epsilon)}"
+        )
+        yield _problem("privacy.target.epsilon", said, against="privacy.budget.epsilon")
 
 
 def _aggregation(agreement: Agreement) -> Iterator[Problem]:

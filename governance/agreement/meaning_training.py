@@ -159,10 +159,7 @@ def privacy_said(agreement: Agreement, cost: Cost) -> Iterator[str]:
         "chance of δ; smaller is safer."
     )
     if privacy.target is not None:
-        yield (
-            f"The noise multiplier {decimal_text(cost.sigma)} is computed from the target "
-            f"ε = {decimal_text(privacy.target.epsilon)}."
-        )
+        yield noise_said(agreement)
     yield (
         f"The budget is ε = {decimal_text(privacy.budget.epsilon)} for the whole agreement; it "
         f"bears {count(cost.spare_rounds, 'lost round')} that must be trained anew. Nothing "
@@ -171,6 +168,18 @@ def privacy_said(agreement: Agreement, cost: Cost) -> Iterator[str]:
     )
     if privacy.metrics.exact is not None:
         yield "Held-out patients' figures are exact and not covered by ε."
+
+
+def noise_said(agreement: Agreement) -> str:
+    """Say which σ follows from the agreement's target; every site computes the same."""
+    assert agreement.privacy is not None
+    assert agreement.privacy.target is not None
+    return (
+        f"The noise multiplier {decimal_text(agreement.sigma)} is computed from the target "
+        f"ε = {decimal_text(agreement.privacy.target.epsilon)} for all "
+        f"{count(agreement.schedule.rounds, 'round')}: the least, in thousandths, that keeps "
+        "it."
+    )
 
 
 def _factor(epsilon: float) -> str:

@@ -119,8 +119,7 @@ def plan(
         cost = cost_of(document.agreement)
         found += refusals.over_budget(document, cost)
     except Refused as problem:
-        path = "privacy.target.epsilon"
-        found.append(refusals.Objection(path, problem.what, problem.rule, problem.todo))
+        found.append(refusals.unfittable(document, problem))
     if found:
         raise refusals.raised(document, found)
     agreement = document.agreement

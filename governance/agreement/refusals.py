@@ -67,9 +67,52 @@ def over_budget(document: Document, cost: Cost) -> list[Objection]:
         f"{decimal_text(privacy.budget.epsilon)}"
     )
     bears = count(cost.affordable_rounds, "round")
-    todo = f"The budget bears {bears} as planned; more noise or fewer steps a round make room"
-    todo += " for more."
+    todo = f"The budget bears {bears} as planned; {_noise_that_fits(agreement)}."
     return [Objection("schedule.rounds", said, BUDGET, todo)]
+
+
+def _noise_that_fits(agreement: Agreement) -> str:
+    """Say with which σ the budget bears every round, where any σ does."""
+    from governance.privacy.accountant import noise_for
+
+    privacy, local, rounds = agreement.privacy, agreement.round.local, agreement.schedule.rounds
+    assert privacy is not None
+    assert local.steps is not None
+    assert local.sampling_rate is not None
+    try:
+        sigma = noise_for(
+            privacy.budget.epsilon,
+            sampling_rate=local.sampling_rate,
+            steps=local.steps * rounds,
+            delta=privacy.delta,
+        )
+    except Refused:
+        return "no noise makes room for all, so plan fewer rounds or steps a round"
+    return f"a noise multiplier of {decimal_text(sigma)} makes room for all {rounds}"
+
+
+def unfittable(document: Document, problem: Refused) -> Objection:
+    """Return the objection to a target that no noise reaches, with what can be reached."""
+    from governance.privacy.accountant import LARGEST_SIGMA, rounds_within
+    from governance.privacy.releases import Release
+
+    agreement = document.agreement
+    privacy, local = agreement.privacy, agreement.round.local
+    assert privacy is not None
+    assert privacy.target is not None
+    said = (
+        f"{_line(document, 'privacy.target.epsilon')} is "
+        f"{decimal_text(privacy.target.epsilon)}, but no noise keeps "
+        f"{_line(document, 'schedule.rounds')} = {agreement.schedule.rounds}, with "
+        f"{_line(document, 'round.local.steps')} = {local.steps}, within it at "
+        f"{_line(document, 'privacy.delta')} = {decimal_text(privacy.delta)}"
+    )
+    one = Release(local.sampling_rate or 0.0, LARGEST_SIGMA, local.steps or 0)
+    bears = rounds_within(one, cap=privacy.target.epsilon, delta=privacy.delta)
+    fits = f"; this target bears {count(bears, 'round')} of so many steps at the most"
+    return Objection(
+        "privacy.target.epsilon", said, problem.rule, f"{problem.todo.rstrip('.')}{fits}."
+    )
 
 
 def raised(document: Document, found: list[Objection]) -> Refused:

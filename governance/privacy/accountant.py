@@ -27,7 +27,9 @@ _INTERVALS: Final = ((0.3, _FINE), (0.05, _COARSE), (0.01, 1e-2))
 """From which σ on which discretisation fits in memory; it stays an upper bound at each."""
 _BEYOND_EVERY_CAP: Final = 1000.0
 """From this ε on a looser bound says it: a distribution of such losses fills the memory."""
-_LARGEST_SIGMA: Final = 1000.0
+LARGEST_SIGMA: Final = 1000.0
+_LITTLE: Final = 10
+"""Thousandths of σ that no target bears."""
 MOST_ROUNDS: Final = 10_000
 _PLACES: Final = Decimal("0.0001")
 
@@ -181,26 +183,37 @@ def _noise_for(target: float, q: float, steps: int, delta: float) -> float:
     if not (target > 0 and math.isfinite(target)):
         raise Refused("a target for ε must be positive and finite", rule="unfittable-target")
 
-    def costs(sigma: float, interval: float) -> float:
-        return _epsilon(merged([Release(q, sigma, steps)]), delta, interval)
+    def fits(thousandths: int, interval: float) -> bool:
+        release = Release(q, thousandths / 1000, steps)
+        return _epsilon(merged([release]), delta, interval) <= target
 
-    lowest = costs(_LARGEST_SIGMA, _COARSE)
-    if lowest > target:
+    most = round(LARGEST_SIGMA * 1000)
+    coarse = _COARSE if fits(most, _COARSE) else _FINE
+    if not fits(most, coarse):
+        lowest = _epsilon(merged([Release(q, LARGEST_SIGMA, steps)]), delta)
         raise Refused(
             f"no noise keeps {steps} steps at sampling rate {q:g} within ε = {target:g}",
-            todo=f"The lowest possible is ε = {format_epsilon(lowest)}: plan fewer steps.",
+            todo=f"The lowest possible in so many is ε = {format_epsilon(lowest)}.",
             rule="unfittable-target",
         )
-    low, high = 10, round(_LARGEST_SIGMA * 1000)  # thousandths: low never fits, high does
+    low, high = _LITTLE, most  # thousandths: low never fits, high does
     while high - low > 1:
         middle = math.isqrt(low * high) if high > 2 * low else (low + high) // 2
-        if costs(middle / 1000, _COARSE) <= target:
-            high = middle
-        else:
-            low = middle
-    while costs(high / 1000, _FINE) > target:
+        low, high = (low, middle) if fits(middle, coarse) else (middle, high)
+    return _settled(high, lambda n: fits(n, _FINE)) / 1000
+
+
+def _settled(high: int, fits: Callable[[int], bool]) -> int:
+    """Return the least n near `high` that fits, by an exact test of which `high` is a guess."""
+    while not fits(high):
         high += 1
-    return high / 1000
+    low, step = high - 1, 1
+    while low > _LITTLE and fits(low):
+        low, high, step = max(_LITTLE, low - step), low, step * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
 
 
 def _last_that(fits: Callable[[int], bool], most: int, *, known: int = 0) -> int:

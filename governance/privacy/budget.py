@@ -44,7 +44,9 @@ class Budget:
         """Return ε of everything reserved so far at this δ."""
         return epsilon(self.releases, delta)
 
-    def reserve(self, task: str, release: Release, cap: float, delta: float) -> Reservation:
+    def reserve(
+        self, task: str, release: Release, cap: float, delta: float, *, caps: str = ""
+    ) -> Reservation:
         """Return the reservation of one more release, or refuse it.
 
         Args:
@@ -52,6 +54,7 @@ class Budget:
             release: What the task would release when it completes.
             cap: The largest ε; infinite only where the site's own file permits no noise.
             delta: δ of the cap, in (0, 1).
+            caps: Whose caps this one is the lowest of, for the refusal.
 
         Raises:
             Refused: `already-reserved`, or `budget-exhausted` with what is left.
@@ -63,7 +66,7 @@ class Budget:
             )
         total = epsilon([*self.releases, release], delta)
         if total > cap:
-            raise self._exhausted(release, total, cap, delta)
+            raise self._exhausted(release, total, cap, delta, caps)
         return Reservation(task, release, delta, total)
 
     def after(self, reservation: Reservation) -> Budget:
@@ -78,7 +81,9 @@ class Budget:
         """Return how many more rounds of this release the cap bears."""
         return rounds_within(release, already=self.releases, cap=cap, delta=delta)
 
-    def _exhausted(self, release: Release, total: float, cap: float, delta: float) -> Refused:
+    def _exhausted(
+        self, release: Release, total: float, cap: float, delta: float, caps: str
+    ) -> Refused:
         spent = self.spent(delta)
         left = max(cap - spent, 0.0)
         steps = rounds_within(
@@ -86,9 +91,11 @@ class Budget:
         )
         return Refused(
             f"this task would bring ε to {format_epsilon(total)}, past the cap of {cap:g} "
-            f"(δ = {delta:g}); spent so far: {format_epsilon(spent)}",
+            f"(δ = {delta:g}{f'; {caps}' if caps else ''}); spent so far: "
+            f"{format_epsilon(spent)}",
             todo=f"Left: ε {left:.4f}, enough for {min(steps, release.steps)} of its "
-            f"{count(release.steps, 'step')}. Only a higher cap in site.yaml or fewer steps a "
-            "round in a new agreement lets this site go on.",
+            f"{count(release.steps, 'step')}. Only a new agreement with fewer steps a round or "
+            "more noise, or with a higher cap to which the officer consents, lets this site "
+            "go on.",
             rule="budget-exhausted",
         )

@@ -53,6 +53,15 @@ def test_more_rounds_are_material_and_fewer_operational():
     assert class_of("schedule.rounds", old=40, new=39) is Klass.OPERATIONAL
 
 
+def test_fewer_rounds_are_material_where_the_noise_follows_from_a_target(changed):
+    target = ("noise_multiplier: 1.25", "target: {epsilon: 3.0}")
+    before = load(changed(target))
+    after = load(changed(target, ("rounds: 40", "rounds: 39"), name="after.yaml"))
+    (change,) = changes(before.fields(), after.fields())
+    assert (change.path, change.klass) == ("schedule.rounds", Klass.MATERIAL)
+    assert after.agreement.sigma < before.agreement.sigma
+
+
 def test_material_digest_is_frozen_for_schema_version_1(vectors):
     frozen = json.loads((vectors / "heart-failure-europe.json").read_text())
     document = parse(frozen["document"].encode())

@@ -54,7 +54,22 @@ def test_duplicate_key_is_said_beside_other_errors(changed):
         (
             "delta: 1.0e-5",
             "delta: 0.001",
-            "privacy.delta is 0.001, but must be below 1/data.min",
+            "privacy.delta is 0.001, but must be below 1/data.minimum_patients (line 47) = ",
+        ),
+        (
+            "noise_multiplier: 1.25",
+            "target: {epsilon: 9}",
+            "privacy.target.epsilon is 9, but must be at most privacy.budget.epsilon (line 64)",
+        ),
+        (
+            "noise_multiplier: 1.25",
+            "target: {epsilon: 0}",
+            "privacy.target.epsilon is 0, but must be a number above 0 and at most 1000",
+        ),
+        (
+            "sampling_rate: 0.05",
+            "sampling_rate: 1.5",
+            "round.local.sampling_rate is 1.5, but must be a number above 0 and at most 1",
         ),
         (
             "delta: 1.0e-5",

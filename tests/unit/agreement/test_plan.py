@@ -6,7 +6,7 @@ import pytest
 
 from governance.agreement.load import load, parse
 from governance.agreement.plan import plan
-from governance.privacy.accountant import epsilon, rounds_within
+from governance.privacy.accountant import epsilon, noise_for, rounds_within
 from governance.privacy.releases import Release
 from protos.errors import Refused
 
@@ -98,7 +98,19 @@ def test_target_that_no_noise_reaches_is_refused(changed):
         )
     )
     assert refusal.rule == "unfittable-target"
-    assert "The lowest possible" in str(refusal)
+    said = str(refusal)
+    assert "privacy.target.epsilon (line 62) is 0.00001, but no noise keeps schedule" in said
+    assert "schedule.rounds (line 33) = 4000, with round.local.steps (line 42) = 20" in said
+    assert "privacy.delta (line 63) = 0.00001" in said
+    assert "The lowest possible in so many is ε = " in said
+    assert "this target bears 0 rounds" in said
+
+
+def test_a_target_that_is_refused_says_how_many_rounds_it_would_bear(changed):
+    refusal = _refusal(changed(("noise_multiplier: 1.25", "target: {epsilon: 0.003}")))
+    bears = rounds_within(Release(0.05, 1000.0, 20), cap=0.003, delta=1e-5)
+    assert 0 < bears < 40
+    assert f"this target bears {bears} rounds" in str(refusal)
 
 
 def test_schedule_over_the_budget_is_refused_with_both_lines_and_what_fits(changed):
@@ -110,6 +122,13 @@ def test_schedule_over_the_budget_is_refused_with_both_lines_and_what_fits(chang
     assert "cost ε = 6.51, but privacy.budget.epsilon (line 64) is 5" in said
     fits = rounds_within(Release(0.05, 1.25, 20), cap=5.0, delta=1e-5)
     assert f"The budget bears {fits} rounds" in said
+    fitting = noise_for(5.0, sampling_rate=0.05, steps=800, delta=1e-5)
+    assert f"a noise multiplier of {fitting:g} makes room for all 40" in said
+
+
+def test_a_budget_that_no_noise_fits_asks_for_fewer_rounds(changed):
+    refusal = _refusal(changed(("budget: {epsilon: 8.0}", "budget: {epsilon: 0.00001}")))
+    assert "no noise makes room for all, so plan fewer rounds or steps" in str(refusal)
 
 
 def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -10,32 +12,38 @@ from governance.privacy.accountant import epsilon, format_epsilon, noise_for, ro
 from governance.privacy.releases import Release
 from protos.errors import Refused
 
-# q, σ, steps, δ, ε by Google's PLD
+# q, σ, steps and δ, with ε by PLD (dp-accounting), PRV and RDP (both Opacus)
+_FILE = Path(__file__).parents[2] / "vectors" / "privacy" / "accountants.json"
 VECTORS = [
-    (0.01, 1.0, 1_000, 1e-6, 2.125),
-    (0.01, 1.0, 10_000, 1e-6, 6.907),
-    (0.05, 1.0, 500, 1e-5, 7.524),
-    (0.05, 2.0, 2_000, 1e-5, 5.472),
-    (0.1, 4.0, 300, 1e-5, 1.770),
-    (1.0, 10.0, 50, 1e-5, 2.943),
+    pytest.param(row, id=f"q={row['q']} σ={row['sigma']} steps={row['steps']} δ={row['delta']}")
+    for row in json.loads(_FILE.read_text("utf-8"))
 ]
 
 
-@pytest.mark.parametrize(("q", "sigma", "steps", "delta", "expected"), VECTORS)
-def test_epsilon_is_that_of_the_vectors(q, sigma, steps, delta, expected):
-    assert epsilon([Release(q, sigma, steps)], delta) == pytest.approx(expected, abs=0.02)
+def _ours(row):
+    return epsilon([Release(float(row["q"]), float(row["sigma"]), row["steps"])], _delta(row))
+
+
+def _delta(row):
+    return float(row["delta"])
+
+
+@pytest.mark.parametrize("row", VECTORS)
+def test_epsilon_is_that_of_the_vectors(row):
+    assert _ours(row) == pytest.approx(float(row["pld"]), abs=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore")  # of Opacus's accountants: grids at q = 1, orders of RDP
-@pytest.mark.parametrize(("q", "sigma", "steps", "delta", "expected"), VECTORS)
-def test_prv_agrees_and_rdp_is_not_below(q, sigma, steps, delta, expected):
+@pytest.mark.parametrize("row", VECTORS)
+def test_prv_agrees_and_rdp_is_not_below(row):
     from opacus.accountants import PRVAccountant, RDPAccountant
 
-    ours = epsilon([Release(q, sigma, steps)], delta)
     prv, rdp = PRVAccountant(), RDPAccountant()
-    prv.history = rdp.history = [(sigma, q, steps)]
-    assert prv.get_epsilon(delta) == pytest.approx(ours, abs=0.02)
-    assert rdp.get_epsilon(delta) >= ours
+    prv.history = rdp.history = [(float(row["sigma"]), float(row["q"]), row["steps"])]
+    assert prv.get_epsilon(_delta(row)) == pytest.approx(_ours(row), abs=0.02)
+    assert rdp.get_epsilon(_delta(row)) >= _ours(row)
+    assert prv.get_epsilon(_delta(row)) == pytest.approx(float(row["prv"]), abs=1e-3)
+    assert rdp.get_epsilon(_delta(row)) == pytest.approx(float(row["rdp"]), abs=1e-3)
 
 
 def test_sample_agreement_costs_what_the_design_says():
@@ -107,8 +115,18 @@ def test_no_round_fits_where_the_budget_is_spent_or_noise_missing():
 def test_noise_for_a_target_is_the_least_that_keeps_it():
     sigma = noise_for(3.0, sampling_rate=0.05, steps=800, delta=1e-5)
     assert epsilon([Release(0.05, sigma, 800)], 1e-5) <= 3.0
-    assert epsilon([Release(0.05, sigma - 0.01, 800)], 1e-5) > 3.0
+    assert epsilon([Release(0.05, round(sigma - 0.001, 3), 800)], 1e-5) > 3.0
     assert sigma == round(sigma, 3)
+
+
+def test_noise_for_a_small_target_is_not_lost_in_the_coarseness_of_the_search():
+    sigma = noise_for(0.01, sampling_rate=0.05, steps=800, delta=1e-5)
+    assert epsilon([Release(0.05, sigma, 800)], 1e-5) <= 0.01
+    assert epsilon([Release(0.05, round(sigma - 0.001, 3), 800)], 1e-5) > 0.01
+
+
+def test_noise_for_a_target_is_never_below_what_is_computed_at_all():
+    assert noise_for(900.0, sampling_rate=1e-6, steps=1, delta=1e-5) > 0.01
 
 
 def test_unfittable_target_says_what_is_possible():

@@ -72,6 +72,14 @@ def test_rounds_already_trained_are_not_counted_twice(charite):
     assert f"bring it to ε {so_far}" in sentence.replace("\n    ", " ")
 
 
+def test_the_noise_that_a_target_asks_for_is_said_before_anybody_signs(charite):
+    terms = {"privacy__noise_multiplier": None, "privacy__target": {"epsilon": 2.0}}
+    document = charite.proposed(**terms)
+    said = review(charite, document).text.replace("\n    ", " ")
+    sigma = f"{document.agreement.sigma:g}"
+    assert f"The noise multiplier {sigma} is computed from the target ε = 2" in said
+
+
 def test_unsafe_terms_are_shouted(make):
     liberal = make(policy__unsafe=["no-isolation", "exact-small-classes", "no-noise"])
     text = review(liberal, liberal.proposed(privacy__noise_multiplier=0)).text
