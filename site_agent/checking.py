@@ -33,14 +33,14 @@ def check(
     settings = load_site(file)
     name = cohort_named(settings, federation, cohort)
     if agreement is not None:
-        gone = _opted_out(settings, name)
+        gone = opted_out(settings, name)
         return findings(settings.cohorts[name], load(agreement), opt_outs=gone)
     with desk.opened(file, federation) as m:
         gone = m.store.look(lambda c: optouts.of_cohort(c, name))
         return findings(settings.cohorts[name], desk.proposal(m), opt_outs=gone)
 
 
-def _opted_out(settings: SiteSettings, cohort: str) -> frozenset[str]:
+def opted_out(settings: SiteSettings, cohort: str) -> frozenset[str]:
     """Return who opted out of a cohort; before the first day nobody has."""
     premises = Premises(settings.state)
     if not premises.database.exists():

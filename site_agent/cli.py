@@ -16,6 +16,7 @@ from site_agent import (
     cli_exits,
     cli_keeping,
     cli_patients,
+    cli_privacy,
     cli_releases,
 )
 from site_agent.cli_options import (
@@ -37,7 +38,17 @@ if TYPE_CHECKING:
 _VERBS = (
     *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),
     *("object", "run", "status", "budget", "sent", "models", "pause", "resume", "withdraw"),
-    *("leave", "erase", "opt-out", "declare", "audit", "trust", "fetch", "predict"),
+    *(
+        "leave",
+        "erase",
+        "opt-out",
+        "declare",
+        "audit",
+        "audit-privacy",
+        "trust",
+        "fetch",
+        "predict",
+    ),
 )
 app = typer.Typer(
     name="concilium-site",
@@ -55,6 +66,7 @@ app.add_typer(cli_audit.verbs)
 app.add_typer(cli_releases.verbs)
 app.add_typer(cli_exits.verbs)
 app.add_typer(cli_keeping.verbs)
+app.add_typer(cli_privacy.verbs)
 
 
 def main() -> None:

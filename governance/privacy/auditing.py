@@ -62,10 +62,9 @@ def p_value(guesses: Guesses, epsilon: float, delta: float) -> float:
 
     m, r, v = guesses.canaries, guesses.made, guesses.right
     q = 1 / (1 + math.exp(-epsilon))
-    beta = float(binom.sf(v - 1, r, q))
-    alpha = max(
-        ((float(binom.sf(v - i - 1, r, q)) - beta) / i for i in range(1, v + 1)), default=0.0
-    )
+    probabilities: list[float] = binom.sf(range(v - 1, -2, -1), r, q).tolist()
+    beta, *at_least = probabilities  # that v or more are right, v − 1 or more …
+    alpha = max(((p - beta) / i for i, p in enumerate(at_least, 1)), default=0.0)
     return min(1.0, beta + 2 * m * delta * alpha)
 
 
