@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from hospital import FEDERATION
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from governance.privacy.accountant import epsilon, noise_for
+from governance.privacy.budget import Budget
 from governance.privacy.releases import Release, decimal_text
 from protos.errors import Refused
 from site_agent import deciding
@@ -15,7 +21,7 @@ from site_agent.agent import TaskState
 from site_agent.deciding import Facts
 from site_agent.readiness import Seen
 from site_agent.standing import standing_of
-from site_agent.store import work
+from site_agent.store import Store, work
 from site_agent.store.work import Spent
 
 DELTA = 1e-5
@@ -99,3 +105,53 @@ def test_every_site_reserves_the_noise_that_follows_from_the_target(charite):
     body = charite.said("budget-reserved")[0].statement.body
     expected = noise_for(2.0, sampling_rate=0.1, steps=80, delta=1e-5)
     assert body["noise_multiplier"] == decimal_text(expected)
+
+
+def test_two_tasks_at_the_same_moment_cannot_both_have_what_is_left(make):
+    one = epsilon([TRAINED], DELTA)
+    poor = make(policy__cap={"epsilon": round(one * 1.05, 3), "delta": DELTA})
+    document = poor.consented()
+    tasks = [poor.task(document, round_=round_) for round_ in (1, 2)]
+    for task in tasks:
+        poor.take(task)
+    together = threading.Barrier(2)
+
+    def decide(task):
+        store = Store.open(poor.premises.database)  # as another process has it
+        try:
+            held = store.look(lambda c: work.find(c, FEDERATION, task.task))
+            together.wait()
+            return store.now(lambda c: deciding.decide(c, poor.m, held, FINE))
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        states = list(pool.map(decide, tasks))
+    assert sorted(state.value for state in states) == ["refused", "reserving"]
+    assert len(poor.spent()) == 1
+
+
+@pytest.mark.slow
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["heart", "lungs"]),
+            st.sampled_from([0.05, 0.1, 0.3]),
+            st.sampled_from([1.0, 2.0, 4.0]),
+            st.integers(1, 30),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([0.3, 1.0, 4.0]),
+)
+@settings(max_examples=12, deadline=None)
+def test_no_order_of_tasks_of_two_federations_passes_the_cap(asked, cap):
+    budget = Budget()
+    for number, (federation, q, sigma, steps) in enumerate(asked):
+        before = budget.spent(DELTA)
+        with contextlib.suppress(Refused):
+            made = budget.reserve(
+                f"{federation}:{number}", Release(q, sigma, steps), cap, DELTA
+            )
+            budget = budget.after(made)
+        assert before <= budget.spent(DELTA) <= cap
