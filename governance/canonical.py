@@ -7,7 +7,9 @@ decimals are strings; true, false and null are strings or absent.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
 
 from protos.errors import PeerFault
 
@@ -19,6 +21,22 @@ _INTEGER_LIMIT: Final = 2**53
 _WRITER: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
+_Integer = Annotated[int, msgspec.Meta(gt=-_INTEGER_LIMIT, lt=_INTEGER_LIMIT)]
+
+
+def _nested(depth: int) -> Any:  # noqa: ANN401 - a type, made here
+    """Return the type of what may stand inside so many more objects and lists."""
+    if depth == 0:
+        return str | _Integer
+    inner = _nested(depth - 1)
+    return str | _Integer | list[inner] | dict[str, inner]
+
+
+_READ: Final = msgspec.json.Decoder(dict[str, _nested(_DEPTH_LIMIT - 1)])
+_READ_ANY: Final = msgspec.json.Decoder()
+_WRITE_AGAIN: Final = msgspec.json.Encoder(order="sorted")
+"""Reading and comparing is done for every entry of a log. The type says all that `_check` does;
+a name that stands twice, and any other form of a value, is not written again as it was read."""
 
 
 def encode(value: object) -> bytes:
@@ -36,13 +54,13 @@ def encode(value: object) -> bytes:
 
 def decode(data: bytes) -> dict[str, Any]:
     """Read an object from exactly the bytes that `encode` writes; PeerFault for others."""
-    value = loads(data)
     try:
-        if encode(value) == data:
-            return value
-    except (ValueError, TypeError):
-        pass
-    raise _fault()
+        value: dict[str, Any] = _READ.decode(data)
+    except (ValueError, RecursionError):
+        raise _fault() from None
+    if _WRITE_AGAIN.encode(value) != data:
+        raise _fault()
+    return value
 
 
 def loads(data: bytes) -> dict[str, Any]:
@@ -51,7 +69,7 @@ def loads(data: bytes) -> dict[str, Any]:
     For a caller that writes what it has read and compares the bytes itself.
     """
     try:
-        value = json.loads(data.decode())
+        value = _READ_ANY.decode(data)
     except (ValueError, RecursionError):
         raise _fault() from None
     if not isinstance(value, dict):

@@ -6,7 +6,6 @@ canonical JSON with its signatures in the order of their keys: one form for give
 
 from __future__ import annotations
 
-import base64
 import binascii
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,15 +96,15 @@ def _signatures(items: Any) -> dict[KeyId, bytes]:  # noqa: ANN401 - parsed righ
 
 
 def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def _base64(text: object) -> bytes:
     if not isinstance(text, str):
         raise _fault("a base64 text is missing")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
         raise _fault("a text is no base64") from None
 
 

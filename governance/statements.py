@@ -11,6 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from governance import canonical, dsse
@@ -193,7 +194,7 @@ def read(envelope: bytes) -> Statement:
     """
     payload, signatures = dsse.unseal(PAYLOAD_TYPE, envelope)
     fields = canonical.decode(payload)
-    _check_fields(fields)
+    at = _check_fields(fields)
     if fields["key"] not in signatures:
         raise _fault("the key that it names did not sign it")
     return Statement(
@@ -206,8 +207,8 @@ def read(envelope: bytes) -> Statement:
         key=KeyId(fields["key"]),
         counter=fields["counter"],
         previous=Digest(fields["previous"]),
-        at=parse_time(fields["at"]),
-        log=Log(fields["federation"], fields["log"], Digest(fields["root"])),
+        at=at,
+        log=_log(fields["federation"], fields["log"], fields["root"]),
         body=fields["body"],
         commitments=fields["disclosed"],
         signatures=signatures,
@@ -290,8 +291,9 @@ def is_digest(text: object) -> bool:
     return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
 
 
-def _check_fields(fields: Mapping[str, Any]) -> None:
-    if set(fields) != set(_FIELDS):
+def _check_fields(fields: Mapping[str, Any]) -> datetime:
+    """Check the form of every field that all kinds have; return when it was signed."""
+    if fields.keys() != _FIELDS.keys():
         raise _fault("its fields are not those of a statement")
     for name, kind in _FIELDS.items():
         if type(fields[name]) is not kind:
@@ -302,20 +304,27 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
         raise _fault("its kind or counter is out of range")
     names.parse_actor(fields["actor"])
     parse_key_id(fields["key"])
-    parse_time(fields["at"])
-    _check_binding(fields)
+    at = parse_time(fields["at"])
+    if not is_digest(fields["previous"]):
+        raise _fault("its previous is no SHA-256")
+    _log(fields["federation"], fields["log"], fields["root"])
     for label, digest in fields["disclosed"].items():
         if _WORD.fullmatch(label) is None or not is_digest(digest):
             raise _fault("its disclosed are no labels with digests")
+    return at
 
 
-def _check_binding(fields: Mapping[str, Any]) -> None:
-    if not names.is_name(fields["federation"]):
+@lru_cache(maxsize=64)
+def _log(federation: str, origin: str, root: str) -> Log:
+    """Return the log that a statement is for, or raise PeerFault; a record names one alone."""
+    if not names.is_name(federation):
         raise _fault("its federation is no name")
-    if fields["log"] != Log.of(fields["federation"], Digest("")).origin:
+    log = Log.of(federation, Digest(root))
+    if origin != log.origin:
         raise _fault("its log is not its federation's")
-    if not (is_digest(fields["previous"]) and is_digest(fields["root"])):
-        raise _fault("its previous or root is no SHA-256")
+    if not is_digest(root):
+        raise _fault("its root is no SHA-256")
+    return log
 
 
 def _fault(what: str) -> PeerFault:

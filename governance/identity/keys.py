@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Never, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from nacl.bindings import crypto_sign_open
+from nacl.exceptions import BadSignatureError
 from typing_extensions import override
 
 from governance.identity.key_files import read_private, write_private
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 _KEY_ID: Final = re.compile(r"(?:ed25519|x509):[0-9a-f]{64}", re.ASCII)
+_SIGNATURE_BYTES: Final = 64
 _SIGN_BIT: Final = 1 << 255
 _PRIME: Final = 2**255 - 19
 _SMALL_ORDER: Final = frozenset(
@@ -154,9 +158,7 @@ def verify(
         return False
     try:
         if kind == "ed25519":
-            public = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
-            public.verify(signature, data)
-            return not _is_small_order(bytes.fromhex(text))
+            return _verifies(bytes.fromhex(text), signature, data)
         authority = _authority(key, certificates or {})
         if authority is None:
             return False
@@ -166,6 +168,25 @@ def verify(
     return True
 
 
+def _verifies(public: bytes, signature: bytes, data: bytes) -> bool:
+    """Tell whether an Ed25519 signature is good (RFC 8032); ValueError for what is none.
+
+    libsodium is asked first: it takes half the time, and leaves other threads alone meanwhile.
+    It takes nothing that OpenSSL refuses, and OpenSSL has the last word on what it refuses.
+    """
+    if _is_small_order(public):
+        return False
+    try:
+        if len(signature) == _SIGNATURE_BYTES:
+            crypto_sign_open(signature + data, public)
+            return True
+    except BadSignatureError:
+        pass
+    ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+    return True
+
+
+@lru_cache(maxsize=1024)
 def parse_key_id(text: str) -> KeyId:
     """Read a key's name, or raise PeerFault; an Ed25519 key of small order is none."""
     if _KEY_ID.fullmatch(text) is None:

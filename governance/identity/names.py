@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from protos.errors import PeerFault, Refused
@@ -70,6 +71,7 @@ def parse_uri(text: str) -> Name:
     return Name(federation, role, name)
 
 
+@lru_cache(maxsize=1024)
 def parse_actor(text: str) -> tuple[str, str]:
     """Read `site/NAME`, `coordinator` or `authority` as role and name, or raise PeerFault."""
     if text in {COORDINATOR, AUTHORITY}:

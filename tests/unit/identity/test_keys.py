@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import pickle
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,12 @@ from protos.words import KeyId
 
 P = 2**255 - 19
 D = -121665 * pow(121666, -1, P) % P
+ORDER = 2**252 + 27742317777372353535851937790883648493
+BASE = (
+    0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A,
+    0x6666666666666666666666666666666666666666666666666666666666666658,
+)
+"""RFC 8032 §5.1: the order and the generator of edwards25519's large subgroup."""
 
 
 def add(a, b):
@@ -40,6 +47,20 @@ def points_of_order_dividing_eight():
         assert x * x % P == square
         found |= {(x, y), (-x % P, y)}
     return found
+
+
+def times(number, point):
+    found = (0, 1)
+    while number:
+        if number & 1:
+            found = add(found, point)
+        point, number = add(point, point), number >> 1
+    return found
+
+
+def encoded(point):
+    x, y = point
+    return (y | (x & 1) << 255).to_bytes(32, "little")
 
 
 def small_y():
@@ -84,10 +105,9 @@ def test_a_signature_fits_one_key_and_one_text():
 
 
 def test_a_malleated_signature_is_no_signature():
-    order = 2**252 + 27742317777372353535851937790883648493
     key = SigningKey.from_seed(bytes(32))
     signature = key.sign(b"yes")
-    moved = int.from_bytes(signature[32:], "little") + order
+    moved = int.from_bytes(signature[32:], "little") + ORDER
     assert not verify(key.key_id, signature[:32] + moved.to_bytes(32, "little"), b"yes")
 
 
@@ -108,6 +128,19 @@ def test_no_key_of_small_order_is_a_key():
                 parse_key_id(text)
             identity_signature = (1).to_bytes(32, "little") + bytes(32)
             assert not verify(KeyId(text), identity_signature, b"anything")
+
+
+def test_a_signature_that_only_a_laxer_verifier_takes_is_none():
+    # R is moved by a point of small order: RFC 8032's equation holds eight times over alone.
+    key = SigningKey.from_seed(bytes(32))
+    digest = hashlib.sha512(bytes(32)).digest()
+    secret = int.from_bytes(digest[:32], "little") & ((1 << 254) - 8) | 1 << 254
+    for small in points_of_order_dividing_eight():
+        commitment = encoded(add(times(12345, BASE), small))
+        challenge = hashlib.sha512(commitment + key.public_bytes + b"yes").digest()
+        answer = (12345 + int.from_bytes(challenge, "little") * secret) % ORDER
+        signature = commitment + answer.to_bytes(32, "little")
+        assert verify(key.key_id, signature, b"yes") is (small == (0, 1))
 
 
 @pytest.mark.parametrize(

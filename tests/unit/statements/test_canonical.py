@@ -45,6 +45,10 @@ def test_any_other_form_of_the_same_value_is_a_peers_fault(value):
         b'{"a":9007199254740992}',
         b'{"a":"\\u0061"}',
         b'{"a":"\\/"}',
+        b'{"a":"\\ud800"}',
+        b'{"a":"\xed\xa0\x80"}',
+        b'{"a":"\xff"}',
+        b'{"a":Infinity}',
         b'{"a":1} ',
         b"\xef\xbb\xbf{}",
         b"[]",
@@ -54,6 +58,37 @@ def test_any_other_form_of_the_same_value_is_a_peers_fault(value):
 def test_what_has_two_forms_is_read_in_none(data):
     with pytest.raises(PeerFault):
         canonical.decode(data)
+
+
+numbers = integers | st.integers() | st.floats() | st.booleans() | st.none()
+anything = st.recursive(
+    texts | numbers,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(texts, anything, max_size=3))
+def test_what_is_read_is_just_what_would_be_written(value):
+    data = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        written = canonical.encode(value)
+    except (TypeError, ValueError):
+        with pytest.raises(PeerFault):
+            canonical.decode(data.encode())
+    else:
+        assert canonical.decode(data.encode()) == value
+        assert written == data.encode()
+
+
+@given(st.sampled_from(range(0x110000)))
+def test_each_character_has_the_form_that_the_standard_library_writes(point):
+    data = json.dumps({"a": chr(point)}, separators=(",", ":"), ensure_ascii=False)
+    if 0xD800 <= point < 0xE000:
+        with pytest.raises(PeerFault):
+            canonical.decode(json.dumps({"a": chr(point)}, separators=(",", ":")).encode())
+    else:
+        assert canonical.decode(data.encode()) == {"a": chr(point)}
 
 
 def test_nesting_ends_at_eight():
