@@ -7,6 +7,7 @@ decimals are strings; true, false and null are strings or absent.
 from __future__ import annotations
 
 import json
+from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -21,18 +22,22 @@ _INTEGER_LIMIT: Final = 2**53
 _WRITER: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
-_Integer = Annotated[int, msgspec.Meta(gt=-_INTEGER_LIMIT, lt=_INTEGER_LIMIT)]
+_INTEGER: Final[Any] = Annotated[int, msgspec.Meta(gt=-_INTEGER_LIMIT, lt=_INTEGER_LIMIT)]
 
 
 def _nested(depth: int) -> Any:  # noqa: ANN401 - a type, made here
     """Return the type of what may stand inside so many more objects and lists."""
     if depth == 0:
-        return str | _Integer
+        return str | _INTEGER
     inner = _nested(depth - 1)
-    return str | _Integer | list[inner] | dict[str, inner]
+    return str | _INTEGER | GenericAlias(list, inner) | _objects_of(inner)
 
 
-_READ: Final = msgspec.json.Decoder(dict[str, _nested(_DEPTH_LIMIT - 1)])
+def _objects_of(inner: Any) -> Any:  # noqa: ANN401 - types, made here
+    return GenericAlias(dict, (str, inner))
+
+
+_READ: Final = msgspec.json.Decoder(_objects_of(_nested(_DEPTH_LIMIT - 1)))
 _READ_ANY: Final = msgspec.json.Decoder()
 _WRITE_AGAIN: Final = msgspec.json.Encoder(order="sorted")
 """Reading and comparing is done for every entry of a log. The type says all that `_check` does;

@@ -293,11 +293,7 @@ def is_digest(text: object) -> bool:
 
 def _check_fields(fields: Mapping[str, Any]) -> datetime:
     """Check the form of every field that all kinds have; return when it was signed."""
-    if fields.keys() != _FIELDS.keys():
-        raise _fault("its fields are not those of a statement")
-    for name, kind in _FIELDS.items():
-        if type(fields[name]) is not kind:
-            raise _fault(f"its {name} has the wrong type")
+    _check_types(fields)
     if fields["schema"] != SCHEMA:
         raise _fault(f"its schema is {fields['schema']}, but only {SCHEMA} is known here")
     if _WORD.fullmatch(fields["kind"]) is None or fields["counter"] < 1:
@@ -312,6 +308,14 @@ def _check_fields(fields: Mapping[str, Any]) -> datetime:
         if _WORD.fullmatch(label) is None or not is_digest(digest):
             raise _fault("its disclosed are no labels with digests")
     return at
+
+
+def _check_types(fields: Mapping[str, Any]) -> None:
+    if fields.keys() != _FIELDS.keys():
+        raise _fault("its fields are not those of a statement")
+    for name, kind in _FIELDS.items():
+        if type(fields[name]) is not kind:
+            raise _fault(f"its {name} has the wrong type")
 
 
 @lru_cache(maxsize=64)

@@ -10,13 +10,14 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from governance import statements
 from governance.identity import names
 from governance.ledger import founding, operators, project_members
 from governance.ledger.kind import Usage
 from governance.ledger.kinds import check_form
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import entries, keys, revocations
 from protos.errors import Refused
 
@@ -107,10 +108,9 @@ def _known_keys(c: Connection, statement: Statement) -> dict[str, Mapping[str, A
     }
     wanted = [key for key in statement.signatures if key not in known]
     if wanted:
-        rows = c.execute(
-            _keys(len(wanted)), {f"key{place}": key for place, key in enumerate(wanted)}
-        ).mappings()
-        known |= {row["key_id"]: _current(dict(row)) for row in rows}
+        asked = {f"key{place}": key for place, key in enumerate(wanted)}
+        rows = _keys(len(wanted)).all(c, **asked)
+        known |= {row.key_id: _current(row._asdict()) for row in rows}
     for key in wanted:
         if key not in known:
             raise Refused(f"the key {key} is not enrolled", rule="key-not-enrolled")
@@ -118,12 +118,13 @@ def _known_keys(c: Connection, statement: Statement) -> dict[str, Mapping[str, A
 
 
 @lru_cache(maxsize=32)
-def _keys(count: int) -> Select[Any]:
+def _keys(count: int) -> Prepared:
     each = (keys.c.key_id == bindparam(f"key{place}") for place in range(count))
-    return (
+    return Prepared(
         select(keys, revocations.c.seq.label("revoked_seq"))
         .outerjoin(revocations, revocations.c.name == keys.c.name)
-        .where(or_(*each))
+        .where(or_(*each)),
+        kept=True,
     )
 
 

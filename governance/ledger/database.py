@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from governance.ledger import remembered
 from protos.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ def open_engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         engine = create_engine(url)
         event.listen(engine, "begin", _begin_elsewhere)
+        remembered.forget_what_is_rolled_back(engine)
         return engine
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    remembered.forget_what_is_rolled_back(engine)
     return engine
 
 

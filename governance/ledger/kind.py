@@ -5,12 +5,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Executable
 
 from governance.ledger.entry import Entry
 from governance.ledger.fields import DIGEST, NAME, NUMBER, Field, list_of
+
+if TYPE_CHECKING:
+    from governance.ledger.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Bound:
     To make such a statement costs several times what it costs to run it.
     """
 
-    clause: Executable
+    prepared: Prepared
     values: Mapping[str, Any]
 
 

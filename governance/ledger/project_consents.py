@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Executable, Row, bindparam, insert, or_, sele
 from governance import canonical, consent
 from governance.consent import Consent, Event
 from governance.ledger import project_exits
+from governance.ledger.prepared import Prepared
 from governance.ledger.project_members import act
 from governance.ledger.schema import acceptances, agreements, consents, revocations
 from governance.statements import parse_time, timestamp
@@ -51,12 +52,11 @@ _NO_TERMS: Final[Mapping[str, Any]] = {
 
 _OWN: Final = consents.alias()
 _OWN_SITES: Final = select(_OWN.c.site).where(_OWN.c.agreement == bindparam("agreement"))
-_PERMITS: Final = (
+_PERMITTING: Final = (
     select(consents)
     .where(
         consents.c.material == bindparam("material"),
         consents.c.state == _IN_FORCE,
-        consents.c.until > bindparam("now"),
         consents.c.site.not_in(select(revocations.c.name)),
         consents.c.site.not_in(
             select(acceptances.c.site).where(acceptances.c.accepted_seq.is_(None))
@@ -68,14 +68,19 @@ _PERMITS: Final = (
     )
     .order_by(consents.c.site, consents.c.given_seq)
 )
-_PERMITS_ONE: Final = _PERMITS.where(consents.c.site == bindparam("one"))
-_AGREEMENT: Final = select(agreements).where(agreements.c.digest == bindparam("digest"))
+_PERMITS: Final = Prepared(_PERMITTING, kept=True)
+_PERMITS_ONE: Final = Prepared(
+    _PERMITTING.where(consents.c.site == bindparam("one")), kept=True
+)
+_AGREEMENT: Final = Prepared(
+    select(agreements).where(agreements.c.digest == bindparam("digest")), kept=True
+)
 """Made once: each entry of a round asks them, and to make them costs more than to ask."""
 
 
 def agreement(c: Connection, digest: str) -> Row[Any]:
     """Return an agreement's row, or raise Refused when none of this digest was proposed."""
-    row = c.execute(_AGREEMENT, {"digest": digest}).first()
+    row: Row[Any] | None = _AGREEMENT.first(c, digest=digest)
     if row is None:
         raise Refused("no agreement of this digest was proposed", rule="unknown-agreement")
     return row
@@ -91,16 +96,11 @@ def in_force(
     and none has one that was not heard of a new log yet: it may have withdrawn in what is lost.
     With `site`, only that one's is looked for.
     """
-    asked = {
-        "material": known.material,
-        "agreement": known.digest,
-        "now": timestamp(now),
-    }
-    if site is None:
-        rows = c.execute(_PERMITS, asked)
-    else:
-        rows = c.execute(_PERMITS_ONE, {**asked, "one": site})
-    return {row.site: row for row in rows}
+    asked = {"material": known.material, "agreement": known.digest}
+    moment = timestamp(now)
+    one = {} if site is None else {"one": site}
+    rows = (_PERMITS_ONE if one else _PERMITS).all(c, **asked, **one)
+    return {row.site: row for row in rows if row.until > moment}
 
 
 def check_in_force(c: Connection, sites: Iterable[str], known: Row[Any], now: datetime) -> None:

@@ -17,6 +17,7 @@ from governance.consent import ENDED, Consent, at
 from governance.draw import draw, seed_of
 from governance.ledger import project_consents, project_exits
 from governance.ledger.kind import Bound
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import (
     consents,
     contributions,
@@ -36,18 +37,25 @@ if TYPE_CHECKING:
 
 _PLACES: Final = Decimal("0.0001")
 
-_ATTEMPT: Final = select(rounds).where(
-    rounds.c.round == bindparam("round"), rounds.c.attempt == bindparam("attempt")
+_ATTEMPT: Final = Prepared(
+    select(rounds).where(
+        rounds.c.round == bindparam("round"), rounds.c.attempt == bindparam("attempt")
+    ),
+    kept=True,
 )
-_RESERVED_FOR: Final = select(reservations.c.seq).where(
-    reservations.c.site == bindparam("site"), reservations.c.task == bindparam("task")
+_RESERVED_FOR: Final = Prepared(
+    select(reservations.c.seq).where(
+        reservations.c.site == bindparam("site"), reservations.c.task == bindparam("task")
+    )
 )
-_CONTRIBUTED: Final = select(contributions).where(
-    contributions.c.site == bindparam("site"),
-    contributions.c.round == bindparam("round"),
-    contributions.c.base != "",
+_CONTRIBUTED: Final = Prepared(
+    select(contributions).where(
+        contributions.c.site == bindparam("site"),
+        contributions.c.round == bindparam("round"),
+        contributions.c.base != "",
+    )
 )
-_PAID: Final = (
+_PAID: Final = Prepared(
     select(reservations.c.steps, reservations.c.epsilon_total)
     .where(
         reservations.c.site == bindparam("site"),
@@ -56,22 +64,35 @@ _PAID: Final = (
     )
     .order_by(reservations.c.seq)
 )
-_MADE: Final = select(contributions.c.site).where(
-    contributions.c.round == bindparam("round"),
-    contributions.c.attempt == bindparam("attempt"),
-    contributions.c.state == "made",
+_MADE: Final = Prepared(
+    select(contributions.c.site).where(
+        contributions.c.round == bindparam("round"),
+        contributions.c.attempt == bindparam("attempt"),
+        contributions.c.state == "made",
+    )
 )
-_NEWEST: Final = (
+_NEWEST: Final = Prepared(
     select(rounds).order_by(rounds.c.round.desc(), rounds.c.attempt.desc()).limit(1)
 )
-_GIVEN: Final = select(consents).where(consents.c.material == bindparam("material"))
-_RESERVE: Final = insert(reservations)
-_CONTRIBUTE: Final = insert(contributions)
-_EVALUATE: Final = insert(evaluations)
+_GIVEN: Final = Prepared(select(consents).where(consents.c.material == bindparam("material")))
+_RESERVE: Final = Prepared(insert(reservations), [each.name for each in reservations.columns])
+_CONTRIBUTE: Final = Prepared(
+    insert(contributions), [each.name for each in contributions.columns]
+)
+_EVALUATE: Final = Prepared(insert(evaluations), [each.name for each in evaluations.columns])
+_OPENED: Final = ("round", "attempt", "agreement", "model_in", "state_in", "sites")
+_OPEN: Final = Prepared(insert(rounds), [*_OPENED, "state", "opened_seq"])
+_OUTCOME: Final = ("sites_in", "sites_out", "reason", "model_out", "state_out")
+_END: Final = Prepared(
+    update(rounds).where(
+        rounds.c.round == bindparam("this_round"), rounds.c.attempt == bindparam("this_attempt")
+    ),
+    ["state", "ended_seq", *_OUTCOME],
+)
 """Made once, as what every round says asks and writes them."""
 
 
-def round_opened(c: Connection, e: Entry) -> list[Executable]:
+def round_opened(c: Connection, e: Entry) -> list[Bound]:
     """Open a round's attempt.
 
     1. Its agreement is in force. Stops work that nobody agreed to.
@@ -86,7 +107,7 @@ def round_opened(c: Connection, e: Entry) -> list[Executable]:
     if agreed.state != "in-force":
         raise Refused(f"the agreement is {agreed.state}", rule="agreement-not-in-force")
     # 2.
-    last = c.execute(_NEWEST).first()
+    last: Row[Any] | None = _NEWEST.first(c)
     if last is not None and last.state == "open":
         raise Refused(f"round {last.round} is open still", rule="round-open")
     if (body["round"], body["attempt"]) != _following(last):
@@ -106,10 +127,9 @@ def round_opened(c: Connection, e: Entry) -> list[Executable]:
             entries.c.kind == "agreement-in-force", entries.c.agreement == agreed.digest
         )
         check_drawn(body, Digest(c.execute(in_force).scalar_one()))
-    names = ("round", "attempt", "agreement")
-    row = {name: body[name] for name in names}
+    row = {name: body[name] for name in ("round", "attempt", "agreement")}
     row |= {"model_in": body["model"], "state_in": body["state"], "sites": _json(body["sites"])}
-    return [insert(rounds).values(**row, state="open", opened_seq=e.seq)]
+    return [Bound(_OPEN, {**row, "state": "open", "opened_seq": e.seq})]
 
 
 def check_drawn(body: Mapping[str, Any], in_force: Digest) -> None:
@@ -121,7 +141,7 @@ def check_drawn(body: Mapping[str, Any], in_force: Digest) -> None:
         raise Refused("it asks other sites than those that are drawn", rule="draw")
 
 
-def round_closed(c: Connection, e: Entry) -> list[Executable]:
+def round_closed(c: Connection, e: Entry) -> list[Bound]:
     """Commit a round's model.
 
     1. The attempt is open, from these inputs. Stops a round from being closed twice.
@@ -138,8 +158,8 @@ def round_closed(c: Connection, e: Entry) -> list[Executable]:
     if not sites_in or sites_in & sites_out or sites_in | sites_out != set(_asked(row)):
         raise Refused("the sites in and out are not those that were asked", rule="round-sites")
     # 3.
-    attempt = {"round": body["round"], "attempt": body["attempt"]}
-    made = set(c.execute(_MADE, attempt).scalars())
+    rows = _MADE.all(c, round=body["round"], attempt=body["attempt"])
+    made = {row.site for row in rows}
     for site in body["sites_in"]:
         if site not in made:
             raise Refused(f"{site} did not contribute to this attempt", rule="no-contribution")
@@ -148,7 +168,7 @@ def round_closed(c: Connection, e: Entry) -> list[Executable]:
     return [_end(e, "closed", model_out=body["model_out"], state_out=body["state_out"])]
 
 
-def round_abandoned(c: Connection, e: Entry) -> list[Executable]:
+def round_abandoned(c: Connection, e: Entry) -> list[Bound]:
     """End an attempt without a model."""
     _open(c, e)
     return [_end(e, "abandoned", reason=e.body["reason"])]
@@ -163,7 +183,7 @@ def budget_reserved(c: Connection, e: Entry) -> list[Bound]:
     body = e.body
     cap = _member(c, e, _open(c, e)).cap
     # 1.
-    if c.execute(_RESERVED_FOR, {"site": e.actor_name, "task": body["task"]}).first():
+    if _RESERVED_FOR.first(c, site=e.actor_name, task=body["task"]):
         raise Refused("this task was reserved for already", rule="reserved-twice")
     # 2.
     if Decimal(body["epsilon_total"]) > _ceiling(cap):
@@ -255,8 +275,7 @@ def of_ended_attempt(c: Connection, e: Entry) -> list[Executable]:
 
 def _known(c: Connection, e: Entry) -> Row[Any]:
     body = e.body
-    place = {"round": body["round"], "attempt": body["attempt"]}
-    row = c.execute(_ATTEMPT, place).first()
+    row: Row[Any] | None = _ATTEMPT.first(c, round=body["round"], attempt=body["attempt"])
     if row is None or row.agreement != body["agreement"]:
         raise Refused(
             f"there is no round {body['round']}, attempt {body['attempt']} of this agreement",
@@ -285,8 +304,7 @@ def _member(c: Connection, e: Entry, attempt: Row[Any]) -> Row[Any]:
 
 def _earlier(c: Connection, e: Entry) -> list[Row[Any]]:
     """Return this site's contributions to this round, without those that never came in."""
-    mine = {"site": e.actor_name, "round": e.body["round"]}
-    return list(c.execute(_CONTRIBUTED, mine))
+    return _CONTRIBUTED.all(c, site=e.actor_name, round=e.body["round"])
 
 
 def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
@@ -295,8 +313,7 @@ def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
     The ε that it states is no lower than was reserved: `verify` would fault the record for it.
     """
     body = e.body
-    mine = {"site": e.actor_name, "round": body["round"], "attempt": body["attempt"]}
-    paid = c.execute(_PAID, mine).all()
+    paid = _PAID.all(c, site=e.actor_name, round=body["round"], attempt=body["attempt"])
     if len(updates | {body["update"]}) > len(paid) or body["steps"] > max(
         r.steps for r in paid
     ):
@@ -316,7 +333,7 @@ def _asked(row: Row[Any]) -> list[str]:
 
 def _check_not_ended(c: Connection, e: Entry) -> None:
     agreed = project_consents.agreement(c, e.body["agreement"])
-    rows = list(c.execute(_GIVEN, {"material": agreed.material}))
+    rows = _GIVEN.all(c, material=agreed.material)
     own = {row.site for row in rows if row.agreement == agreed.digest}
     going = {
         row.site
@@ -335,19 +352,25 @@ def _following(last: Row[Any] | None) -> tuple[int, int]:
     return (last.round + 1, 1) if last.state == "closed" else (last.round, last.attempt + 1)
 
 
-def _end(e: Entry, state: str, **more: str) -> Executable:
+def _end(
+    e: Entry,
+    state: str,
+    *,
+    reason: str | None = None,
+    model_out: str | None = None,
+    state_out: str | None = None,
+) -> Bound:
     body = e.body
-    return (
-        update(rounds)
-        .where(rounds.c.round == body["round"], rounds.c.attempt == body["attempt"])
-        .values(
-            state=state,
-            ended_seq=e.seq,
-            sites_in=_json(body["sites_in"]),
-            sites_out=_json(body["sites_out"]),
-            **more,
-        )
-    )
+    row = {
+        "state": state,
+        "ended_seq": e.seq,
+        "sites_in": _json(body["sites_in"]),
+        "sites_out": _json(body["sites_out"]),
+        "reason": reason,
+        "model_out": model_out,
+        "state_out": state_out,
+    }
+    return Bound(_END, {**row, "this_round": body["round"], "this_attempt": body["attempt"]})
 
 
 def _check_same(body: Mapping[str, Any], expected: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, delete, select
 
 from governance import statements
+from governance.ledger import remembered
 from governance.ledger.entry import Entry
 from governance.ledger.kind import Bound
 from governance.ledger.kinds import check_form
@@ -36,9 +37,10 @@ def enact(c: Connection, changes: Iterable[Change]) -> None:
     """Write what follows from an entry."""
     for change in changes:
         if isinstance(change, Bound):
-            c.execute(change.clause, change.values)
+            change.prepared.write(c, change.values)
         else:
             c.execute(change)
+            remembered.forget(c)
 
 
 def replay(c: Connection, log: Iterable[Entry]) -> None:
@@ -60,4 +62,5 @@ def rebuild(c: Connection) -> None:
     """Empty every projection of a log and make it again from the entries."""
     for table in PROJECTIONS:
         c.execute(delete(table))
+    remembered.forget(c)
     replay(c, list(log_of(c)))

@@ -24,6 +24,7 @@ from governance.ledger import (
 from governance.ledger.database import in_words, open_engine, reading
 from governance.ledger.entry import Entry, columns
 from governance.ledger.making import create
+from governance.ledger.prepared import Prepared
 from governance.ledger.tree import consistency, inclusion
 from governance.ledger.witnessing import (
     add_checkpoint,
@@ -74,22 +75,23 @@ __all__ = [
 
 _T: Final = schema.entries
 _PAGE: Final = 500
-_INSERT: Final = insert(_T)
+_INSERT: Final = Prepared(insert(_T), [column.name for column in _T.columns])
 _INSERT_DISCLOSURE: Final = insert(schema.disclosures)
-_CHAIN: Final = (
+_LAST_OF: Final = (
     select(_T.c.counter, _T.c.statement)
     .where(_T.c.signer == bindparam("signer"))
     .order_by(_T.c.counter.desc())
     .limit(1)
 )
 _FIRST: Final = select(_T.c.leaf_hash).where(_T.c.seq == 0)
-_LAST: Final = (
+_CHAIN: Final = Prepared(_LAST_OF)
+_LAST: Final = Prepared(
     select(
         _T.c.seq,
         _T.c.received_at,
         _FIRST.scalar_subquery().label("first"),
-        _CHAIN.with_only_columns(_T.c.counter).scalar_subquery().label("counter"),
-        _CHAIN.with_only_columns(_T.c.statement).scalar_subquery().label("previous"),
+        _LAST_OF.with_only_columns(_T.c.counter).scalar_subquery().label("counter"),
+        _LAST_OF.with_only_columns(_T.c.statement).scalar_subquery().label("previous"),
     )
     .order_by(_T.c.seq.desc())
     .limit(1)
@@ -131,7 +133,7 @@ def append(
     Raises:
         Refused: naming the first rule that it breaks.
     """
-    last = c.execute(_LAST, {"signer": statement.key}).first()
+    last = _LAST.first(c, signer=statement.key)
     if last is None:
         e = Entry(0, received_at, statement)
         found = founding.founding(statement.envelope)
@@ -215,7 +217,7 @@ def _admit(
     # All checks are behind us: from here on there is nothing to refuse.
     leaf = merkle.leaf_hash(e.leaf_data)
     row = {"seq": e.seq, "received_at": timestamp(e.received_at), "leaf_hash": leaf}
-    c.execute(_INSERT, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
+    _INSERT.write(c, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
     if told:
         rows = [{"label": one.label, "salt": one.salt, "value": one.value} for one in told]
         c.execute(_INSERT_DISCLOSURE, [{"seq": e.seq, **row} for row in rows])
@@ -245,7 +247,7 @@ def head(c: Connection) -> Head:
 
 def chain_of(c: Connection, key: KeyId) -> Chain:
     """Return where a key's chain stands in the log."""
-    last = c.execute(_CHAIN, {"signer": key}).first()
+    last = _CHAIN.first(c, signer=key)
     return Chain.START if last is None else Chain(last.counter, Digest(last.statement))
 
 

@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, insert, or_, select
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select
 
 from governance.ledger import merkle
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import nodes
 from protos.errors import ConciliumError, Corrupt, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-_INSERT: Final = insert(nodes)
+_INSERT: Final = Prepared(insert(nodes), [column.name for column in nodes.columns])
 
 
 def size(c: Connection) -> int:
@@ -86,8 +87,7 @@ def consistency(c: Connection, old_size: int, new_size: int) -> list[bytes]:
 
 
 def _store(c: Connection, made: Sequence[dict[str, object]]) -> None:
-    if made:
-        c.execute(_INSERT, made)
+    _INSERT.write_all(c, made)
 
 
 def _check_size(c: Connection, wanted: int) -> None:
@@ -110,8 +110,8 @@ def _hashes(c: Connection, subtrees: Sequence[tuple[int, int]]) -> list[bytes]:
         for place, subtree in enumerate(subtrees)
         for name, value in zip(("level", "idx"), subtree, strict=True)
     }
-    rows = c.execute(_each(len(subtrees)), wanted)
-    found = {(row.level, row.idx): row.hash for row in rows}
+    rows = _each(len(subtrees)).all(c, **wanted)
+    found = {(row.level, row.idx): bytes(row.hash) for row in rows}
     try:
         return [found[subtree] for subtree in subtrees]
     except KeyError as missing:
@@ -123,7 +123,7 @@ def _hashes(c: Connection, subtrees: Sequence[tuple[int, int]]) -> list[bytes]:
 
 
 @lru_cache(maxsize=128)
-def _each(count: int) -> Select[tuple[int, int, bytes]]:
+def _each(count: int) -> Prepared:
     """Return the question for so many nodes; SQLite scans for an IN, and not for an OR."""
     same = (
         and_(
@@ -131,4 +131,4 @@ def _each(count: int) -> Select[tuple[int, int, bytes]]:
         )
         for place in range(count)
     )
-    return select(nodes.c.level, nodes.c.idx, nodes.c.hash).where(or_(*same))
+    return Prepared(select(nodes.c.level, nodes.c.idx, nodes.c.hash).where(or_(*same)))

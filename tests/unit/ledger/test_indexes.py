@@ -20,7 +20,7 @@ ASKED = {
 @pytest.mark.parametrize("name", ASKED)
 def test_a_rounds_questions_are_answered_by_an_index(name):
     question, found_by = ASKED[name]
-    compiled = question.compile(dialect=sqlite.dialect())
+    compiled = question._clause.compile(dialect=sqlite.dialect())
     with rebuild.empty() as connection:
         plan = connection.exec_driver_sql(
             f"EXPLAIN QUERY PLAN {compiled}", tuple("x" for _ in compiled.params)

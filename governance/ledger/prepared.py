@@ -1,0 +1,157 @@
+"""Statements that every entry asks or writes: compiled once, and run by the driver itself.
+
+What SQLAlchemy does around a statement costs several times what SQLite needs to run it, and a
+long record has millions of them. It still says each in the words of the engine at hand, once;
+errors are told as it tells them. Nothing here begins, commits or keeps anything.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.visitors import iterate
+
+from governance.ledger import remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection, Dialect, Select
+    from sqlalchemy.sql.dml import UpdateBase
+
+
+class Prepared:
+    """A statement over named values, in the words of each engine that it was run on.
+
+    Args:
+        clause: A select, or an insert or update that fills the columns `names`.
+        names: Those columns; every one is given each time.
+        kept: Whether its answers hold for a transaction, until a table is written that they
+            came from: for what many entries ask alike.
+    """
+
+    __slots__ = ("_clause", "_kept", "_names", "_said", "_tables")
+
+    def __init__(
+        self, clause: Select[Any] | UpdateBase, names: Sequence[str] = (), *, kept: bool = False
+    ) -> None:
+        self._clause = clause
+        self._names = list(names) or None
+        self._kept = kept
+        self._tables = frozenset(
+            each.name for each in iterate(clause) if isinstance(each, Table)
+        )
+        self._said: dict[str, _Said] = {}
+
+    def all(self, c: Connection, **values: object) -> list[Any]:
+        """Return every row; each has its columns' names."""
+        if not self._kept:
+            return self._asked(c, values)
+        known, question = remembered.answers(c), (self, *values.items())
+        rows = known.by_question.get(question)
+        if rows is None:
+            rows = self._asked(c, values)
+            known.keep(question, self._tables, rows)
+        return rows
+
+    def first(self, c: Connection, **values: object) -> Any:  # noqa: ANN401 - its columns' names
+        """Return the first row, None if there is none."""
+        if self._kept:
+            return next(iter(self.all(c, **values)), None)
+        said = self._in_words_of(c)
+        found = said.run(c, said.bind(values)).fetchone()
+        return None if found is None else said.row(found)
+
+    def write(self, c: Connection, values: Mapping[str, object]) -> None:
+        """Insert a row, or update what the values name."""
+        said = self._in_words_of(c)
+        said.run(c, said.bind(values))
+        self._forget(c)
+
+    def write_all(self, c: Connection, rows: Iterable[Mapping[str, object]]) -> None:
+        """Insert many rows."""
+        said = self._in_words_of(c)
+        said.run_many(c, [said.bind(values) for values in rows])
+        self._forget(c)
+
+    def _asked(self, c: Connection, values: Mapping[str, object]) -> list[Any]:
+        said = self._in_words_of(c)
+        return [said.row(each) for each in said.run(c, said.bind(values)).fetchall()]
+
+    def _forget(self, c: Connection) -> None:
+        for table in self._tables:
+            remembered.wrote(c, table)
+
+    def _in_words_of(self, c: Connection) -> _Said:
+        said = self._said.get(c.dialect.driver)
+        if said is None:
+            said = _said(self._clause, self._names, c.dialect)
+            self._said[c.dialect.driver] = said
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A statement in an engine's words: how to bind values to it, and what its rows are."""
+
+    text: str
+    bind: Callable[[Mapping[str, object]], Any]
+    row: Callable[[Iterable[object]], Any]
+
+    def run(self, c: Connection, values: Any) -> Any:  # noqa: ANN401 - the driver's
+        cursor = _cursor(c)
+        try:
+            return cursor.execute(self.text, values)
+        except _error(c) as problem:
+            raise _told(self.text, values, problem, c) from problem
+
+    def run_many(self, c: Connection, rows: Sequence[Any]) -> None:
+        if not rows:
+            return
+        cursor = _cursor(c)
+        try:
+            cursor.executemany(self.text, rows)
+        except _error(c) as problem:
+            raise _told(self.text, rows[0], problem, c) from problem
+
+
+def _cursor(c: Connection) -> Any:  # noqa: ANN401 - the driver's
+    if not c.in_transaction():
+        c.begin()  # as SQLAlchemy's own statements do: whoever opened the connection ends it
+    return c.connection.cursor()
+
+
+def _told(text: str, values: Any, problem: Exception, c: Connection) -> BaseException:  # noqa: ANN401
+    """Return a driver's error as SQLAlchemy tells it, so that one `except` fits both."""
+    return DBAPIError.instance(text, values, problem, _error(c), dialect=c.dialect)
+
+
+def _error(c: Connection) -> type[Exception]:
+    dbapi: Any = c.dialect.dbapi
+    error: type[Exception] = dbapi.Error
+    return error
+
+
+def _row_of(columns: Sequence[str]) -> Callable[[Iterable[object]], Any]:
+    make: Any = namedtuple  # noqa: PYI024 - its names are the question's own
+    made: Callable[[Iterable[object]], Any] = make("Row", columns)._make
+    return made
+
+
+def _said(clause: Select[Any] | UpdateBase, names: list[str] | None, dialect: Dialect) -> _Said:
+    compiled: Any = clause.compile(dialect=dialect, column_keys=names)
+    known = dict(compiled.params)
+    columns = [] if names else [column.key for column in compiled.statement.selected_columns]
+    row = _row_of(columns)
+    if not compiled.positional:
+        return _Said(str(compiled), lambda values: {**known, **values}, row)
+    places = list(compiled.positiontup)
+    if set(places) <= {name for name, value in known.items() if value is None}:
+        return _Said(str(compiled), lambda values: [values[name] for name in places], row)
+    return _Said(
+        str(compiled), lambda values: [values.get(name, known[name]) for name in places], row
+    )
