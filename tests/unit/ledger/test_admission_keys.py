@@ -77,6 +77,15 @@ def test_all_keys_of_a_revoked_name_are_refused(agreed, refuses):
     agreed.agent("ucl", "software-started", SOFTWARE)
 
 
+def test_a_revocation_that_was_rolled_back_revoked_nobody(agreed, refuses):
+    agreed.agent("amc", "software-started", SOFTWARE)
+    point = agreed.connection.begin_nested()
+    agreed.operator("revoked", {"name": "amc", "serials": []})
+    refuses("revoked", agreed.agent, "amc", "software-started", SOFTWARE)
+    point.rollback()
+    agreed.agent("amc", "software-started", SOFTWARE)
+
+
 def test_a_revoked_name_does_not_come_back(federation, refuses):
     federation.operator("revoked", {"name": "amc", "serials": []})
     refuses("key-taken", federation.enrol_site, "amc")
