@@ -15,6 +15,7 @@ from governance.agreement.schema import unsafe_terms
 from governance.figures import METRICS, pooled
 from governance.ledger import spending
 from governance.models import parameter_shapes
+from governance.privacy import releases
 from governance.privacy.accountant import format_epsilon
 from governance.privacy.releases import decimal_text
 from governance.statements import timestamp
@@ -204,10 +205,7 @@ def _privacy(agreement: Agreement, made: Inside, *, named: bool) -> dict[str, An
             "and Google's PLD accountant. A hospital that trains elsewhere has spent more."
         ),
     ]
-    if privacy.metrics.exact is not None:
-        said.append(
-            "The evaluation's figures are exact, so this ε says nothing of held-out patients."
-        )
+    said.append(_figures_covered(agreement, made))
     sites = [{"site": s, "epsilon": format_epsilon(e)} for s, e in sorted(epsilon.items())]
     return {
         "unit": "patient",
@@ -216,6 +214,23 @@ def _privacy(agreement: Agreement, made: Inside, *, named: bool) -> dict[str, An
         "said": said,
         "sites": sites if named else [],
     }
+
+
+def _figures_covered(agreement: Agreement, made: Inside) -> str:
+    if not agreement.metrics_noised:
+        return (
+            "The evaluation's figures are exact, so this ε says nothing of held-out patients."
+        )
+    alone = max(
+        spending.epsilon(cohort.apart.get(releases.METRICS, ()), cohort.last.delta)
+        for cohorts in made.spent.values()
+        for cohort in cohorts
+        if cohort.last is not None
+    )
+    return (
+        "It counts the evaluation's figures, which left with noise: ε is at most "
+        f"{format_epsilon(alone)} for them alone."
+    )
 
 
 def _limits(agreement: Agreement) -> list[str]:

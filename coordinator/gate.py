@@ -80,8 +80,9 @@ def figures_due(agreement: Agreement, round_: int) -> bool:
     """Tell whether the sites are asked for figures of this round's candidate."""
     if agreement.privacy is None:
         return True
-    exact = agreement.privacy.metrics.exact
-    return exact is not None and round_ % exact.every == 0
+    metrics = agreement.privacy.metrics
+    chosen = metrics.exact or metrics.noised
+    return chosen is not None and round_ % chosen.every == 0
 
 
 def judge(

@@ -13,7 +13,7 @@ import structlog
 
 from coordinator.rounds import Event
 from coordinator.store import record, roundbook
-from governance import figures, statements, subgroups
+from governance import noised, statements, subgroups
 from governance.ledger import store as ledger
 from governance.ledger.kind import Carrier
 from governance.ledger.kinds import check_form
@@ -112,12 +112,16 @@ def _check_figures(connection: Connection, statement: Statement, sent: Statement
     if len(told) != 1:
         raise PeerFault("an evaluation comes with its figures", rule="bad-figures")
     document = record.read_document(connection, str(statement.body["agreement"]))
-    kind = document.agreement.data.target.kind if document else ""
-    whole = figures.from_json(told[0])
-    if whole.kind != kind:
-        raise PeerFault("the figures are of another kind of target", rule="bad-figures")
+    if document is None:
+        raise PeerFault("the figures are of no agreement", rule="bad-figures")
+    whole = noised.read(told[0], document.agreement)
+    wanted = noised.MECHANISM if document.agreement.metrics_noised else "exact"
+    if statement.body["mechanism"] != wanted:
+        raise PeerFault(f"the figures are to be {wanted}", rule="bad-figures")
     by_group = [d.value for d in sent.disclosures if d.label == subgroups.LABEL]
-    if document is not None and by_group:
+    if by_group and wanted == noised.MECHANISM:
+        raise PeerFault("noised figures come without subgroups", rule="bad-figures")
+    if by_group:
         said = subgroups.from_json(by_group[0], document.agreement)
         subgroups.check(said, whole, document.agreement)
 

@@ -21,8 +21,8 @@ from coordinator import (
 from coordinator.rounds import Event, State, due, may_judge, next_wakeup
 from coordinator.store import exits, kept, pausing, record, roundbook
 from coordinator.summing import What
+from governance import noised
 from governance.agreement.schedule import may_open
-from governance.figures import from_json
 from governance.models import parameter_shapes
 from governance.tensors import shapes, verify, write
 from protos.errors import Corrupt, PeerFault, Refused
@@ -341,11 +341,12 @@ async def _judge(base: Foundation, running: Running, document: Document) -> bool
         return record.figures(connection, *at), _judged(connection)
 
     new, old = await base.store.read(question)
-    said = {site: from_json(text) for site, text in new.items()}
+    terms = document.agreement
+    said = {site: noised.read(text, terms) for site, text in new.items()}
     verdict = gate.judge(
         said,
-        {site: from_json(text) for site, text in old.items()} or None,
-        document.agreement.quality.accept_if,
+        {site: noised.read(text, terms) for site, text in old.items()} or None,
+        terms.quality.accept_if,
     )
     _log.info(
         "candidate-judged", round=running.round, rule=verdict.rule, accepted=verdict.accepted

@@ -6,6 +6,7 @@ count half (Hanley and McNeil 1982). The 50 bins are evenly spaced on the logit 
 and 8, so that rare outcomes, whose scores crowd near zero, stay apart. A class with fewer
 patients than the agreement's minimum makes a site withhold all of its figures. Of a category
 with several values there are no histograms: how many patients the model is right on, and sums.
+Where an agreement wants noise, `noised` makes one flat vector of them and reads it.
 """
 
 from __future__ import annotations
@@ -66,18 +67,20 @@ class Figures:
 
     def auc(self) -> float | None:
         """Return the area under the ROC curve, or None without patients of both classes."""
-        pairs = sum(self.positives) * sum(self.negatives)
-        if not pairs:
+        with_outcome, without = sum(self.positives), sum(self.negatives)
+        pairs = with_outcome * without
+        if with_outcome <= 0 or without <= 0:  # noised counts may be below zero
             return None
         halves = below = 0  # integers, so that the order of sites cannot matter
         for positive, negative in zip(self.positives, self.negatives, strict=True):
             halves += positive * (2 * below + negative)
             below += negative
-        return halves / (2 * pairs)
+        return min(max(halves / (2 * pairs), 0.0), 1.0)
 
     def accuracy(self) -> float | None:
         """Return the share of patients that the model is right on, or None."""
-        return self._mean(self.correct, "binary", "category")
+        mean = self._mean(self.correct, "binary", "category")
+        return None if mean is None else min(mean, 1.0)
 
     def log_loss(self) -> float | None:
         """Return the mean log-loss in nats, or None."""
@@ -97,7 +100,9 @@ class Figures:
         return METRICS[name](self)
 
     def _mean(self, total: float, *kinds: Kind) -> float | None:
-        return total / self.count if self.kind in kinds and self.count else None
+        if self.kind not in kinds or self.count <= 0:
+            return None
+        return max(total / self.count, 0.0)  # noise may take a sum below zero
 
 
 METRICS: Final[Mapping[str, Callable[[Figures], float | None]]] = {

@@ -37,6 +37,7 @@ class Event(enum.Enum):
     MAY_TRAIN = "may train"
     MAY_RESEND = "may send again"
     MAY_EVALUATE = "may evaluate"
+    MAY_MEASURE = "may evaluate with noise, at a cost"
     RULED_OUT = "ruled out"
     RESERVED = "reserved"
     RESERVATION_REFUSED = "reservation refused"
@@ -89,6 +90,7 @@ _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
     (_S.OFFERED, _E.MAY_TRAIN): Step(_S.RESERVING, (Effect.SAY_YES, Effect.RESERVE)),
     (_S.OFFERED, _E.MAY_RESEND): Step(_S.SENDING, _YES),
     (_S.OFFERED, _E.MAY_EVALUATE): Step(_S.FETCHING, _YES),
+    (_S.OFFERED, _E.MAY_MEASURE): Step(_S.RESERVING, (Effect.SAY_YES, Effect.RESERVE)),
     (_S.OFFERED, _E.RULED_OUT): Step(_S.REFUSED, _REFUSE),
     (_S.OFFERED, _E.FAILED): Step(_S.REFUSED, _REFUSE),
     (_S.OFFERED, _E.CANCELLED): Step(_S.CANCELLED),

@@ -7,18 +7,23 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from governance import subgroups
+from governance import noised, subgroups
 from governance.agreement.load import parse
+from governance.counts import count
 from governance.ledger.operators import check_stated
 from governance.privacy.accountant import format_epsilon
 from governance.privacy.budget import Budget
 from governance.privacy.releases import (
+    ALL,
     LOADER,
+    METRICS,
+    TRAINING,
     UNIT,
     Release,
     decimal_text,
     expected_batch,
     of_a_round,
+    of_an_evaluation,
 )
 from protos.errors import Refused
 from protos.words import TaskKind
@@ -102,12 +107,15 @@ def _decided(c: Connection, m: Membership, task: Task, facts: Facts) -> tuple[Ev
     moment = _moment(c, m, task, facts)
     check_moment(Asked(task, document, moment, m.law))
     patients.say_left_out(c, m, document.digest, facts.seen)
+    standing = standing_of(c, m.federation, task.agreement)
     if task.kind is TaskKind.EVALUATE:
-        return Event.MAY_EVALUATE, Told()
+        if not document.agreement.metrics_noised:
+            return Event.MAY_EVALUATE, Told()
+        return Event.MAY_MEASURE, _reserved(c, m, task, document, standing)
     if _sends_again(c, m, task, facts):
         return Event.MAY_RESEND, Told()
     patients.declare_anew(c, m, document, facts.seen)
-    standing = standing_of(c, m.federation, task.agreement)
+    standing = standing_of(c, m.federation, task.agreement)  # with the new number
     return Event.MAY_TRAIN, _reserved(c, m, task, document, standing)
 
 
@@ -164,19 +172,15 @@ def _made(task: Task) -> Made:
 def _reserved(
     c: Connection, m: Membership, task: Task, document: Document, standing: Standing
 ) -> Told:
-    agreement = document.agreement
-    reservation = reservation_of(c, m, task.task, document, standing)
-    release = reservation.release
-    batch = expected_batch(release.sampling_rate, standing.declared_patients)
+    measures = task.kind is TaskKind.EVALUATE
+    reservation = reservation_of(c, m, task, document, standing)
     body: dict[str, Any] = {
         "cohort": m.cohort,
-        "sampling_rate": decimal_text(release.sampling_rate),
-        "noise_multiplier": decimal_text(release.noise_multiplier),
-        "clip": decimal_text(agreement.privacy.clip if agreement.privacy else 0.0),
-        "expected_batch": format(batch.normalize(), "f"),
-        "steps": release.steps,
+        "sampling_rate": decimal_text(reservation.release.sampling_rate),
+        "noise_multiplier": decimal_text(reservation.release.noise_multiplier),
+        **(_of_figures if measures else _of_training)(document.agreement, standing),
+        "steps": reservation.release.steps,
         "delta": decimal_text(reservation.delta),
-        "loader": LOADER,
         "unit": UNIT,
         "epsilon_total": format_epsilon(reservation.epsilon_total),
     }
@@ -187,32 +191,84 @@ def _reserved(
         agreement=task.agreement,
         round=task.round,
         attempt=task.attempt,
-        release=release,
+        release=reservation.release,
         delta=reservation.delta,
         epsilon_total=body["epsilon_total"],
+        purpose=METRICS if measures else TRAINING,
     )
     return Told(reservation=spent, reserved=body)
 
 
-def reservation_of(
-    c: Connection, m: Membership, task: str, document: Document, standing: Standing
-) -> Reservation:
-    """Return what one more round would cost; raise Refused when no cap bears it.
+def _of_training(agreement: Agreement, standing: Standing) -> dict[str, str]:
+    rate = release_of(agreement, standing.declared_patients).sampling_rate
+    batch = expected_batch(rate, standing.declared_patients)
+    return {
+        "clip": decimal_text(agreement.privacy.clip if agreement.privacy else 0.0),
+        "expected_batch": format(batch.normalize(), "f"),
+        "loader": LOADER,
+    }
 
-    The cap is the lowest of the officer's consent, site.yaml and the agreement.
+
+def _of_figures(agreement: Agreement, _standing: Standing) -> dict[str, str]:
+    """Return what a reservation says of a vector whose sensitivity stands for the clip."""
+    return {
+        "clip": decimal_text(noised.layout_of(agreement).sensitivity),
+        "expected_batch": "1",
+        "loader": ALL,
+        "purpose": METRICS,
+    }
+
+
+def reservation_of(
+    c: Connection, m: Membership, task: Task, document: Document, standing: Standing
+) -> Reservation:
+    """Return what one more task would cost; raise Refused when no cap bears it.
+
+    The cap is the lowest of the officer's consent, site.yaml and the agreement. Figures have
+    one of their own beside it.
     """
     agreement, policy = document.agreement, m.settings.policy
     cap, delta = cap_of(agreement, policy)
     caps = [f"the officer's consent {standing.cap:g}", f"site.yaml {policy.cap.epsilon:g}"]
     if agreement.privacy is not None:
         caps.append(f"privacy.budget of the agreement {agreement.privacy.budget.epsilon:g}")
+    if task.kind is TaskKind.EVALUATE:
+        _check_figures_left(c, m, task, document)
+    release = release_for(task, agreement, standing)
+    assert release is not None
     return budget_of(c, m.cohort).reserve(
-        f"{m.federation}:{task}",
-        release_of(agreement, standing.declared_patients),
+        f"{m.federation}:{task.task}",
+        release,
         min(cap, standing.cap),
         min(delta, standing.delta),
         caps=f"the lowest of {', '.join(caps)}",
     )
+
+
+def _check_figures_left(c: Connection, m: Membership, task: Task, document: Document) -> None:
+    """Refuse figures past the metrics' own ε. Stops a coordinator from asking ever again."""
+    made = figures_made(c, m, task.agreement)
+    if made >= document.agreement.evaluations:
+        raise Refused(
+            f"the agreement's ε for figures is for {count(made, 'evaluation')}, all made",
+            todo="The round goes on without this hospital's figures.",
+            rule="metrics-exhausted",
+        )
+
+
+def figures_made(c: Connection, m: Membership, agreement: str) -> int:
+    """Return for how many evaluations with noise under an agreement it was reserved."""
+    return sum(
+        one.purpose == METRICS and one.federation == m.federation and one.agreement == agreement
+        for one in work.spent_on(c, m.cohort)
+    )
+
+
+def release_for(task: Task, agreement: Agreement, standing: Standing) -> Release | None:
+    """Return what a task releases; None where it costs nothing, as exact figures do."""
+    if task.kind is TaskKind.EVALUATE:
+        return of_an_evaluation(agreement) if agreement.metrics_noised else None
+    return release_of(agreement, standing.declared_patients)
 
 
 def release_of(agreement: Agreement, declared_patients: int) -> Release:

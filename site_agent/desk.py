@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from governance.agreement.load import parse
+from governance.privacy.releases import METRICS, TRAINING
 from governance.settings import load_site
 from protos.errors import Refused
 from site_agent import deciding, doorbell, office
@@ -117,12 +118,14 @@ def reviewed(m: Membership, document: Document) -> Reviewed:
         return work.spent_on(c, m.cohort), _last_signed(c, m, document)
 
     spent, last = m.store.look(known)
+    here = [one for one in spent if one.agreement == document.digest]
     place = Place(
         settings=m.settings,
         cohort=m.cohort,
         releases=[one.release for one in spent],
         release=deciding.release_of(document.agreement, 0),
-        trained=len({one.round for one in spent if one.agreement == document.digest}),
+        trained=len({one.round for one in here if one.purpose == TRAINING}),
+        measured=sum(one.purpose == METRICS for one in here),
     )
     return review(document, place, last=parse(last) if last is not None else None)
 

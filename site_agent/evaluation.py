@@ -2,7 +2,8 @@
 
 A patient's score is the mean over its records. A probability when the target is binary, one for
 each value when it is a category, else a value in the target's unit. Where the agreement names
-subgroups, figures of each that may be said are beside those of all.
+subgroups, figures of each that may be said are beside those of all. Where it wants noise, that
+is drawn here, and what is without it does not leave this process.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from governance import figures, subgroups
+from governance import figures, noised, subgroups
 from governance.agreement.load import parse
 from site_agent import grouping
 from site_agent.jobs import Evaluated
 from site_agent.ready import ready
-from site_agent.training import module, read_model
+from site_agent.training import keystream, module, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,9 @@ def evaluate(job: EvaluateJob) -> Evaluated:
     agreement = document.agreement
     cohort = ready(job.cohort, document)
     scores, labels = predictions(agreement, cohort.held_out, read_model(job.model, agreement))
+    if agreement.metrics_noised:
+        draw = keystream(job.noise_seed).gaussian
+        return Evaluated(noised.noised_of(scores, labels, agreement, draw))
 
     def of(some: NDArray[np.bool_]) -> Figures:
         return figures.figures_of(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from governance import figures
+from governance import figures, noised
+from governance.noised import Noised
 from protos.words import Digest
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class EvaluateJob:
     cohort: Mapping[str, Any]
     model: Path
     threads: int
+    noise_seed: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -83,6 +85,7 @@ class EvaluateJob:
             "cohort": dict(self.cohort),
             "model": str(self.model),
             "threads": self.threads,
+            "noise_seed": self.noise_seed,
         }
 
     @classmethod
@@ -131,20 +134,30 @@ class Trained:
 class Evaluated:
     """What a model is worth on the held-out patients.
 
-    `subgroups` is what `governance.subgroups` writes; empty where the agreement names none.
+    `figures` are noised where the agreement wants noise. `subgroups` is what
+    `governance.subgroups` writes; empty where the agreement names none, or wants noise.
     """
 
-    figures: Figures
+    figures: Figures | Noised
     subgroups: str = ""
+
+    @property
+    def told(self) -> str:
+        """The text of the figures that leaves."""
+        if isinstance(self.figures, Noised):
+            return noised.to_json(self.figures)
+        return figures.to_json(self.figures)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        return {"figures": figures.to_json(self.figures), "subgroups": self.subgroups}
+        return {"figures": self.told, "subgroups": self.subgroups}
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
         """Read what `to_json` returns."""
-        return cls(figures.from_json(said["figures"]), str(said["subgroups"]))
+        text = str(said["figures"])
+        read = noised.parse if noised.is_noised(text) else figures.from_json
+        return cls(read(text), str(said["subgroups"]))
 
 
 def cohort_spec(

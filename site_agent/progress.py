@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from governance import figures, statements, subgroups
+from governance import noised, statements, subgroups
 from governance.consent import Consent
+from governance.noised import Noised
 from protos.words import TaskAnswer
 from site_agent import agent, voice
 from site_agent.agent import Effect, Event, TaskState
@@ -118,16 +119,19 @@ def _state_refusal(c: Connection, m: Membership, task: Task, told: Told) -> None
 
 
 def _state_figures(c: Connection, m: Membership, task: Task, told: Told) -> None:
-    body = {**place_of(task), "model": task.model.digest, "mechanism": "exact"}
     assert told.evaluated is not None
-    values = {"figures": figures.to_json(told.evaluated.figures)}
+    has_noise = isinstance(told.evaluated.figures, Noised)
+    mechanism = noised.MECHANISM if has_noise else "exact"
+    body = {**place_of(task), "model": task.model.digest, "mechanism": mechanism}
+    values = {"figures": told.evaluated.told}
     if told.evaluated.subgroups:
         values[subgroups.LABEL] = told.evaluated.subgroups
     disclosed = tuple(
         statements.disclose(label, value, salt=secrets.token_bytes(32))
         for label, value in values.items()
     )
-    saying = Saying("evaluation-made", body, "metrics-exact", disclosed, task.task)
+    rule = "metrics-noised" if has_noise else "metrics-exact"
+    saying = Saying("evaluation-made", body, rule, disclosed, task.task)
     voice.say(c, m.voice, saying)
 
 

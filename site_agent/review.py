@@ -19,7 +19,7 @@ from governance.agreement.meaning_training import noise_said
 from governance.agreement.plan import change_lines, plan
 from governance.counts import count, every, verb
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
-from governance.privacy.releases import decimal_text
+from governance.privacy.releases import decimal_text, of_all_evaluations, of_an_evaluation
 from governance.settings import ISOLATION_TERM
 from protos.words import Digest
 from site_agent import review_terms
@@ -76,7 +76,8 @@ class Reviewed:
 class Place:
     """The hospital that reads it: its file, the cohort at stake and what was ever released.
 
-    `trained` are the rounds of this very agreement that are among the releases.
+    `trained` are the rounds of this very agreement that are among the releases, `measured` its
+    evaluations with noise.
     """
 
     settings: SiteSettings
@@ -84,6 +85,12 @@ class Place:
     releases: Sequence[Release]
     release: Release
     trained: int = 0
+    measured: int = 0
+
+    def figures_of(self, agreement: Agreement) -> tuple[Release, ...]:
+        """Return what the noised figures that are still to be made would release."""
+        left = max(0, agreement.evaluations - self.measured)
+        return (of_an_evaluation(agreement).times(left),) if left else ()
 
 
 def review(document: Document, place: Place, *, last: Document | None = None) -> Reviewed:
@@ -225,7 +232,8 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
         return
     rounds = agreement.schedule.rounds
     spent = epsilon(place.releases, delta)
-    after = epsilon([*place.releases, place.release.times(_left(agreement, place))], delta)
+    rest = (place.release.times(_left(agreement, place)), *place.figures_of(agreement))
+    after = epsilon([*place.releases, *rest], delta)
     yield (
         "ε bounds what anybody can learn of one patient, whatever is published and whatever "
         "they know already: taking part changes the odds of any conclusion about a patient by "
@@ -247,11 +255,19 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
         if stops
         else f"It does not stop this hospital within the {count(rounds, 'round')}."
     )
-    privacy = agreement.privacy
-    if privacy is not None and privacy.target is not None:
+    if agreement.privacy is not None and agreement.privacy.target is not None:
         yield noise_said(agreement)
-    if privacy is not None and privacy.metrics.exact is not None:
-        yield "Held-out patients' figures are exact and not covered by ε."
+    yield _figures_covered(agreement, delta)
+
+
+def _figures_covered(agreement: Agreement, delta: float) -> str:
+    if not agreement.metrics_noised:
+        return "Held-out patients' figures are exact and not covered by ε."
+    alone = format_epsilon(epsilon(of_all_evaluations(agreement), delta))
+    return (
+        f"That counts the figures of held-out patients: {count(agreement.evaluations, 'time')} "
+        f"with noise, ε {alone} if nothing else left."
+    )
 
 
 def _factor(value: float) -> str:
@@ -273,7 +289,11 @@ def _stops_in(agreement: Agreement, place: Place, *, cap: float, delta: float) -
         return 0
     left = _left(agreement, place)
     bears = rounds_within(
-        place.release, already=place.releases, cap=cap, delta=delta, most=left
+        place.release,
+        already=[*place.releases, *place.figures_of(agreement)],
+        cap=cap,
+        delta=delta,
+        most=left,
     )
     if bears >= left:
         return 0

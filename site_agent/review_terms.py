@@ -99,12 +99,14 @@ def _figures(agreement: Agreement) -> str:
     how = "noised" if metrics is not None and metrics.noised is not None else "exact"
     least = f", none for a class under {metrics.minimum}" if metrics is not None else ""
     by = ", ".join(agreement.data.subgroups)
-    groups = (
-        f" Also by subgroup ({by}): no group under {agreement.figures_minimum}, nor what would "
-        "tell of one."
-        if by
-        else ""
-    )
+    groups = ""
+    if by and how == "noised":
+        groups = f" Nothing by subgroup ({by})."
+    elif by:
+        groups = (
+            f" Also by subgroup ({by}): no group under {agreement.figures_minimum}, nor what "
+            "would tell of one."
+        )
     reader = (
         "the coordinator, which pools them"
         if agreement.quality.visible_to == "own-site"

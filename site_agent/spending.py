@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from governance.agreement.load import parse
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
-from governance.privacy.releases import decimal_text
+from governance.privacy.releases import METRICS, TRAINING, decimal_text, of_an_evaluation
 from governance.terminal import Answer, Format
-from site_agent.deciding import release_of
+from site_agent.deciding import figures_made, release_of
 from site_agent.policy import cap_of
 from site_agent.store import terms, work
 
@@ -23,17 +23,27 @@ if TYPE_CHECKING:
 
 _WIDE: Final = 60
 _HIGH: Final = 8
+_EXACT: Final = "Held-out patients' figures are exact and not covered by ε."
+_NOISED: Final = (
+    "Held-out patients' figures leave with noise and are in ε; training and metrics are ε of "
+    "each alone, and ε of both is not their sum."
+)
 _AHEAD: Final = 6
 """How many points of what is to come are computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What the newest agreement would spend in a round, under which cap; None for no noise."""
+    """What the newest agreement would spend in a round, under which cap; None for no noise.
+
+    `figures` is what its noised figures are still to release; `exact` tells whether they are.
+    """
 
     cap: float
     delta: float
     release: Release | None
+    figures: tuple[Release, ...] = ()
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Standing:
         history: ε after each reservation, the oldest first.
         spent: ε of all whose task has ended.
         reserved: What those at work add to it.
+        apart: ε of training alone, and of metrics alone; they do not add up to that of both.
         rounds_left: At the agreement's rate; None where nothing bounds or asks for them.
     """
 
@@ -52,6 +63,7 @@ class Standing:
     history: tuple[float, ...]
     spent: float
     reserved: float
+    apart: tuple[float, float]
     rounds_left: int | None
 
 
@@ -59,8 +71,7 @@ def budget(m: Membership, form: Format) -> Answer:
     """Return each cohort's standing; with a plot below the table, for eyes."""
     rate = _rate(m)
     standings = [_standing(m, cohort, rate) for cohort in m.settings.cohorts]
-    exact = "Figures of quality that leave exactly are outside ε, as the agreement says."
-    notes = [exact]
+    notes = [_EXACT if rate.exact else _NOISED]
     if form is Format.TABLE:
         for standing in standings:
             notes += ["", *_plot(standing, rate, m)]
@@ -71,6 +82,8 @@ def budget(m: Membership, form: Format) -> Answer:
             "epsilon",
             "spent",
             "reserved",
+            "training",
+            "metrics",
             "cap",
             "left",
             "delta",
@@ -89,7 +102,12 @@ def _rate(m: Membership) -> Rate:
         return Rate(policy.cap.epsilon, policy.cap.delta, None)
     agreement = parse(offered[-1].document).agreement
     cap, delta = cap_of(agreement, policy)
-    return Rate(cap, delta, None if math.isinf(cap) else release_of(agreement, 0))
+    if not agreement.metrics_noised:
+        return Rate(cap, delta, None if math.isinf(cap) else release_of(agreement, 0))
+    made = m.store.look(lambda c: figures_made(c, m, offered[-1].digest))
+    left = max(0, agreement.evaluations - made)
+    figures = (of_an_evaluation(agreement).times(left),) if left else ()
+    return Rate(cap, delta, release_of(agreement, 0), figures, exact=False)
 
 
 def _standing(m: Membership, cohort: str, rate: Rate) -> Standing:
@@ -100,8 +118,14 @@ def _standing(m: Membership, cohort: str, rate: Rate) -> Standing:
     total, before = epsilon(releases, rate.delta), epsilon(settled, rate.delta)
     left = None
     if rate.release is not None:
-        left = rounds_within(rate.release, already=releases, cap=rate.cap, delta=rate.delta)
-    return Standing(cohort, _history(spent), before, max(0.0, total - before), left)
+        already = [*releases, *rate.figures]
+        left = rounds_within(rate.release, already=already, cap=rate.cap, delta=rate.delta)
+    training, metrics = (
+        epsilon([one.release for one in spent if one.purpose == purpose], rate.delta)
+        for purpose in (TRAINING, METRICS)
+    )
+    reserved = max(0.0, total - before)
+    return Standing(cohort, _history(spent), before, reserved, (training, metrics), left)
 
 
 def _history(spent: Sequence[Spent]) -> tuple[float, ...]:
@@ -116,6 +140,7 @@ def _row(standing: Standing, rate: Rate) -> tuple[object, ...]:
         format_epsilon(used),
         format_epsilon(standing.spent),
         format_epsilon(standing.reserved),
+        *map(format_epsilon, standing.apart),
         "inf" if math.isinf(rate.cap) else decimal_text(rate.cap),
         _left(rate.cap, used),
         decimal_text(rate.delta),

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from governance import subgroups, tensors
+from governance import figures, noised, subgroups, tensors
 from governance.files import is_whole
 from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
-from protos.words import Digest, TaskKind
+from protos.words import Digest
 from site_agent import changing, deciding, jobs
 from site_agent.pausing import Course, course_of
 from site_agent.policy import QUIET
@@ -73,8 +73,6 @@ class Workshop:
 
     async def weigh(self, task: Task) -> None:
         """Compute what a task would cost outside of any transaction; the figure is kept."""
-        if task.kind is not TaskKind.TRAIN:
-            return
         m = self._m
 
         def known(c: Connection) -> tuple[Document | None, Standing, list[work.Spent]]:
@@ -84,7 +82,9 @@ class Workshop:
 
         document, standing, spent = await m.store.do(known)
         if document is not None and 0 < standing.delta < 1:
-            release = deciding.release_of(document.agreement, standing.declared_patients)
+            release = deciding.release_for(task, document.agreement, standing)
+            if release is None:
+                return
             releases = [*(one.release for one in spent), release]
             await asyncio.to_thread(accountant.epsilon, releases, standing.delta)
 
@@ -144,7 +144,8 @@ class Workshop:
         """Return the figures of a task's model on the held-out patients.
 
         Raises:
-            PeerFault: figures by subgroup would tell of patients whom the minimum hides.
+            PeerFault: figures by subgroup would tell of patients whom the minimum hides, or
+                noised ones are not the agreement's.
         """
         document, _ = await self._terms(held)
         m = self._m
@@ -153,11 +154,14 @@ class Workshop:
             cohort=await self._cohort(),
             model=tensors.path_of(m.premises.work_of(m.federation), held.task.model.digest),
             threads=m.settings.resources.threads,
+            noise_seed=_noise_seed(document, f"{m.site}/figures", held.task),
         )
         made = await _tried(partial(self._worker.evaluate, job), held)
-        if made.subgroups:  # checked here again, before anything leaves
+        if document.agreement.metrics_noised:  # as any other site or the coordinator would
+            noised.from_json(made.told, document.agreement)
+        elif made.subgroups:  # checked here again, before anything leaves
             told = subgroups.from_json(made.subgroups, document.agreement)
-            subgroups.check(told, made.figures, document.agreement)
+            subgroups.check(told, figures.from_json(made.told), document.agreement)
         return made
 
     def _progress(self, steps: int) -> None:

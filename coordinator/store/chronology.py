@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from coordinator.store import kept, record
-from governance import figures
+from governance import figures, noised
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
     checkpoints,
@@ -99,7 +99,7 @@ def _read(connection: Connection) -> Chronology:
 def _quality(connection: Connection) -> dict[int, dict[str, float]]:
     """Pool what the sites said of each model that became the global one."""
     told = connection.execute(
-        select(rounds.c.round, disclosures.c.value)
+        select(rounds.c.round, rounds.c.agreement, disclosures.c.value)
         .join(
             evaluations,
             (evaluations.c.round == rounds.c.round)
@@ -112,8 +112,11 @@ def _quality(connection: Connection) -> dict[int, dict[str, float]]:
     )
     parts: dict[int, list[Figures]] = {}
     for row in told:
-        parts.setdefault(row.round, []).append(figures.from_json(row.value))
-    return {number: _metrics(figures.pooled(said)) for number, said in parts.items()}
+        document = record.read_document(connection, row.agreement)
+        assert document is not None
+        said = noised.read(row.value, document.agreement)
+        parts.setdefault(row.round, []).append(said)
+    return {number: _metrics(figures.pooled(every)) for number, every in parts.items()}
 
 
 def _metrics(said: Figures) -> dict[str, float]:

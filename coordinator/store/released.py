@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row, select
 
 from coordinator.store import record
-from governance import statements
-from governance.figures import from_json
+from governance import noised, statements
 from governance.ledger import project_releases, project_settling, spending
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
@@ -60,6 +59,8 @@ def inside(c: Connection, number: int) -> Inside | None:
         return None
     rounds, sites = project_releases.inside(c, row)
     told = _told(c, row)
+    document = record.read_document(c, row.agreement)
+    assert document is not None
     return Inside(
         round=row.round,
         attempt=row.attempt,
@@ -70,7 +71,10 @@ def inside(c: Connection, number: int) -> Inside | None:
         sites=[SiteName(site) for site in sites],
         patients=_patients(c, sites, row.ended_seq),
         spent=_spent(c, sites, row.ended_seq),
-        figures={site: from_json(said["figures"]) for site, said in told.items()},
+        figures={
+            site: noised.read(said["figures"], document.agreement)
+            for site, said in told.items()
+        },
         subgroups={site: said[LABEL] for site, said in told.items() if LABEL in said},
     )
 

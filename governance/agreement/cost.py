@@ -15,14 +15,18 @@ class Cost:
     """ε at the agreement's δ; None where no noise bounds it.
 
     Attributes:
-        epsilon: Over all rounds.
-        per_round: Of one round alone.
+        epsilon: Over all rounds, figures of quality with noise included.
+        per_round: Of the training of one round alone.
         spare_rounds: How many rounds beyond the schedule's the budget bears: lost ones whose
             update was computed and must be trained anew.
         affordable_rounds: How many rounds the budget bears in all.
         sigma: The noise multiplier.
         retraining: ε of the others in all by the round of an exit, where training goes back
             to before it; a few rounds of the schedule, and the last that the budget bears.
+        training: Of all rounds without the figures.
+        metrics: Of the figures without training; 0 where they leave exactly.
+        evaluations: Over how many evaluations that is.
+        metrics_sigma: The noise multiplier of each.
     """
 
     epsilon: float | None
@@ -31,6 +35,10 @@ class Cost:
     affordable_rounds: int
     sigma: float
     retraining: tuple[tuple[int, float], ...] = ()
+    training: float = 0.0
+    metrics: float = 0.0
+    evaluations: int = 0
+    metrics_sigma: float = 0.0
 
 
 NOTHING = Cost(None, None, 0, 0, 0.0)
@@ -43,31 +51,35 @@ def cost_of(agreement: Agreement) -> Cost:
         Refused: no noise reaches the agreement's target for ε.
     """
     from governance.privacy.accountant import epsilon, rounds_within
-    from governance.privacy.releases import of_a_round
+    from governance.privacy.releases import of_a_round, of_all_evaluations
 
     privacy, rounds = agreement.privacy, agreement.schedule.rounds
     if privacy is None or privacy.noise_multiplier == 0:
         return NOTHING
-    release = of_a_round(agreement)
-    total = epsilon([release.times(rounds)], privacy.delta)
+    release, metrics = of_a_round(agreement), of_all_evaluations(agreement)
+    delta, cap = privacy.delta, privacy.budget.epsilon
+    total = epsilon([release.times(rounds), *metrics], delta)
     if math.isinf(total):
         return NOTHING
-    cap = privacy.budget.epsilon
     spare = rounds_within(
-        release, already=[release.times(rounds)], cap=cap, delta=privacy.delta
+        release, already=[release.times(rounds), *metrics], cap=cap, delta=delta
     )
     fits = total <= cap
     return Cost(
         epsilon=total,
-        per_round=epsilon([release], privacy.delta),
+        per_round=epsilon([release], delta),
         spare_rounds=spare,
         affordable_rounds=rounds + spare
         if fits
-        else rounds_within(release, cap=cap, delta=privacy.delta),
+        else rounds_within(release, already=metrics, cap=cap, delta=delta),
         sigma=release.noise_multiplier,
         retraining=tuple(
-            (k, epsilon([release.times(rounds + k)], privacy.delta))
+            (k, epsilon([release.times(rounds + k), *metrics], delta))
             for k in sorted({1, (rounds + 1) // 2, min(spare, rounds), rounds} - {0})
             if agreement.exits.training == "retrain-from-before"
         ),
+        training=epsilon([release.times(rounds)], delta),
+        metrics=epsilon(metrics, delta),
+        evaluations=agreement.evaluations,
+        metrics_sigma=agreement.metrics_sigma,
     )

@@ -2,6 +2,7 @@
 
 AUC: Hanley and McNeil 1982, eqs. 1 and 2. Two models are compared on the same patients, whose
 figures move together, so that the standard error of one figure stands for their difference.
+Noise is drawn anew for each of the two, so that its variance counts twice.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from governance.agreement.metrics_noise import noise_error
 
 if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
@@ -31,6 +34,7 @@ class GateError:
         at_worst: At the end of the range where it is largest.
         patients: Held-out patients of the fewest hospitals that may close a round.
         with_outcome: How many of them have the outcome at the middle; None for a quantity.
+        noise: What of it the figures' noise alone gives; 0 where they are exact.
     """
 
     metric: str
@@ -38,6 +42,7 @@ class GateError:
     at_worst: float
     patients: int
     with_outcome: int | None
+    noise: float = 0.0
 
 
 def gate_error(agreement: Agreement, metric: str) -> GateError:
@@ -45,22 +50,38 @@ def gate_error(agreement: Agreement, metric: str) -> GateError:
     patients = agreement.sites.close_at_least * agreement.data.minimum_patients * HELD_OUT
     prevalence = agreement.data.target.prevalence
     if agreement.data.target.kind == "category":
-        error = _binary(metric, patients, 0.5)
-        return GateError(metric, error, error, int(patients), None)
+        return _same(agreement, metric, _binary(metric, patients, 0.5), patients)
     if prevalence is None:
         reference = agreement.data.target.reference
         error = (reference.std if reference else 1.0) / math.sqrt(2 * patients)
-        return GateError(metric, error, error, int(patients), None)
+        return _same(agreement, metric, error, patients)
     low, high = prevalence
     middle = (low + high) / 2
-    worst = max(_binary(metric, patients, share) for share in (low, high))
+    noise = _noise(agreement, metric, patients, middle)
+    worst = max(
+        math.hypot(_binary(metric, patients, share), _noise(agreement, metric, patients, share))
+        for share in (low, high)
+    )
     return GateError(
         metric,
-        _binary(metric, patients, middle),
+        math.hypot(_binary(metric, patients, middle), noise),
         worst,
         int(patients),
         round(patients * middle),
+        noise,
     )
+
+
+def _same(agreement: Agreement, metric: str, chance: float, patients: float) -> GateError:
+    """Return the error of a figure that no prevalence changes."""
+    noise = _noise(agreement, metric, patients, 0.5)
+    error = math.hypot(chance, noise)
+    return GateError(metric, error, error, int(patients), None, noise)
+
+
+def _noise(agreement: Agreement, metric: str, patients: float, share: float) -> float:
+    one = noise_error(agreement, metric, patients=patients, share=share, auc=TYPICAL_AUC)
+    return math.sqrt(2) * one
 
 
 def naive_figure(agreement: Agreement, metric: str) -> float:

@@ -9,6 +9,7 @@ from governance.agreement.gate_error import HELD_OUT, gate_error
 from governance.agreement.phrases import listed, metric, percent, upward
 from governance.counts import count
 from governance.models import catalogue
+from governance.noised import least_said
 from governance.privacy.releases import decimal_text, expected_batch
 
 if TYPE_CHECKING:
@@ -87,11 +88,20 @@ def leaves_said(agreement: Agreement) -> Iterator[str]:
         if agreement.data.target.kind == "category"
         else "counts by score"
     )
+    often, noise = "After a round", ""
+    if agreement.metrics_noised:
+        often = f"After every {_evaluated_every(agreement)} rounds"
+        noise = ", each number with noise added before it leaves"
     yield (
-        "After a round: figures of quality on the patients that the hospital holds back "
-        f"({counted}, never a single score){withheld}."
+        f"{often}: figures of quality on the patients that the hospital holds back "
+        f"({counted}, never a single score){noise}{withheld}."
     )
-    if agreement.data.subgroups:
+    if agreement.data.subgroups and agreement.metrics_noised:
+        yield (
+            f"Nothing by subgroup ({', '.join(agreement.data.subgroups)}): with noise, figures "
+            "of small groups would say nothing and cost ε."
+        )
+    elif agreement.data.subgroups:
         yield (
             f"With them: the same figures by subgroup ({', '.join(agreement.data.subgroups)}), "
             f"for the card of a released model. A group with fewer than "
@@ -166,8 +176,22 @@ def privacy_said(agreement: Agreement, cost: Cost) -> Iterator[str]:
         "spent is ever given back. A hospital may set a lower cap in its own file and then "
         "stops earlier."
     )
-    if privacy.metrics.exact is not None:
+    yield from _figures_covered(agreement, cost)
+
+
+def _figures_covered(agreement: Agreement, cost: Cost) -> Iterator[str]:
+    if not agreement.metrics_noised:
         yield "Held-out patients' figures are exact and not covered by ε."
+        return
+    yield (
+        f"That counts training (ε = {upward(cost.training)} alone) and the figures of held-out "
+        f"patients (ε = {upward(cost.metrics)} alone): "
+        f"{count(cost.evaluations, 'evaluation')}, each with the noise multiplier "
+        f"{decimal_text(cost.metrics_sigma)}. A further one, as after a model that the gate "
+        "refused, is not answered. Figures of a class with fewer "
+        f"than about {least_said(agreement)} held-out patients drown in the noise and are "
+        "withheld."
+    )
 
 
 def noise_said(agreement: Agreement) -> str:
@@ -203,6 +227,8 @@ def quality_said(agreement: Agreement) -> Iterator[str]:
         f"{error.patients:,} patients{share}, if {agreement.sites.close_at_least} hospitals at "
         f"the minimum hold back {percent(HELD_OUT)} each)."
     )
+    if error.noise:
+        yield f"The noise of the figures alone moves it by {error.noise:.3f}."
     if error.at_worst > 1.2 * error.standard_error:
         yield (
             "If every hospital were at the end of the range where the outcome says least, it "

@@ -6,6 +6,7 @@ the arithmetic of privacy or statistics rules out.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from governance.agreement.cost import Cost
+    from governance.agreement.gate_error import GateError
     from governance.agreement.load import Document
     from governance.agreement.schema import Agreement
 
@@ -33,6 +35,7 @@ GATE: Final = "gate-below-noise"
 OVERSHOOT: Final = "step-overshoots"
 WINDOW: Final = "window-too-short"
 
+METRICS_EPSILON: Final = "privacy.metrics.noised.epsilon_total"
 ROBUST_STRATEGIES: Final = ("trimmed-mean", "median", "krum", "norm-bound")
 
 
@@ -49,7 +52,7 @@ class Objection:
 def objections(document: Document) -> list[Objection]:
     """Return everything that is refused but for what the accountant says."""
     rules: tuple[Callable[[Document], Iterator[Objection]], ...] = (
-        _not_built, _masks, _strategy, _model, _hours, _gate, _stop,
+        _not_built, _masks, _strategy, _model, _hours, _metrics, _gate, _stop,
     )  # fmt: skip
     return [objection for rule in rules for objection in rule(document)]
 
@@ -63,8 +66,8 @@ def over_budget(document: Document, cost: Cost) -> list[Objection]:
     said = (
         f"{_line(document, 'schedule.rounds')} is {agreement.schedule.rounds}, with "
         f"{_line(document, 'round.local.steps')} {local.steps}: together they cost "
-        f"ε = {cost.epsilon:.2f}, but {_line(document, 'privacy.budget.epsilon')} is "
-        f"{decimal_text(privacy.budget.epsilon)}"
+        f"ε = {cost.epsilon:.2f}{_with_metrics(cost)}, but "
+        f"{_line(document, 'privacy.budget.epsilon')} is {decimal_text(privacy.budget.epsilon)}"
     )
     bears = count(cost.affordable_rounds, "round")
     todo = f"The budget bears {bears} as planned; {_noise_that_fits(agreement)}."
@@ -75,6 +78,8 @@ def _noise_that_fits(agreement: Agreement) -> str:
     """Say with which σ the budget bears every round, where any σ does."""
     from governance.privacy.accountant import noise_for
 
+    if agreement.evaluations:
+        return "more noise, fewer steps a round or less for the figures make room for more"
     privacy, local, rounds = agreement.privacy, agreement.round.local, agreement.schedule.rounds
     assert privacy is not None
     assert local.steps is not None
@@ -96,6 +101,8 @@ def unfittable(document: Document, problem: Refused) -> Objection:
     from governance.privacy.accountant import LARGEST_SIGMA, rounds_within
     from governance.privacy.releases import Release
 
+    if problem.where == METRICS_EPSILON:
+        return Objection(problem.where, problem.what, problem.rule, problem.todo)
     agreement = document.agreement
     privacy, local = agreement.privacy, agreement.round.local
     assert privacy is not None
@@ -112,6 +119,14 @@ def unfittable(document: Document, problem: Refused) -> Objection:
     fits = f"; this target bears {count(bears, 'round')} of so many steps at the most"
     return Objection(
         "privacy.target.epsilon", said, problem.rule, f"{problem.todo.rstrip('.')}{fits}."
+    )
+
+
+def _with_metrics(cost: Cost) -> str:
+    if not cost.evaluations:
+        return ""
+    return (
+        f" with the noised figures (training {cost.training:.2f}, figures {cost.metrics:.2f})"
     )
 
 
@@ -150,12 +165,6 @@ def _not_built(document: Document) -> Iterator[Objection]:
             aggregation.compression.name,
             aggregation.compression.name != "none",
             "compression: {name: none}",
-        ),
-        (
-            "privacy.metrics.noised",
-            "given",
-            privacy is not None and privacy.metrics.noised is not None,
-            "metrics: {exact: {every: 1}, minimum: 10}",
         ),
         (
             "privacy.local_baseline",
@@ -256,30 +265,42 @@ def _hours(document: Document) -> Iterator[Objection]:
     yield Objection("round.deadline", said, WINDOW)
 
 
+def _metrics(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    if not agreement.metrics_noised:
+        return
+    noised = "privacy.metrics.noised"
+    if agreement.privacy is not None and agreement.privacy.noise_multiplier == 0:
+        why = "noised figures of patients whose updates leave bare protect nobody"
+        yield _together(document, noised, "privacy.noise_multiplier", why)
+
+
 def _gate(document: Document) -> Iterator[Objection]:
     agreement = document.agreement
     gate = agreement.quality.accept_if
-    if gate is None:
+    if gate is None or not _noise_fits(agreement):
         return
     error = gate_error(agreement, gate.metric)
     needed = 2 * error.standard_error
     if gate.not_worse_than >= needed:
         return
-    patients = _patients_for(agreement, needed / gate.not_worse_than)
+    patients = _patients_for(agreement, error, gate.not_worse_than / 2)
     said = (
         f"{_line(document, 'quality.accept_if.not_worse_than')} is "
         f"{decimal_text(gate.not_worse_than)}, but must be at least {needed:.3f}, twice the "
-        f"standard error of {gate.metric} on {error.patients} held-out patients; below, chance "
-        "would refuse good models"
+        f"standard error of {gate.metric} on {error.patients} held-out patients"
+        f"{_by_noise(error)}; below, chance would refuse good models"
     )
     todo = f"Or raise {_line(document, 'data.minimum_patients')} to {patients}."
+    if error.noise:
+        todo += f" Or evaluate less often, or raise {_line(document, METRICS_EPSILON)}."
     yield Objection("quality.accept_if.not_worse_than", said, GATE, todo)
 
 
 def _stop(document: Document) -> Iterator[Objection]:
     agreement = document.agreement
     stop = agreement.schedule.stop
-    if stop is None or stop.reached is None:
+    if stop is None or stop.reached is None or not _noise_fits(agreement):
         return
     error = gate_error(agreement, stop.metric)
     naive = naive_figure(agreement, stop.metric)
@@ -289,12 +310,28 @@ def _stop(document: Document) -> Iterator[Objection]:
     said = (
         f"{_line(document, 'schedule.stop.reached')} is {decimal_text(stop.reached)}, but a "
         f"guess from the prevalence alone has {stop.metric} {naive:.3f} and chance moves it by "
-        f"{error.standard_error:.3f}; the target must be better by twice that"
+        f"{error.standard_error:.3f}{_by_noise(error)}; the target must be better by twice that"
     )
     yield Objection("schedule.stop.reached", said, GATE)
 
 
-def _patients_for(agreement: Agreement, factor: float) -> int:
-    """Return how many patients a hospital must have for an error smaller by this factor."""
-    needed = agreement.data.minimum_patients * factor**2
-    return int(-(-needed // 10) * 10)
+def _noise_fits(agreement: Agreement) -> bool:
+    """Tell whether there is noise for the metrics' ε at all; the cost says it where not."""
+    try:
+        return agreement.metrics_sigma >= 0
+    except Refused:
+        return False
+
+
+def _by_noise(error: GateError) -> str:
+    return f", {error.noise:.3f} of it by the figures' noise" if error.noise else ""
+
+
+def _patients_for(agreement: Agreement, error: GateError, limit: float) -> int:
+    """Return how many patients a hospital must have for an error of this limit at the most.
+
+    Chance falls with the root of their number, the noise with the number itself.
+    """
+    noise, chance = error.noise**2, error.standard_error**2 - error.noise**2
+    factor = (chance + math.sqrt(chance**2 + 4 * noise * limit**2)) / (2 * limit**2)
+    return int(-(-agreement.data.minimum_patients * factor // 10) * 10)

@@ -51,6 +51,7 @@ from governance.yaml_values import (
     Purpose,
     must,
 )
+from protos.errors import Refused
 
 __all__ = [
     "UNSAFE_MINIMUM", "UNSAFE_TERMS", "AcceptIf", "Aggregation", "Agreement", "Compression",
@@ -157,6 +158,46 @@ class Agreement(Section):
             steps=self.round.local.steps * self.schedule.rounds,
             delta=self.privacy.delta,
         )
+
+    @property
+    def metrics_noised(self) -> bool:
+        """Whether figures of quality leave with noise."""
+        return self.privacy is not None and self.privacy.metrics.noised is not None
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluations the metrics' ε is split over; 0 where figures are exact."""
+        if self.privacy is None or self.privacy.metrics.noised is None:
+            return 0
+        return -(-self.schedule.rounds // self.privacy.metrics.noised.every)
+
+    @property
+    def metrics_sigma(self) -> float:
+        """The noise multiplier σ_m of each evaluation, for ε of them all; 0 for exact figures.
+
+        The same everywhere, since it follows from the agreement alone.
+
+        Raises:
+            Refused: no noise reaches it.
+        """
+        if self.privacy is None or self.privacy.metrics.noised is None:
+            return 0.0
+        from governance.privacy.accountant import noise_for
+
+        try:
+            return noise_for(
+                self.privacy.metrics.noised.epsilon_total,
+                sampling_rate=1.0,
+                steps=self.evaluations,
+                delta=self.privacy.delta,
+            )
+        except Refused as problem:
+            raise Refused(
+                problem.what,
+                where="privacy.metrics.noised.epsilon_total",
+                todo=problem.todo,
+                rule=problem.rule,
+            ) from None
 
     @property
     def is_draft(self) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from governance import noised
 from governance.ledger import spending
 from governance.ledger.replay import Contributed, Fault
+from governance.privacy.releases import METRICS, TRAINING
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from governance.ledger.entry import Entry
     from governance.ledger.replay import Attempt, State
+    from governance.ledger.spending import Reserved
 
 
 def budget_reserved(state: State, entry: Entry) -> None:
@@ -58,10 +61,27 @@ def contribution_made(state: State, entry: Entry) -> None:
 
 
 def evaluation_made(state: State, entry: Entry) -> None:
-    """Check that the site was asked: stops figures of a hospital that took no part."""
-    attempt = state.attempt(entry.body)
-    if entry.actor_name not in attempt.sites | attempt.drawn_from:
-        raise Refused(f"{entry.actor_name} was not asked in this round", rule="not-asked")
+    """Check figures of a candidate."""
+    attempt, site = state.attempt(entry.body), entry.actor_name
+    # 1. The site was asked. Stops figures of a hospital that took no part.
+    if site not in attempt.sites | attempt.drawn_from:
+        raise Refused(f"{site} was not asked in this round", rule="not-asked")
+    # 2. Noised ones were paid for, each by a reservation of its own. Stops a release of
+    #    held-out patients' data that nobody counted.
+    if entry.body["mechanism"] == noised.MECHANISM:
+        here = (site, attempt.round, attempt.attempt)
+        state.evaluated[here] = state.evaluated.get(here, 0) + 1
+        if state.evaluated[here] > len(_paid(state, site, attempt, METRICS)):
+            raise Refused("no budget was reserved for these figures", rule="no-reservation")
+
+
+def _paid(state: State, site: str, attempt: Attempt, purpose: str) -> list[Reserved]:
+    """Return what a site reserved for one purpose in just this attempt."""
+    return [
+        one
+        for one in state.reserved.get((site, attempt.round), [])
+        if one.attempt == attempt.attempt and one.purpose == purpose
+    ]
 
 
 def _check_contribution(state: State, attempt: Attempt, entry: Entry) -> None:
@@ -81,9 +101,11 @@ def _check_contribution(state: State, attempt: Attempt, entry: Entry) -> None:
 
 def _check_paid(state: State, site: str, attempt: Attempt, body: Mapping[str, Any]) -> None:
     """Check the reservation; a retry may send an update again that was paid for once."""
-    here = (site, attempt.round)
-    sent = state.updates.get(here, set())
-    paid = [one for one in state.reserved.get(here, []) if one.attempt <= attempt.attempt]
+    sent = state.updates.get((site, attempt.round), set())
+    earlier = state.reserved.get((site, attempt.round), [])
+    paid = [
+        one for one in earlier if one.attempt <= attempt.attempt and one.purpose == TRAINING
+    ]
     is_new = str(body["update"]) not in sent
     if not paid or (is_new and len(sent) >= len(paid)):
         raise Refused("no budget was reserved for it", rule="no-reservation")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from governance import subgroups
+from governance import noised, subgroups
+from governance.ledger import project_figures
 from governance.ledger import project_rounds as trained
 from governance.ledger.fields import (
     COUNT,
@@ -22,6 +23,7 @@ from governance.ledger.fields import (
     optional,
 )
 from governance.ledger.kind import AGENT, ATTEMPT, LEDGER, SITES, Carrier, Kind
+from governance.privacy.releases import ALL, LOADER, METRICS, UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,11 +46,12 @@ KINDS: Final[Mapping[str, Kind]] = {
             "expected_batch": DECIMAL,
             "steps": NUMBER,
             "delta": DECIMAL,
-            "loader": one_of("poisson"),
-            "unit": one_of("patient"),
+            "loader": one_of(LOADER, ALL),
+            "unit": one_of(UNIT),
             "epsilon_total": DECIMAL,
         },
         trained.budget_reserved,
+        optional_fields={"purpose": one_of(METRICS)},
     ),
     "round-opened": Kind(
         LEDGER,
@@ -89,8 +92,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "evaluation-made": Kind(
         AGENT,
         Carrier.SESSION,
-        {**ATTEMPT, "model": DIGEST, "mechanism": one_of("exact")},
-        trained.evaluation_made,
+        {**ATTEMPT, "model": DIGEST, "mechanism": one_of("exact", noised.MECHANISM)},
+        project_figures.evaluation_made,
         disclosed=_FIGURES | {subgroups.LABEL},
     ),
     "candidate-rejected": Kind(

@@ -1,4 +1,4 @@
-"""What was trained: rounds, the budget reserved for them, contributions and evaluations.
+"""What was trained: rounds, the budget reserved for them, contributions.
 
 Round numbers run over the whole federation; an abandoned round is tried again as its next
 attempt, from the model that the last closed round under the same agreement made.
@@ -22,10 +22,10 @@ from governance.ledger.schema import (
     consents,
     contributions,
     entries,
-    evaluations,
     reservations,
     rounds,
 )
+from governance.privacy.releases import TRAINING, of_statement, purpose_of
 from governance.statements import parse_time
 from protos.errors import Refused
 from protos.words import Digest
@@ -61,6 +61,7 @@ _PAID: Final = Prepared(
         reservations.c.site == bindparam("site"),
         reservations.c.round == bindparam("round"),
         reservations.c.attempt <= bindparam("attempt"),
+        reservations.c.purpose == TRAINING,
     )
     .order_by(reservations.c.seq)
 )
@@ -79,7 +80,6 @@ _RESERVE: Final = Prepared(insert(reservations), [each.name for each in reservat
 _CONTRIBUTE: Final = Prepared(
     insert(contributions), [each.name for each in contributions.columns]
 )
-_EVALUATE: Final = Prepared(insert(evaluations), [each.name for each in evaluations.columns])
 _OPENED: Final = ("round", "attempt", "agreement", "model_in", "state_in", "sites")
 _OPEN: Final = Prepared(insert(rounds), [*_OPENED, "state", "opened_seq"])
 _OUTCOME: Final = ("sites_in", "sites_out", "reason", "model_out", "state_out")
@@ -179,9 +179,11 @@ def budget_reserved(c: Connection, e: Entry) -> list[Bound]:
 
     1. Once for a task. Stops paying once and training twice.
     2. Within the consent's cap. Stops spending what no officer granted.
+    3. A release that can be counted. Stops one whose ε nobody could recompute.
     """
     body = e.body
-    cap = _member(c, e, _open(c, e)).cap
+    attempt, purpose = _open(c, e), purpose_of(e.body)
+    cap = (_member(c, e, attempt) if purpose == TRAINING else permitted(c, e, attempt)).cap
     # 1.
     if _RESERVED_FOR.first(c, site=e.actor_name, task=body["task"]):
         raise Refused("this task was reserved for already", rule="reserved-twice")
@@ -191,10 +193,13 @@ def budget_reserved(c: Connection, e: Entry) -> list[Bound]:
             f"ε would be {body['epsilon_total']}, past the consent's cap of {cap}",
             rule="over-cap",
         )
+    # 3.
+    of_statement(body)
     names = ("cohort", "task", "round", "attempt", "sampling_rate", "noise_multiplier", "clip")
     more = ("expected_batch", "steps", "delta", "epsilon_total")
     row = {name: body[name] for name in (*names, *more)}
-    return [Bound(_RESERVE, {"seq": e.seq, "site": e.actor_name, **row})]
+    row |= {"seq": e.seq, "site": e.actor_name, "purpose": purpose}
+    return [Bound(_RESERVE, row)]
 
 
 def contribution_made(c: Connection, e: Entry) -> list[Bound]:
@@ -244,19 +249,9 @@ def contribution_refused(c: Connection, e: Entry) -> list[Executable]:
     return [insert(contributions).values(seq=e.seq, base="", steps=0, epsilon="0", **row)]
 
 
-def evaluation_made(c: Connection, e: Entry) -> list[Bound]:
-    """Add a site's evaluation of a candidate of a known attempt, under a consent in force."""
-    body = e.body
-    _known(c, e)
-    agreed = project_consents.agreement(c, body["agreement"])
-    project_consents.permitted(c, e.actor_name, agreed, e.received_at)
-    row = {name: body[name] for name in ("round", "attempt", "model", "mechanism")}
-    return [Bound(_EVALUATE, {"seq": e.seq, "site": e.actor_name, **row})]
-
-
 def of_known_attempt(c: Connection, e: Entry) -> list[Executable]:
     """Change no table; the attempt that the entry speaks of was opened."""
-    _known(c, e)
+    known(c, e)
     return []
 
 
@@ -268,12 +263,13 @@ def of_open_attempt(c: Connection, e: Entry) -> list[Executable]:
 
 def of_ended_attempt(c: Connection, e: Entry) -> list[Executable]:
     """Change no table; the attempt that the entry speaks of is over."""
-    if _known(c, e).state == "open":
+    if known(c, e).state == "open":
         raise Refused("the round is open still", rule="round-open")
     return []
 
 
-def _known(c: Connection, e: Entry) -> Row[Any]:
+def known(c: Connection, e: Entry) -> Row[Any]:
+    """Return the attempt that an entry speaks of."""
     body = e.body
     row: Row[Any] | None = _ATTEMPT.first(c, round=body["round"], attempt=body["attempt"])
     if row is None or row.agreement != body["agreement"]:
@@ -285,7 +281,7 @@ def _known(c: Connection, e: Entry) -> Row[Any]:
 
 
 def _open(c: Connection, e: Entry) -> Row[Any]:
-    row = _known(c, e)
+    row = known(c, e)
     if row.state != "open":
         raise Refused(
             f"round {row.round}, attempt {row.attempt} is {row.state}", rule="round-over"
@@ -300,6 +296,12 @@ def _member(c: Connection, e: Entry, attempt: Row[Any]) -> Row[Any]:
         raise Refused(f"{site} was not asked in this attempt", rule="not-asked")
     agreed = project_consents.agreement(c, attempt.agreement)
     return project_consents.permitted(c, site, agreed, e.received_at)
+
+
+def permitted(c: Connection, e: Entry, attempt: Row[Any]) -> Row[Any]:
+    """Return the speaking site's consent; figures are asked of who was drawn from, too."""
+    agreed = project_consents.agreement(c, attempt.agreement)
+    return project_consents.permitted(c, e.actor_name, agreed, e.received_at)
 
 
 def _earlier(c: Connection, e: Entry) -> list[Row[Any]]:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from governance import statements
+from governance import noised, statements
+from governance.counts import count
 from governance.ledger import query_settings, spending
 from governance.ledger.barring import BARRED
 from governance.ledger.reading import attempts_of, disclosed, received_at, standing_at
-from governance.ledger.schema import certificates, entries, reservations
+from governance.ledger.schema import certificates, entries, evaluations, reservations
+from governance.privacy.releases import METRICS, TRAINING
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
@@ -46,6 +49,8 @@ _SPENDING: Final = (
     "steps",
     "delta",
     "epsilon",
+    "training",
+    "metrics",
     "epsilon_stated",
     "cap",
     "left",
@@ -136,13 +141,30 @@ def spent(c: Connection, *, site: str | None = None) -> Answer:
         return Answer(_SPENDING, rows, notes=("Nothing was ever reserved.",))
     marks = query_settings.marks_passed(c, sorted(spent_by.cohorts))
     note = "ε is of this federation's rounds alone; a site that trains in others states more."
+    notes = [note, *_figures_covered(c, spent_by, site), *query_settings.words(marks)]
     return Answer(
         _SPENDING,
         rows,
         title="Privacy spent, recomputed from the reservations",
-        notes=(note, *query_settings.words(marks)),
+        notes=notes,
         facts={"passed": marks},
     )
+
+
+def _figures_covered(
+    c: Connection, spent_by: spending.Spending, site: str | None
+) -> Iterator[str]:
+    """Say whether ε covers the figures of held-out patients that left."""
+    if any(METRICS in cohort.apart for cohort in spent_by.cohorts.values()):
+        yield "Training and metrics are ε of each alone; both are in ε, which is not their sum."
+    exact = select(func.count()).where(evaluations.c.mechanism != noised.MECHANISM)
+    if site is not None:
+        exact = exact.where(evaluations.c.site == site)
+    if found := c.execute(exact).scalar_one():
+        yield (
+            "Held-out patients' figures are exact and not covered by ε: they left so "
+            f"{count(found, 'time')}."
+        )
 
 
 def _spent_row(
@@ -161,6 +183,10 @@ def _spent_row(
         sum(release.steps for release in cohort.releases),
         f"{last.delta:g}",
         format_epsilon(epsilon),
+        *(
+            format_epsilon(spending.epsilon(cohort.apart.get(purpose, ()), last.delta))
+            for purpose in (TRAINING, METRICS)
+        ),
         format_epsilon(last.stated),
         None if cap is None else f"{cap:g}",
         None if cap is None else f"{max(cap - epsilon, 0.0):.4f}",

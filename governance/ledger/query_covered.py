@@ -17,6 +17,7 @@ from governance.ledger.entry import Entry
 from governance.ledger.reading import received_at
 from governance.ledger.schema import contributions, entries, reservations, rounds
 from governance.ledger.standing import KINDS, Standing
+from governance.privacy.releases import TRAINING
 from governance.statements import parse_time
 from governance.terminal import Answer
 from protos.errors import Refused
@@ -45,6 +46,7 @@ _RESERVED: Final = (
         reservations.c.site == contributions.c.site,
         reservations.c.round == contributions.c.round,
         reservations.c.seq < contributions.c.seq,
+        reservations.c.purpose == TRAINING,
     )
     .scalar_subquery()
 )

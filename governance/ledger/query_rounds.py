@@ -24,6 +24,7 @@ from governance.ledger.schema import (
     reservations,
     rounds,
 )
+from governance.privacy.releases import TRAINING
 from governance.statements import parse_time
 from governance.terminal import Answer
 from protos.errors import Refused
@@ -131,7 +132,8 @@ def _round_rows(c: Connection, attempt: Row[Any]) -> Iterator[tuple[object, ...]
     out = json.loads(attempt.sites_out or "{}")
     for site in sorted(names_in(attempt.sites)):
         made = of_attempt(c, contributions, site, attempt)
-        reserved = of_attempt(c, reservations, site, attempt)
+        trained = reservations.c.purpose == TRAINING
+        reserved = of_attempt(c, reservations, site, attempt, trained)
         figures = of_attempt(c, evaluations, site, attempt)
         consent = standing.consent(site, attempt.agreement)
         is_in = site in names_in(attempt.sites_in)

@@ -14,6 +14,7 @@ from governance import statements
 from governance.ledger import spending
 from governance.ledger.reading import attempts_of
 from governance.ledger.schema import consents, entries, reservations, rounds
+from governance.privacy.releases import TRAINING, purpose_of
 from governance.terminal import Answer
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ _SAME: Final = (
     "loader",
     "unit",
 )
-COLUMNS: Final = ("attempt", "site", *_SAME, "expected_batch", "epsilon_total", "seq")
+COLUMNS: Final = (
+    "attempt", "site", *_SAME, "expected_batch", "epsilon_total", "purpose", "seq",
+)  # fmt: skip
 MARKS: Final = (50, 80, 100)
 """Shares of a cap, in percent, whose passing is told."""
 
 
 def settings_of(c: Connection, number: int) -> Answer:
-    """Say with which privacy settings each hospital trained in a round.
+    """Say with which privacy settings each hospital trained in a round, and was measured.
 
     Raises:
         Refused: there was no such round.
@@ -58,7 +61,7 @@ def settings_of(c: Connection, number: int) -> Answer:
     for row in c.execute(question):
         body = statements.read(row.envelope).body
         said = [body[name] for name in (*_SAME, "expected_batch", "epsilon_total")]
-        rows.append((body["attempt"], row.site, *said, row.seq))
+        rows.append((body["attempt"], row.site, *said, purpose_of(body), row.seq))
     agreements = sorted({str(attempt.agreement) for attempt in attempts})
     return Answer(
         COLUMNS,
@@ -72,10 +75,13 @@ def settings_of(c: Connection, number: int) -> Answer:
 def _verdict(rows: Sequence[tuple[object, ...]]) -> tuple[str, ...]:
     if not rows:
         return ("Nothing was reserved: the agreement trains without privacy.",)
+    place = COLUMNS.index("purpose")
+    purposes = sorted({str(row[place]) for row in rows}, reverse=True)  # training first
     differing = [
-        name
-        for place, name in enumerate(_SAME, start=2)
-        if len({row[place] for row in rows}) > 1
+        name if purpose == TRAINING else f"{name} for {purpose}"
+        for purpose in purposes
+        for column, name in enumerate(_SAME, start=2)
+        if len({row[column] for row in rows if row[place] == purpose}) > 1
     ]
     if differing:
         return (f"The hospitals differ in {', '.join(differing)}.",)

@@ -17,7 +17,7 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from governance.statements import Statement
 
@@ -54,14 +54,21 @@ def attempts_of(c: Connection, number: int) -> list[Row[Any]]:
     return attempts
 
 
-def of_attempt(c: Connection, table: Any, site: str, attempt: Row[Any]) -> Row[Any] | None:  # noqa: ANN401
-    """Return a site's last row of a table for an attempt."""
+def of_attempt(
+    c: Connection,
+    table: Any,  # noqa: ANN401 -- any of ours
+    site: str,
+    attempt: Row[Any],
+    *more: ColumnElement[bool],
+) -> Row[Any] | None:
+    """Return a site's last row of a table for an attempt, of those that fit `more`."""
     return c.execute(
         select(table)
         .where(
             table.c.site == site,
             table.c.round == attempt.round,
             table.c.attempt == attempt.attempt,
+            *more,
         )
         .order_by(table.c.seq.desc())
         .limit(1)

@@ -117,8 +117,9 @@ class State:
     """What follows from the entries taken so far.
 
     `in_force` has the digest of the statement that put an agreement in force; `reserved` and
-    `updates` go by (site, round), `tasks` are (site, task). `closed` are the committed rounds
-    in the order of their closing, `exits` go by the seq of their request. `latest` is when the
+    `updates` go by (site, round), `tasks` are (site, task), `evaluated` counts noised figures
+    by (site, round, attempt). `closed` are the committed rounds in the order of their closing,
+    `exits` go by the seq of their request. `latest` is when the
     last entry was received.
     """
 
@@ -131,6 +132,7 @@ class State:
     reserved: dict[tuple[str, int], list[Reserved]] = field(default_factory=dict)
     updates: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     tasks: set[tuple[str, str]] = field(default_factory=set)
+    evaluated: dict[tuple[str, int, int], int] = field(default_factory=dict)
     releases: dict[str, Released] = field(default_factory=dict)
     closed: list[Closed] = field(default_factory=list)
     exits: dict[int, Leaving] = field(default_factory=dict)

@@ -243,6 +243,7 @@ reservations: Final = Table(
     Column("steps", _NUMBER, nullable=False),
     Column("delta", _NAME, nullable=False),
     Column("epsilon_total", _NAME, nullable=False),
+    Column("purpose", _WORD, nullable=False),
     Index("reservations_of_round", "site", "round", "attempt"),
     Index("reservations_of_task", "site", "task"),
 )

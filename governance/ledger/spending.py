@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from governance.privacy.releases import Release, merged, of_statement
+from governance.privacy.releases import TRAINING, Release, merged, of_statement, purpose_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,15 +31,20 @@ class Reserved:
     release: Release
     delta: float
     stated: float
+    purpose: str = TRAINING
 
 
 @dataclass(slots=True)
 class Cohort:
-    """What was ever reserved from one cohort, as few releases as it comes to."""
+    """What was ever reserved from one cohort, as few releases as it comes to.
+
+    `apart` are those of each purpose alone; their ε do not add up to that of all.
+    """
 
     releases: tuple[Release, ...] = ()
     reservations: int = 0
     last: Reserved | None = None
+    apart: dict[str, tuple[Release, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,6 +62,8 @@ class Spending:
         """Add a reservation and return its cohort."""
         cohort = self.cohorts.setdefault((site, reserved.cohort), Cohort())
         cohort.releases = merged([*cohort.releases, reserved.release])
+        alone = cohort.apart.get(reserved.purpose, ())
+        cohort.apart[reserved.purpose] = merged([*alone, reserved.release])
         cohort.reservations += 1
         cohort.last = reserved
         return cohort
@@ -87,6 +94,7 @@ def read(seq: int, body: Mapping[str, Any]) -> Reserved:
         release=of_statement(body),
         delta=float(body["delta"]),
         stated=float(body["epsilon_total"]),
+        purpose=purpose_of(body),
     )
 
 

@@ -2,7 +2,8 @@
 
 One release is `steps` times the Poisson-subsampled Gaussian mechanism on a cohort's patients:
 each takes part in a step with probability q, its clipped gradient has norm at most C, the noise
-has standard deviation σC. The cost of any number of them is `accountant`'s to say.
+has standard deviation σC. Figures of quality with noise are the same with q = 1: C is then the
+sensitivity of their vector. The cost of any number of them is `accountant`'s to say.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
 
 LOADER = "poisson"
+ALL = "all"
+"""The loader of a release that every patient is in: q = 1."""
 UNIT = "patient"
+TRAINING = "training"
+METRICS = "metrics"
+PURPOSES = (TRAINING, METRICS)
+"""What a release is for; a reservation that names none is for training."""
 _MOST_STEPS = 10**12
 
 
@@ -88,15 +95,39 @@ def of_a_round(agreement: Agreement) -> Release:
     return Release(float(local.sampling_rate), float(agreement.sigma), local.steps or 0)
 
 
+def of_an_evaluation(agreement: Agreement) -> Release:
+    """Return what one site releases with the noised figures of one model."""
+    return Release(1.0, float(agreement.metrics_sigma), 1)
+
+
+def of_all_evaluations(agreement: Agreement) -> tuple[Release, ...]:
+    """Return what the schedule's noised figures release; nothing where they are exact."""
+    if not agreement.metrics_noised:
+        return ()
+    return (of_an_evaluation(agreement).times(agreement.evaluations),)
+
+
+def purpose_of(body: Mapping[str, Any]) -> str:
+    """Return what a `budget-reserved` statement's body says it pays for."""
+    return str(body.get("purpose", TRAINING))
+
+
 def of_statement(body: Mapping[str, Any]) -> Release:
     """Read the release that a `budget-reserved` statement's body tells of.
 
     Raises:
-        PeerFault: It is not a release, or not one of patients by Poisson sampling.
+        PeerFault: It is not a release, or not one of patients by Poisson sampling, nor one that
+            says what else it is for and that all patients are in.
     """
-    if body.get("loader") != LOADER or body.get("unit") != UNIT:
+    drawn = LOADER if purpose_of(body) == TRAINING else ALL
+    if body.get("loader") != drawn or body.get("unit") != UNIT:
         raise PeerFault(
             "a reservation is not of Poisson-sampled patients", rule="malformed-release"
+        )
+    if drawn == ALL and (body.get("sampling_rate"), body.get("steps")) != ("1", 1):
+        raise PeerFault(
+            "a reservation of all patients is not of one step at rate 1",
+            rule="malformed-release",
         )
     steps = body.get("steps")
     try:

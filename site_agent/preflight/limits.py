@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from governance.counts import count, every
 from governance.privacy.accountant import rounds_within
-from governance.privacy.releases import decimal_text
+from governance.privacy.releases import decimal_text, of_all_evaluations
 from site_agent.deciding import release_of
 from site_agent.policy import cap_of
 from site_agent.preflight.finding import OFFICER, Finding, fine, look, stops
@@ -43,7 +43,7 @@ def _budget(agreement: Agreement, settings: SiteSettings, cohort: str) -> Iterat
     rounds = agreement.schedule.rounds
     bears = rounds_within(
         release_of(agreement, 0),
-        already=_spent(settings, cohort),
+        already=[*_spent(settings, cohort), *of_all_evaluations(agreement)],
         cap=cap,
         delta=delta,
         most=rounds,

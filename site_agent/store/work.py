@@ -19,7 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from governance.privacy.releases import Release
+from governance.privacy.releases import TRAINING, Release
 from governance.statements import timestamp
 from protos import codec
 from protos.words import Digest, Task, TaskKind, ToSite
@@ -66,6 +66,7 @@ _reservations: Final = Table(
     Column("delta", Float, nullable=False),
     Column("epsilon_total", String, nullable=False),
     Column("at", String, nullable=False),
+    Column("purpose", String, nullable=False),
 )
 _controls: Final = Table(
     "controls",
@@ -116,6 +117,7 @@ class Spent:
     release: Release
     delta: float
     epsilon_total: str
+    purpose: str = TRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,7 @@ def reserve(c: Connection, spent: Spent, *, at: datetime) -> None:
             delta=spent.delta,
             epsilon_total=spent.epsilon_total,
             at=timestamp(at),
+            purpose=spent.purpose,
         )
     )
 
@@ -289,6 +292,7 @@ def spent_on(c: Connection, cohort: str) -> list[Spent]:
             release=Release(row.sampling_rate, row.noise_multiplier, row.steps),
             delta=row.delta,
             epsilon_total=row.epsilon_total,
+            purpose=row.purpose,
         )
         for row in rows
     ]

@@ -135,5 +135,6 @@ def _spending() -> None:
         sa.Column("delta", sa.Float(), nullable=False),
         sa.Column("epsilon_total", sa.String(), nullable=False),
         sa.Column("at", sa.String(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("federation", "task"),
     )

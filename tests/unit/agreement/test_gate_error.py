@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from governance import noised
 from governance.agreement.gate_error import auc_error, gate_error, naive_figure
 from governance.agreement.load import load
+from governance.agreement.metrics_noise import noise_error
 
 
 def test_area_under_the_curve_as_in_hanley_and_mcneil_1982():
@@ -53,3 +55,42 @@ def test_figures_of_a_guess(agreement_file):
     assert naive_figure(agreement, "brier") == pytest.approx(share * (1 - share))
     entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
     assert naive_figure(agreement, "log-loss") == pytest.approx(entropy)
+
+
+@pytest.mark.parametrize("metric", ["auc", "accuracy", "log-loss", "brier"])
+def test_the_noise_of_figures_moves_a_pooled_metric_as_a_simulation_does(changed, metric):
+    noise = "noised: {epsilon_total: 2.0, every: 10}"
+    agreement = load(changed(("exact: {every: 1}", noise))).agreement
+    layout, deviation = noised.layout_of(agreement), noised.deviation_of(agreement)
+    draws = np.random.default_rng(3)
+    patients, share, spread = 20_000, 0.205, math.sqrt(2) * 0.6745
+    middle = math.log(share / (1 - share))
+    labels = draws.random(patients) < share
+    logits = draws.normal(middle + (labels - 0.5) * spread**2, spread)
+    total = noised.sum_of(1 / (1 + np.exp(-logits)), labels.astype(float), layout)
+    told = []
+    for _ in range(400):
+        # four hospitals, each with noise of its own
+        moved = total + 2 * deviation * draws.normal(size=layout.length)
+        values = tuple(np.rint(16 * moved).astype(int).tolist())
+        said = noised.Noised("binary", "1", values)
+        told.append(noised.figures_of(said, layout).metric(metric))
+    expected = noise_error(agreement, metric, patients=patients, share=share, auc=0.75)
+    assert np.std(told) == pytest.approx(expected, rel=0.25)
+
+
+def test_noise_counts_twice_when_two_models_are_compared(changed):
+    noise = "noised: {epsilon_total: 2.0, every: 10}"
+    exact, with_noise = (
+        gate_error(load(path).agreement, "auc")
+        for path in (changed(), changed(("exact: {every: 1}", noise), name="noised.yaml"))
+    )
+    assert exact.noise == 0
+    one = noise_error(
+        load(changed(("exact: {every: 1}", noise))).agreement,
+        "auc", patients=exact.patients, share=0.205, auc=0.75,
+    )  # fmt: skip
+    assert with_noise.noise == pytest.approx(math.sqrt(2) * one)
+    assert with_noise.standard_error == pytest.approx(
+        math.hypot(exact.standard_error, with_noise.noise)
+    )

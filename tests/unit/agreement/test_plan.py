@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from governance.agreement.load import load, parse
@@ -144,11 +146,6 @@ def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):
     ("pairs", "path", "value"),
     [
         ([("secure: false", "secure: true")], "aggregation.secure", "true"),
-        (
-            [("exact: {every: 1}", "noised: {epsilon_total: 1.0, every: 10}")],
-            "privacy.metrics.noised",
-            "given",
-        ),
         (
             [("compression: {name: none}", "compression: {name: int8}")],
             "aggregation.compression.name",
@@ -367,3 +364,51 @@ def test_plan_says_who_can_read_an_update_and_what_exact_figures_cost(agreement_
     sections = plan(load(agreement_file)).sections
     assert any("masks are off" in sentence for sentence in sections["visible"])
     assert "Held-out patients' figures are exact and not covered by ε." in sections["privacy"]
+
+
+# --- figures with noise ----------------------------------------------------------------------
+
+NOISED = ("exact: {every: 1}", "noised: {epsilon_total: 1.0, every: 10}")
+WIDE_GATE = ("not_worse_than: 0.05", "not_worse_than: 0.3")
+
+
+def test_noised_figures_are_in_the_one_epsilon_and_told_apart(changed):
+    exact, noised = plan(load(changed())), plan(load(changed(NOISED, WIDE_GATE)))
+    assert exact.epsilon < noised.epsilon < exact.epsilon + 1.0
+    said = " ".join(" ".join(noised.sections["privacy"]).split())
+    assert "the figures of held-out patients (ε = 1.00 alone): 4 evaluations" in said
+    assert "exact" not in said
+    assert "Held-out patients' figures are exact" in " ".join(exact.sections["privacy"])
+
+
+def test_a_gate_below_twice_the_noise_of_the_figures_is_refused(changed):
+    refusal = _refusal(changed(NOISED))
+    assert refusal.rule == "gate-below-noise"
+    assert "of it by the figures' noise" in str(refusal)
+    assert "evaluate less often, or raise privacy.metrics.noised.epsilon_total" in str(refusal)
+
+
+def test_the_patients_that_a_refused_gate_names_are_enough(changed):
+    refusal = _refusal(changed(NOISED))
+    patients = re.search(r"minimum_patients \(line \d+\) to (\d+)", str(refusal))
+    enough = ("minimum_patients: 2000", f"minimum_patients: {patients[1]}")
+    assert plan(load(changed(NOISED, enough))).epsilon
+
+
+def test_a_target_that_noise_alone_could_reach_stops_nothing(changed):
+    path = changed(NOISED, WIDE_GATE, ("reached: 0.92", "reached: 0.6"))
+    assert "by the figures' noise" in str(_refusal(path))
+
+
+def test_an_epsilon_for_figures_that_no_noise_reaches_is_refused_at_its_line(changed):
+    refusal = _refusal(changed((NOISED[0], "noised: {epsilon_total: 0.001, every: 1}")))
+    assert refusal.rule == "unfittable-target"
+    assert "The lowest possible" in str(refusal)
+
+
+def test_noised_figures_beside_bare_updates_are_refused_with_both_lines(changed):
+    refusal = _refusal(
+        changed(NOISED, WIDE_GATE, ("noise_multiplier: 1.25", "noise_multiplier: 0"))
+    )
+    assert "privacy.metrics.noised" in str(refusal)
+    assert "privacy.noise_multiplier (line" in str(refusal)

@@ -245,6 +245,24 @@ class Federation:
         body = self.reserve_body(round_, attempt, **more)
         return self.agent(site, "budget-reserved", body)
 
+    def metrics_body(self, round_, attempt=1, total="1.0000", **more):
+        """What is reserved for noised figures of one model."""
+        figures = {
+            "task": f"heart/{round_}/{attempt}/evaluate",
+            "sampling_rate": "1",
+            "noise_multiplier": "9",
+            "clip": "1.3228756555322954",
+            "expected_batch": "1",
+            "steps": 1,
+            "loader": "all",
+            "purpose": "metrics",
+        }
+        return self.reserve_body(round_, attempt, total) | figures | more
+
+    def evaluation_body(self, round_, attempt=1, mechanism="gaussian"):
+        model = {"model": digest(f"candidate {round_}"), "mechanism": mechanism}
+        return {**self.at(round_, attempt), **model}
+
     def contribution_body(self, site, round_, attempt=1, base="m0", update=None):
         return {
             **self.at(round_, attempt),

@@ -10,8 +10,10 @@ from admission import FIRST, contribute, digest, refused, rows
 from sqlalchemy import select
 
 from governance.draw import draw, seed_of
-from governance.ledger import schema
-from protos.errors import Refused
+from governance.ledger import queries, schema
+from governance.privacy.accountant import epsilon
+from governance.privacy.releases import Release
+from protos.errors import PeerFault, Refused
 
 
 @pytest.fixture
@@ -146,6 +148,41 @@ def test_a_site_that_withdrew_reserves_and_contributes_nothing(opened):
     refused("no-consent", opened.contribute, "amc", 1)
     model = {"model": digest("m1"), "mechanism": "exact"}
     refused("no-consent", opened.agent, "amc", "evaluation-made", opened.at(1) | model)
+
+
+def test_noised_figures_are_paid_for_each_by_a_reservation_of_its_own(opened):
+    figures = opened.evaluation_body(1)
+    refused("no-reservation", opened.agent, "amc", "evaluation-made", figures)
+    opened.reserve("amc", 1)  # for training
+    refused("no-reservation", opened.agent, "amc", "evaluation-made", figures)
+    opened.agent("amc", "budget-reserved", opened.metrics_body(1))
+    opened.agent("amc", "evaluation-made", figures)
+    refused("no-reservation", opened.agent, "amc", "evaluation-made", figures)
+
+
+def test_spending_tells_training_and_metrics_apart_in_one_figure_of_both(opened):
+    opened.reserve("amc", 1)
+    opened.agent("amc", "budget-reserved", opened.metrics_body(1))
+    answer = queries.spent(opened.connection)
+    (row,) = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    total, training, metrics = (float(row[n]) for n in ("epsilon", "training", "metrics"))
+    assert metrics == pytest.approx(epsilon([Release(1.0, 9.0, 1)], 1e-5), abs=1e-3)
+    assert training == pytest.approx(epsilon([Release(0.1, 1.1, 5)], 1e-5), abs=1e-3)
+    assert max(training, metrics) < total < training + metrics
+    assert "exact" not in " ".join(answer.notes)
+
+
+def test_a_reservation_for_figures_pays_for_no_training(opened):
+    opened.agent("amc", "budget-reserved", opened.metrics_body(1, steps=1))
+    refused("no-reservation", opened.contribute, "amc", 1)
+
+
+def test_a_reservation_for_figures_is_of_all_patients_once(opened):
+    for wrong in ({"loader": "poisson"}, {"sampling_rate": "0.1"}, {"steps": 2}):
+        body = opened.metrics_body(1, **wrong)
+        with pytest.raises(PeerFault) as fault:
+            opened.agent("amc", "budget-reserved", body)
+        assert fault.value.rule == "malformed-release"
 
 
 # --- contributions ------------------------------------------------------------------------

@@ -51,8 +51,8 @@ def test_status_and_budget_answer_without_an_agent(program, today):
     assert said["rows"][0]["consent"] == "in-force"
     code, out, _ = program("budget", "--site", today.file, "--format", "csv")
     assert code == 0
-    assert out.splitlines()[0].startswith("cohort,reservations,epsilon,spent,reserved,cap")
-    line = "patients,0,0.0000,0.0000,0.0000,6,6.0000,0.00001,"
+    assert out.splitlines()[0].startswith("cohort,reservations,epsilon,spent,reserved,training")
+    line = "patients,0,0.0000,0.0000,0.0000,0.0000,0.0000,6,6.0000,0.00001,"
     assert out.splitlines()[1].startswith(line)
 
 

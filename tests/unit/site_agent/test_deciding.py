@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from hospital import FEDERATION, SITE, digest_of, officer_of
 
-from governance import statements
+from governance import noised, statements
 from governance.privacy.accountant import epsilon
 from governance.privacy.releases import Release
 from protos.words import (
@@ -378,3 +378,58 @@ def test_controls_survive_a_restart(charite):
     charite.restart()
     own = charite.store.look(lambda c: work.own_control(c, FEDERATION, document.digest))
     assert own.path == "work/c"
+
+
+# --- figures with noise ----------------------------------------------------------------------
+
+NOISED = {"noised": {"epsilon_total": 1.0, "every": 5}, "minimum": 10}
+
+
+def measured(charite, **terms):
+    return charite.consented(privacy__metrics=NOISED, **terms)
+
+
+def test_an_evaluation_with_noise_is_taken_and_paid_for_before_anything_is_computed(charite):
+    document = measured(charite)
+    task = charite.task(document, kind=TaskKind.EVALUATE)
+    assert decided(charite, task) is TaskState.RESERVING
+    sigma = document.agreement.metrics_sigma
+    (spent,) = charite.spent()
+    assert (spent.release, spent.purpose) == (Release(1.0, sigma, 1), "metrics")
+    body = charite.said("budget-reserved")[0].statement.body
+    assert (body["purpose"], body["loader"], body["steps"]) == ("metrics", "all", 1)
+    assert float(body["clip"]) == noised.layout_of(document.agreement).sensitivity
+    # Four evaluations of 20 rounds, one every 5, come to what was agreed.
+    assert 0.99 < epsilon([spent.release.times(4)], 1e-5) <= 1.0
+
+
+def test_exact_figures_cost_nothing(charite):
+    task = charite.task(charite.consented(), kind=TaskKind.EVALUATE)
+    assert decided(charite, task) is TaskState.FETCHING
+    assert charite.spent() == []
+
+
+def test_training_and_figures_come_to_one_epsilon_of_the_cohort(charite):
+    document = measured(charite)
+    decided(charite, charite.task(document))
+    decided(charite, charite.task(document, kind=TaskKind.EVALUATE))
+    releases = [one.release for one in charite.spent()]
+    last = charite.said("budget-reserved")[-1].statement.body
+    assert float(last["epsilon_total"]) == pytest.approx(epsilon(releases, 1e-5), abs=1e-3)
+
+
+def test_no_figures_are_made_past_the_metrics_own_epsilon(charite):
+    document = measured(charite, schedule__rounds=10)
+    tasks = [charite.task(document, round_=n, kind=TaskKind.EVALUATE) for n in (5, 10, 15)]
+    states = [decided(charite, task) for task in tasks]
+    assert states == [TaskState.RESERVING, TaskState.RESERVING, TaskState.REFUSED]
+    assert answers(charite)[-1] == (tasks[-1].task, False, "metrics-exhausted")
+    assert len(charite.spent()) == 2
+
+
+def test_no_figures_are_made_past_the_cap(make):
+    careful = make(policy__cap={"epsilon": 0.1, "delta": 1e-5})
+    document = measured(careful)
+    task = careful.task(document, kind=TaskKind.EVALUATE)
+    assert decided(careful, task) is TaskState.REFUSED
+    assert answers(careful)[-1] == (task.task, False, "budget-exhausted")

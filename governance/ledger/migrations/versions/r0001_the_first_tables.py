@@ -227,6 +227,7 @@ def _spending() -> None:
         sa.Column("steps", _NUMBER, nullable=False),
         sa.Column("delta", sa.String(64), nullable=False),
         sa.Column("epsilon_total", sa.String(64), nullable=False),
+        sa.Column("purpose", sa.String(32), nullable=False),
     )
     op.create_index("reservations_of_round", "reservations", ["site", "round", "attempt"])
     op.create_index("reservations_of_task", "reservations", ["site", "task"])

@@ -248,3 +248,12 @@ def test_an_entry_without_a_checkpoint_has_no_proof_yet(asked, ledger):
 def test_an_entry_that_is_not_there_is_refused(asked):
     with pytest.raises(Refused, match="no entry 1000"):
         showing.show(asked, 1000)
+
+
+def test_spending_says_that_exact_figures_are_not_covered(asked):
+    said = " ".join(queries.spent(asked).notes)
+    assert (
+        "Held-out patients' figures are exact and not covered by ε: they left so 3 times"
+        in said
+    )
+    assert rows(queries.spent(asked), "metrics")[0] == ("0.0000",)

@@ -96,6 +96,26 @@ def test_a_contribution_that_nobody_paid_for_is_named(ledger, keys, speak):
     found(ledger.verdict(), seq, "no-reservation")
 
 
+def test_noised_figures_that_nobody_paid_for_are_named(ledger, keys, speak):
+    seq = reopened(ledger, 3)
+    told = (statements.disclose("figures", "{}", salt=bytes(32)),)
+    body, key = keys.evaluation_body(3), keys.key("amc agent")
+    ledger.append(speak("evaluation-made", body, "site/amc", key, told=told))
+    assert "figures" in found(ledger.verdict(), seq, "no-reservation")
+
+
+def test_a_contribution_paid_for_as_figures_is_named(ledger, keys, speak):
+    seq = reopened(ledger, 3)
+    key = keys.key("amc agent")
+    reserved = speak("budget-reserved", keys.metrics_body(3, total="9.0000"), "site/amc", key)
+    ledger.append(reserved)
+    said = statements.read(reserved)
+    body = {**keys.contribution_body("amc", 3, base="m2"), "epsilon": "9.0000", "steps": 1}
+    chain = statements.Chain(said.counter, said.digest)
+    ledger.append(speak("contribution-made", body, "site/amc", key, chain=chain))
+    found(ledger.verdict(), seq + 1, "no-reservation")
+
+
 def test_a_contribution_from_another_model_is_named(ledger, keys, speak):
     cut(ledger, ledger.seq_of("budget-reserved", round=3) + 1)
     seq = len(ledger.entries())
