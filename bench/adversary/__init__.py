@@ -1,0 +1,1 @@
+"""Attacks on what leaves: whether a patient was in a training, and what is in their record."""
