@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from typing_extensions import override
@@ -50,7 +50,8 @@ class Answer:
     """A table of an answer: rows hold text, whole numbers or None for unknown.
 
     `columns` are the stable, documented field names; `notes` are sentences below the table and
-    `facts` are named values beside it (both appear in JSON).
+    `facts` are named values beside it (both appear in JSON). Columns in `unshown` have nothing
+    to say here: JSON and CSV have them, a table leaves them out.
     """
 
     columns: tuple[str, ...]
@@ -58,6 +59,14 @@ class Answer:
     title: str = ""
     notes: Sequence[str] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    unshown: frozenset[str] = frozenset()
+
+    def shown(self) -> Answer:
+        """Return what a table shows."""
+        places = [n for n, column in enumerate(self.columns) if column not in self.unshown]
+        rows = [tuple(row[place] for place in places) for row in self.rows]
+        columns = tuple(self.columns[place] for place in places)
+        return replace(self, columns=columns, rows=rows, unshown=frozenset())
 
     def named(self) -> list[dict[str, object]]:
         """Return each row by the names of its columns."""
@@ -74,7 +83,7 @@ def say(answer: Answer, form: Format) -> None:
         writer.writerow(answer.columns)
         writer.writerows(answer.rows)
     else:
-        _say_table(answer)
+        _say_table(answer.shown())
 
 
 def room() -> int:

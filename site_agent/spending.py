@@ -92,6 +92,9 @@ def budget(m: Membership, form: Format) -> Answer:
         rows=[_row(standing, rate) for standing in standings],
         title="Privacy, over all agreements and federations; nothing is ever refunded",
         notes=notes,
+        unshown=frozenset()
+        if not rate.exact or any(standing.apart[1] for standing in standings)
+        else frozenset({TRAINING, METRICS}),
     )
 
 

@@ -148,14 +148,19 @@ def spent(c: Connection, *, site: str | None = None) -> Answer:
         title="Privacy spent, recomputed from the reservations",
         notes=notes,
         facts={"passed": marks},
+        unshown=frozenset() if _has_metrics(spent_by) else frozenset({TRAINING, METRICS}),
     )
+
+
+def _has_metrics(spent_by: spending.Spending) -> bool:
+    return any(METRICS in cohort.apart for cohort in spent_by.cohorts.values())
 
 
 def _figures_covered(
     c: Connection, spent_by: spending.Spending, site: str | None
 ) -> Iterator[str]:
     """Say whether ε covers the figures of held-out patients that left."""
-    if any(METRICS in cohort.apart for cohort in spent_by.cohorts.values()):
+    if _has_metrics(spent_by):
         yield "Training and metrics are ε of each alone; both are in ε, which is not their sum."
     exact = select(func.count()).where(evaluations.c.mechanism != noised.MECHANISM)
     if site is not None:
