@@ -146,7 +146,8 @@ def play(
     for name in survivors:
         vector = coded.copy()
         with clock.step("site: masks"):
-            states[name] = site.mask(states[name], run.delivered_to(name), vector)
+            states[name] = site.receive(states[name], run.delivered_to(name))
+            site.apply(states[name], vector)
         with clock.step("sum"):
             np.add(total, vector, out=total)
     with clock.step("site: sign"):
@@ -156,7 +157,7 @@ def play(
             )
     gone = {"survivors": survivors, "dropped": names[:dropped]}
     with clock.step("site: open"):
-        opened = [site.unmask(states[name], signatures, **gone) for name in survivors]
+        opened = {name: site.unmask(states[name], signatures, **gone) for name in survivors}
     with clock.step("unmask"):
         found = coordinator.unmask(run, total, survivors, opened)
     return found.total, coded * np.uint32(len(survivors)), len(names)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from coordinator import campaign, heads, releasing, resuming
-from coordinator.rounds import Event
+from coordinator.round_states import Event
 from coordinator.store import exits, kept, outbox, pausing, record, roundbook
 from governance import statements
 from governance.agreement.load import parse

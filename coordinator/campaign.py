@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING
 
 from coordinator import drawing, effects, gate
 from coordinator.effects import Chores, Turn
-from coordinator.rounds import (
-    OUT_CONSENT,
-    Event,
-    RoundView,
-    State,
-    advance,
-)
+from coordinator.round_states import Event, State, advance
+from coordinator.rounds import OUT_CONSENT, RoundView
 from coordinator.store import outbox, record, recovered, roundbook
 from coordinator.store.roundbook import Asked, Running
 from protos.words import Cancel, Task, TaskKind

@@ -25,7 +25,7 @@ from coordinator import (
     waiting,
 )
 from coordinator.reporting import report
-from coordinator.rounds import Event
+from coordinator.round_states import Event
 from coordinator.store import exits, kept, outbox, roundbook
 from governance import statements
 from protos.errors import ConciliumError, PeerFault

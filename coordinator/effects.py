@@ -12,15 +12,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from coordinator import drawing, gate, heads
+from coordinator.round_states import REASONS, Effect, Event, Reason, State
 from coordinator.rounds import (
     GATE_REFUSALS_IN_A_ROW,
     OUT_LATE,
-    REASONS,
-    Effect,
-    Event,
     Next,
-    Reason,
-    State,
     after_abandonment,
 )
 from coordinator.store import kept, outbox, pausing, record, recovered, roundbook

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator.rounds import Event
+from coordinator.round_states import Event
 from coordinator.store import record, roundbook
 from governance import noised, statements, subgroups
 from governance.ledger import store as ledger

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from coordinator import campaign, heads, rewinding
-from coordinator.rounds import Event
+from coordinator.round_states import Event
 from coordinator.store import exits, kept, record, released, roundbook
 from governance.exits import (
     BY_ITSELF,

@@ -18,7 +18,8 @@ from coordinator import (
     succession,
     waiting,
 )
-from coordinator.rounds import Event, State, due, may_judge, next_wakeup
+from coordinator.round_states import Event, State
+from coordinator.rounds import due, may_judge, next_wakeup
 from coordinator.store import exits, kept, pausing, record, roundbook
 from coordinator.summing import What
 from governance import noised

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from coordinator import heads
-from coordinator.rounds import Reason
+from coordinator.round_states import Reason
 from coordinator.store import exits, kept, outbox, pausing, record, recovered, roundbook
 from governance.agreement.load import load
 from protos.errors import Refused

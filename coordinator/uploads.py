@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Protocol, Self
 
 from coordinator import aggregate, campaign
-from coordinator.rounds import Event, State
+from coordinator.round_states import Event, State
 from coordinator.store import record, roundbook
 from governance import statements
 from governance.ledger import store as ledger

@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NewType
 
+from protos.words_masks import MaskAsked, MaskSaid
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -155,7 +157,11 @@ class AgreementState:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task of a round; everything not named here follows from the agreement itself."""
+    """One task of a round; everything not named here follows from the agreement itself.
+
+    `masks` are the terms of the masked sum that the task's update goes into, as canonical
+    JSON; empty for none.
+    """
 
     task: TaskId
     kind: TaskKind
@@ -165,6 +171,7 @@ class Task:
     model: BlobRef
     state: BlobRef | None
     deadline: datetime
+    masks: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +212,13 @@ class Goodbye:
 
 
 FromSiteBody = (
-    Hello | Heartbeat | TaskAnswer | StatementSent | CosignatureSent | CertificateRequest
+    Hello
+    | Heartbeat
+    | TaskAnswer
+    | StatementSent
+    | CosignatureSent
+    | CertificateRequest
+    | MaskSaid
 )
 ToSiteBody = (
     Welcome
@@ -219,6 +232,7 @@ ToSiteBody = (
     | CertificateIssued
     | FinalModel
     | Goodbye
+    | MaskAsked
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from governance.draw import draw, seed_of
 from governance.exits import Closed
+from governance.ledger.check_masks import check_summed
 from governance.ledger.replay import Attempt, Committed
 from protos.errors import Refused
 
@@ -70,6 +71,8 @@ def round_closed(state: State, entry: Entry) -> None:
             )
         # 4. Nobody who ended its consent is in it. Stops ignoring a withdrawal.
         state.standing.check_going(site, attempt.agreement, entry.received_at)
+    # 5. Under masks they are those whose sum was opened. Stops a sum of other updates.
+    check_summed(attempt, body)
     attempt.end, attempt.counted = "closed", frozenset(sites_in)
     attempt.made = str(body["model_out"])
     closed = Closed(attempt.round, attempt.model, attempt.state, attempt.made, attempt.counted)

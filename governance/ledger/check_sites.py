@@ -84,6 +84,12 @@ def _paid(state: State, site: str, attempt: Attempt, purpose: str) -> list[Reser
     ]
 
 
+def complaint(state: State, entry: Entry) -> None:
+    """Check that the site was asked: stops complaints about a sum that it was never in."""
+    if entry.actor_name not in state.attempt(entry.body).sites:
+        raise Refused(f"{entry.actor_name} was not asked in this round", rule="not-asked")
+
+
 def _check_contribution(state: State, attempt: Attempt, entry: Entry) -> None:
     site = entry.actor_name
     # 1. The round is open and asked this site. Stops slipping an update in.

@@ -329,6 +329,11 @@ def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
         )
 
 
+def asked_in(c: Connection, e: Entry) -> list[str]:
+    """Return the sites that the open attempt of an entry asked."""
+    return _asked(_open(c, e))
+
+
 def _asked(row: Row[Any]) -> list[str]:
     return list(json.loads(row.sites))
 

@@ -38,12 +38,34 @@ class Contributed:
     fault: Fault | None
 
 
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """A masked sum as its steps tell it: who took the last one, who shared, who is in it."""
+
+    terms: str
+    step: str
+    sites: frozenset[str]
+    shared: frozenset[str] = frozenset()
+    summed: frozenset[str] = frozenset()
+
+    def after(self, step: str, sites: frozenset[str]) -> Masking:
+        """Return it after one more step of these sites."""
+        return Masking(
+            self.terms,
+            step,
+            sites,
+            sites if step == "shares" else self.shared,
+            sites if step == "masked" else self.summed,
+        )
+
+
 @dataclass(slots=True)
 class Attempt:
     """One attempt of a round; `end` is `open`, `closed` or `abandoned`.
 
     `drawn_from` are the sites that were ready where some were drawn; `counted` those inside the
     model that it committed, which is `made`; `undone` when an exit went back to before it.
+    `masks` are its masked sums by purpose.
     """
 
     round: int
@@ -58,6 +80,7 @@ class Attempt:
     end: str = "open"
     made: str = ""
     undone: bool = False
+    masks: dict[str, Masking] = field(default_factory=dict)
 
     @property
     def fault(self) -> Fault | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from governance.ledger import (
     check_exits,
     check_keeping,
+    check_masks,
     check_members,
     check_releases,
     check_rounds,
@@ -35,6 +36,8 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "contribution-refused": check_rounds.contribution_refused,
     "evaluation-made": check_sites.evaluation_made,
     "candidate-rejected": check_rounds.candidate_rejected,
+    "masking-step": check_masks.masking_step,
+    "complaint": check_sites.complaint,
     "round-closed": check_rounds.round_closed,
     "round-abandoned": check_rounds.round_abandoned,
     "updates-deleted": check_rounds.updates_deleted,

@@ -14,7 +14,7 @@ import numpy as np
 from governance.secagg import masks
 from governance.secagg.keys import Secret, commitment, mask_seed
 from governance.secagg.messages import check_agent, consistency_bytes, is_signed
-from governance.secagg.shamir import combine, value_at
+from governance.secagg.shamir import Share, combine, value_at
 from governance.secagg.terms import broken
 from protos.errors import PeerFault
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from governance.secagg.messages import Keys, Opened, Sealed
-    from governance.secagg.shamir import Share
     from governance.secagg.terms import Terms
+    from protos.words_masks import Keys, Opened, Sealed
 
 _TRIES: Final = 2000
 
@@ -85,7 +84,7 @@ def check_consistent(
 
 
 def unmask(
-    run: Run, total: NDArray[np.uint32], survivors: Sequence[str], opened: Sequence[Opened]
+    run: Run, total: NDArray[np.uint32], survivors: Sequence[str], opened: Mapping[str, Opened]
 ) -> Unmasked:
     """Take the masks off a sum, in place.
 
@@ -93,7 +92,7 @@ def unmask(
         run: What was said in steps 1 and 2.
         total: The sum of the survivors' masked vectors mod 2³²; changed.
         survivors: U3.
-        opened: What at least t of them opened in step 5.
+        opened: What at least t of them opened in step 5, by site.
 
     Raises:
         PeerFault: R12, the shares do not give back what a site committed to.
@@ -119,11 +118,33 @@ def unmask(
 
 
 def _shares(
-    run: Run, opened: Sequence[Opened], site: str, *, keys: bool = False
+    run: Run, opened: Mapping[str, Opened], site: str, *, keys: bool = False
 ) -> dict[int, Share]:
     places = run.places
-    held = {places[one.site]: one.keys if keys else one.own_masks for one in opened}
-    return {place: shares[site] for place, shares in held.items() if site in shares}
+    held = {
+        places[sender]: one.keys if keys else one.own_masks for sender, one in opened.items()
+    }
+    return {
+        place: Share.from_bytes(shares[site])
+        for place, shares in held.items()
+        if site in shares
+    }
+
+
+def check_opened(run: Run, site: str, said: Opened, survivors: Sequence[str]) -> None:
+    """Take what a site opened if it is a share of just what was asked for.
+
+    Raises:
+        PeerFault: R12, it opened another's, too few, or something that is no share.
+    """
+    expected = (set(survivors), set(run.sealed) - set(survivors))
+    if site not in survivors or (set(said.own_masks), set(said.keys)) != expected:
+        raise broken(f"{site} opened other shares than those asked for", rule="secagg-r12")
+    try:
+        for share in (*said.own_masks.values(), *said.keys.values()):
+            Share.from_bytes(share)
+    except PeerFault:
+        raise broken(f"{site} opened what is no share", rule="secagg-r12") from None
 
 
 def _commits_to(run: Run, site: str) -> Callable[[bytes], bool]:

@@ -1,61 +1,32 @@
-"""What sites say in a run, and the bytes that their agent keys sign (DSSE)."""
+"""The bytes that agent keys sign of what sites say in a run (DSSE)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from governance import canonical, dsse
 from governance.identity.keys import verify
 from governance.secagg.terms import broken
+from protos.words_masks import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from governance.secagg.shamir import Share
     from governance.secagg.terms import Terms
     from protos.words import KeyId
+    from protos.words_masks import Sealed
 
 _TYPE: Final = "application/vnd.concilium.secagg.{}+json"
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Step 1: a site's two public keys for the run, 32 bytes each, signed by its agent key."""
-
-    site: str
-    mask: bytes
-    share: bytes
-    signature: bytes = b""
-
-    def signed_bytes(self, terms: Terms) -> bytes:
-        """Return what its agent key signs."""
-        return _pae(
-            "keys", terms, self.site, {"mask": self.mask.hex(), "share": self.share.hex()}
-        )
+def keys_bytes(terms: Terms, said: Keys) -> bytes:
+    """Return what an agent key signs of a site's keys, in step 1."""
+    return _pae("keys", terms, said.site, {"mask": said.mask.hex(), "share": said.share.hex()})
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Step 2: a site's shares for each other site, and the commitment to its b_u, signed."""
-
-    site: str
-    shares: Mapping[str, bytes]
-    commitment: str
-    signature: bytes = b""
-
-    def signed_bytes(self, terms: Terms) -> bytes:
-        """Return what its agent key signs."""
-        return _pae("commitment", terms, self.site, {"commitment": self.commitment})
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Step 5: shares of b_v for survivors, and of the mask key for those who dropped out."""
-
-    site: str
-    own_masks: Mapping[str, Share]
-    keys: Mapping[str, Share]
+def commitment_bytes(terms: Terms, said: Sealed) -> bytes:
+    """Return what an agent key signs of a site's commitment, in step 2."""
+    return _pae("commitment", terms, said.site, {"commitment": said.commitment})
 
 
 def consistency_bytes(terms: Terms, site: str, survivors: Iterable[str]) -> bytes:
@@ -74,7 +45,8 @@ def check_agent(terms: Terms, said: Keys | Sealed) -> None:
     Stops a coordinator that stands between two sites with keys of its own.
     """
     agent = terms.roster.get(said.site)
-    if agent is None or not is_signed(said.signed_bytes(terms), said.signature, agent):
+    data = keys_bytes(terms, said) if isinstance(said, Keys) else commitment_bytes(terms, said)
+    if agent is None or not is_signed(data, said.signature, agent):
         raise broken(f"what {said.site} says is not signed by its agent", rule="secagg-r3")
 
 

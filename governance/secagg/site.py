@@ -1,6 +1,6 @@
 """The site's half of a masked sum: five steps, each from one state to the next.
 
-    advertise → share → mask → agree → unmask
+    advertise → share → receive, apply → agree → unmask
 
 A step takes what came and returns the next state with what to send, or raises naming the rule
 that is broken; then the site complains and forgets its secrets. A state is kept durably by
@@ -23,16 +23,16 @@ from governance.secagg.keys import (
     unseal,
 )
 from governance.secagg.messages import (
-    Keys,
-    Opened,
-    Sealed,
     check_agent,
+    commitment_bytes,
     consistency_bytes,
     is_signed,
+    keys_bytes,
 )
 from governance.secagg.shamir import split
 from governance.secagg.terms import broken, check
 from protos.errors import PeerFault
+from protos.words_masks import Keys, Opened, Sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -68,7 +68,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Masked:
-    """Its vector is masked for U2; `held` are the shares of everybody in it."""
+    """It masks its vector for U2; `held` are the shares of everybody in it."""
 
     before: Shared
     held: Mapping[str, Shares]
@@ -87,10 +87,22 @@ def advertise(
 ) -> tuple[Advertised, Keys]:
     """Step 1: check the run, and make the two keys for it. R1, R2 and R4."""
     check(terms, own)
+    return begin(terms, own.site, own.minimum_sites, draw=draw, signer=signer)
+
+
+def begin(
+    terms: Terms,
+    site: str,
+    minimum_sites: int,
+    *,
+    draw: Callable[[int], bytes],
+    signer: Signer,
+) -> tuple[Advertised, Keys]:
+    """Make the keys of a run that was checked; the same draws make the same ones again."""
     mask, share = Secret(draw(KEY_BYTES)), Secret(draw(KEY_BYTES))
-    plain = Keys(own.site, mask.public, share.public)
-    said = Keys(own.site, mask.public, share.public, signer.sign(plain.signed_bytes(terms)))
-    return Advertised(terms, own.site, own.minimum_sites, mask, share, said), said
+    plain = Keys(site, mask.public, share.public)
+    said = Keys(site, mask.public, share.public, signer.sign(keys_bytes(terms, plain)))
+    return Advertised(terms, site, minimum_sites, mask, share, said), said
 
 
 def share(
@@ -125,18 +137,12 @@ def share(
     }
     held = commitment(own_mask, terms.run, state.site)
     plain = Sealed(state.site, sealed, held)
-    sent = Sealed(state.site, sealed, held, signer.sign(plain.signed_bytes(terms)))
+    sent = Sealed(state.site, sealed, held, signer.sign(commitment_bytes(terms, plain)))
     return Shared(state, peers, own_mask, mine[state.site]), sent
 
 
-def mask(state: Shared, sealed: Mapping[str, bytes], vector: NDArray[np.uint32]) -> Masked:
-    """Step 3: open the others' shares, and mask the vector, in place, for U2. R5 and R6.
-
-    Args:
-        state: The state.
-        sealed: What each other site of U2 sealed for this one.
-        vector: The encoded update; changed into what is sent.
-    """
+def receive(state: Shared, sealed: Mapping[str, bytes]) -> Masked:
+    """Step 3: open what each other site of U2 sealed for this one. R5 and R6."""
     before, terms = state.before, state.before.terms
     others = sorted(sealed)
     # R6. Enough sites shared. Stops a sum that is too few hospitals' to hide one.
@@ -144,21 +150,28 @@ def mask(state: Shared, sealed: Mapping[str, bytes], vector: NDArray[np.uint32])
         raise broken(f"{len(others) + 1} sites sent shares, too few to go on", rule="secagg-r6")
     if before.site in sealed or not set(others) <= set(state.peers):
         raise broken("shares come from a site whose keys did not", rule="secagg-r5")
-    if vector.shape != (terms.length,):
-        raise ValueError(f"a vector has {terms.length} coordinates, and not {vector.shape}")
     # R5. Each share opens, as this sender's for this site in this run. Stops shares of another
     #     round or for another from being mixed in.
     held = {peer: _open(state, peer, sealed[peer]) for peer in others}
+    return Masked(state, {**held, before.site: state.mine})
+
+
+def apply(state: Masked, vector: NDArray[np.uint32]) -> None:
+    """Mask an encoded update, in place, for U2: then it is what is sent."""
+    shared, before = state.before, state.before.before
+    terms = before.terms
+    if vector.shape != (terms.length,):
+        raise ValueError(f"a vector has {terms.length} coordinates, and not {vector.shape}")
     seeds = {
-        peer: mask_seed(before.mask, state.peers[peer].mask, terms.run, (before.site, peer))
-        for peer in others
+        peer: mask_seed(before.mask, shared.peers[peer].mask, terms.run, (before.site, peer))
+        for peer in state.held
+        if peer != before.site
     }
     masks.apply(
         vector,
-        added=[state.own_mask, *(seeds[peer] for peer in others if peer > before.site)],
-        subtracted=[seeds[peer] for peer in others if peer < before.site],
+        added=[shared.own_mask, *(seed for peer, seed in seeds.items() if peer > before.site)],
+        subtracted=[seed for peer, seed in seeds.items() if peer < before.site],
     )
-    return Masked(state, {**held, before.site: state.mine})
 
 
 def agree(state: Masked, survivors: Collection[str], *, signer: Signer) -> tuple[Agreed, bytes]:
@@ -217,9 +230,8 @@ def unmask(
             "shares are asked for that would lay a single vector bare", rule="secagg-r10"
         )
     return Opened(
-        before.site,
-        {site: held[site].own_mask for site in sorted(asked)},
-        {site: held[site].key for site in sorted(gone)},
+        {site: held[site].own_mask.to_bytes() for site in sorted(asked)},
+        {site: held[site].key.to_bytes() for site in sorted(gone)},
     )
 
 

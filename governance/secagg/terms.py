@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FEWEST: Final = 3
 PURPOSES: Final = frozenset({"train", "evaluate"})
+STEPS: Final = ("keys", "shares", "masked", "signed", "opened")
+"""Of a run, in their order; U1 to U5 are who took them."""
 
 
 def threshold_of(sites: int) -> int:
@@ -122,6 +124,42 @@ class Terms:
             "threshold": self.threshold,
             "checkpoint": {"size": size, "root": root},
         }
+
+    @classmethod
+    def from_bytes(cls, said: bytes) -> Terms:
+        """Read what `canonical.encode` makes of `to_json`.
+
+        Raises:
+            PeerFault: these are no terms.
+        """
+        try:
+            read = canonical.decode(said)
+            parts = tuple(
+                Part(
+                    int(part["length"]),
+                    float.fromhex(part["bound"]),
+                    int(part["fraction_bits"]),
+                    {"yes": True, "no": False}[part["weighted"]],
+                )
+                for part in read["parts"]
+            )
+            head = read["checkpoint"]
+            whole = ("federation", "round", "attempt", "purpose", "threshold")
+            terms = cls(
+                **{name: read[name] for name in whole},
+                model=Digest(read["model"]),
+                task=Digest(read["task"]),
+                roster={str(site): KeyId(key) for site, key in read["roster"].items()},
+                weights={str(site): int(weight) for site, weight in read["weights"].items()},
+                parts=parts,
+                checkpoint=(int(head["size"]), str(head["root"])),
+            )
+        except (PeerFault, AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            raise broken("the terms cannot be read", rule="secagg-r1") from None
+        # What is hashed and signed is what was read, to the last byte.
+        if canonical.encode(terms.to_json()) != said:
+            raise broken("the terms cannot be read", rule="secagg-r1")
+        return terms
 
 
 @dataclass(frozen=True, slots=True)

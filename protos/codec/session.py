@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from protos.codec import fields
+from protos.codec import fields, masks
 from protos.codec.blobs import blob_in, blob_out, disclosures_in, disclosures_out
 from protos.concilium.v1 import federation_pb2 as pb
 from protos.words import (
@@ -29,6 +29,7 @@ from protos.words import (
     ToSite,
     Welcome,
 )
+from protos.words_masks import MaskAsked, MaskSaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -192,6 +193,7 @@ def _task_in(m: pb.Task) -> Task:
         model=blob_in("task.model", m.model),
         state=blob_in("task.state", m.state) if m.HasField("state") else None,
         deadline=fields.time("task.deadline", m.deadline),
+        masks=fields.octets("task.masks", m.masks, most=masks.TERMS_BYTES),
     )
 
 
@@ -205,6 +207,7 @@ def _task_out(w: Task) -> pb.Task:
         model=blob_out(w.model),
         state=blob_out(w.state) if w.state else None,
         deadline=fields.time_text(w.deadline),
+        masks=w.masks,
     )
 
 
@@ -300,6 +303,7 @@ _FROM_SITE: Final[Mapping[str, _Row[FromSiteBody]]] = {
     "statement": (StatementSent, _statement_in, _statement_out),
     "cosignature": (CosignatureSent, _cosignature_in, _cosignature_out),
     "certificate_request": (CertificateRequest, _request_in, _request_out),
+    "mask_said": (MaskSaid, masks.said_in, masks.said_out),
 }
 _TO_SITE: Final[Mapping[str, _Row[ToSiteBody]]] = {
     "welcome": (Welcome, _welcome_in, _welcome_out),
@@ -313,6 +317,7 @@ _TO_SITE: Final[Mapping[str, _Row[ToSiteBody]]] = {
     "certificate": (CertificateIssued, _issued_in, _issued_out),
     "final_model": (FinalModel, _final_in, _final_out),
     "goodbye": (Goodbye, _goodbye_in, _goodbye_out),
+    "mask_asked": (MaskAsked, masks.asked_in, masks.asked_out),
 }
 _FROM_SITE_FIELD = {word: field for field, (word, _, _) in _FROM_SITE.items()}
 _TO_SITE_FIELD = {word: field for field, (word, _, _) in _TO_SITE.items()}

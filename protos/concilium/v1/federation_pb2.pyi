@@ -53,6 +53,7 @@ class FromSite(_message.Message):
     STATEMENT_FIELD_NUMBER: _builtins.int
     COSIGNATURE_FIELD_NUMBER: _builtins.int
     CERTIFICATE_REQUEST_FIELD_NUMBER: _builtins.int
+    MASK_SAID_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     ack: _builtins.int
     @_builtins.property
@@ -67,6 +68,8 @@ class FromSite(_message.Message):
     def cosignature(self) -> Global___CosignatureSent: ...
     @_builtins.property
     def certificate_request(self) -> Global___CertificateRequest: ...
+    @_builtins.property
+    def mask_said(self) -> Global___MaskSaid: ...
     def __init__(
         self,
         *,
@@ -78,12 +81,13 @@ class FromSite(_message.Message):
         statement: Global___StatementSent | None = ...,
         cosignature: Global___CosignatureSent | None = ...,
         certificate_request: Global___CertificateRequest | None = ...,
+        mask_said: Global___MaskSaid | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "certificate_request", b"certificate_request", "cosignature", b"cosignature", "heartbeat", b"heartbeat", "hello", b"hello", "statement", b"statement", "task_answer", b"task_answer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "certificate_request", b"certificate_request", "cosignature", b"cosignature", "heartbeat", b"heartbeat", "hello", b"hello", "mask_said", b"mask_said", "statement", b"statement", "task_answer", b"task_answer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "body", b"body", "certificate_request", b"certificate_request", "cosignature", b"cosignature", "heartbeat", b"heartbeat", "hello", b"hello", "seq", b"seq", "statement", b"statement", "task_answer", b"task_answer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "body", b"body", "certificate_request", b"certificate_request", "cosignature", b"cosignature", "heartbeat", b"heartbeat", "hello", b"hello", "mask_said", b"mask_said", "seq", b"seq", "statement", b"statement", "task_answer", b"task_answer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "heartbeat", "task_answer", "statement", "cosignature", "certificate_request"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "heartbeat", "task_answer", "statement", "cosignature", "certificate_request", "mask_said"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -106,6 +110,7 @@ class ToSite(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     FINAL_MODEL_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    MASK_ASKED_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     ack: _builtins.int
     @_builtins.property
@@ -130,6 +135,8 @@ class ToSite(_message.Message):
     def final_model(self) -> Global___FinalModel: ...
     @_builtins.property
     def goodbye(self) -> Global___Goodbye: ...
+    @_builtins.property
+    def mask_asked(self) -> Global___MaskAsked: ...
     def __init__(
         self,
         *,
@@ -146,12 +153,13 @@ class ToSite(_message.Message):
         certificate: Global___CertificateIssued | None = ...,
         final_model: Global___FinalModel | None = ...,
         goodbye: Global___Goodbye | None = ...,
+        mask_asked: Global___MaskAsked | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement_state", b"agreement_state", "body", b"body", "cancel", b"cancel", "certificate", b"certificate", "checkpoint", b"checkpoint", "final_model", b"final_model", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "proposal", b"proposal", "statement_receipt", b"statement_receipt", "task", b"task", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agreement_state", b"agreement_state", "body", b"body", "cancel", b"cancel", "certificate", b"certificate", "checkpoint", b"checkpoint", "final_model", b"final_model", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "mask_asked", b"mask_asked", "proposal", b"proposal", "statement_receipt", b"statement_receipt", "task", b"task", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "agreement_state", b"agreement_state", "body", b"body", "cancel", b"cancel", "certificate", b"certificate", "checkpoint", b"checkpoint", "final_model", b"final_model", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "proposal", b"proposal", "seq", b"seq", "statement_receipt", b"statement_receipt", "task", b"task", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "agreement_state", b"agreement_state", "body", b"body", "cancel", b"cancel", "certificate", b"certificate", "checkpoint", b"checkpoint", "final_model", b"final_model", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "mask_asked", b"mask_asked", "proposal", b"proposal", "seq", b"seq", "statement_receipt", b"statement_receipt", "task", b"task", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["welcome", "heartbeat", "proposal", "agreement_state", "task", "cancel", "statement_receipt", "checkpoint", "certificate", "final_model", "goodbye"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["welcome", "heartbeat", "proposal", "agreement_state", "task", "cancel", "statement_receipt", "checkpoint", "certificate", "final_model", "goodbye", "mask_asked"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -489,6 +497,7 @@ class Task(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    MASKS_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     kind: Global___TaskKind.ValueType
     round: _builtins.int
@@ -496,6 +505,8 @@ class Task(_message.Message):
     agreement: _builtins.str
     deadline: _builtins.str
     """RFC 3339 UTC"""
+    masks: _builtins.bytes
+    """terms of the masked sum (canonical JSON); empty for none"""
     @_builtins.property
     def model(self) -> _words_pb2.BlobRef: ...
     @_builtins.property
@@ -513,14 +524,316 @@ class Task(_message.Message):
         model: _words_pb2.BlobRef | None = ...,
         state: _words_pb2.BlobRef | None = ...,
         deadline: _builtins.str = ...,
+        masks: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "deadline", b"deadline", "kind", b"kind", "model", b"model", "round", b"round", "state", b"state", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "deadline", b"deadline", "kind", b"kind", "masks", b"masks", "model", b"model", "round", b"round", "state", b"state", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class MaskSaid(_message.Message):
+    """A masked sum: what a site says in each step, under the task's id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    SIGNED_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
+    task: _builtins.str
+    @_builtins.property
+    def keys(self) -> Global___MaskKeys: ...
+    @_builtins.property
+    def shares(self) -> Global___MaskShares: ...
+    @_builtins.property
+    def signed(self) -> Global___MaskSigned: ...
+    @_builtins.property
+    def opened(self) -> Global___MaskOpened: ...
+    def __init__(
+        self,
+        *,
+        task: _builtins.str = ...,
+        keys: Global___MaskKeys | None = ...,
+        shares: Global___MaskShares | None = ...,
+        signed: Global___MaskSigned | None = ...,
+        opened: Global___MaskOpened | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "opened", b"opened", "said", b"said", "shares", b"shares", "signed", b"signed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "opened", b"opened", "said", b"said", "shares", b"shares", "signed", b"signed", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_said: _TypeAlias = _typing.Literal["keys", "shares", "signed", "opened"]  # noqa: Y015
+    _WhichOneofArgType_said: _TypeAlias = _typing.Literal["said", b"said"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_said) -> _WhichOneofReturnType_said | None: ...
+
+Global___MaskSaid: _TypeAlias = MaskSaid  # noqa: Y015
+
+@_typing.final
+class MaskAsked(_message.Message):
+    """What the coordinator brings to a site in each step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    SURVIVORS_FIELD_NUMBER: _builtins.int
+    UNMASK_FIELD_NUMBER: _builtins.int
+    task: _builtins.str
+    @_builtins.property
+    def peers(self) -> Global___MaskPeers: ...
+    @_builtins.property
+    def delivered(self) -> Global___MaskDelivered: ...
+    @_builtins.property
+    def survivors(self) -> Global___MaskSurvivors: ...
+    @_builtins.property
+    def unmask(self) -> Global___MaskUnmask: ...
+    def __init__(
+        self,
+        *,
+        task: _builtins.str = ...,
+        peers: Global___MaskPeers | None = ...,
+        delivered: Global___MaskDelivered | None = ...,
+        survivors: Global___MaskSurvivors | None = ...,
+        unmask: Global___MaskUnmask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "delivered", b"delivered", "peers", b"peers", "survivors", b"survivors", "unmask", b"unmask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "delivered", b"delivered", "peers", b"peers", "survivors", b"survivors", "task", b"task", "unmask", b"unmask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_asked: _TypeAlias = _typing.Literal["peers", "delivered", "survivors", "unmask"]  # noqa: Y015
+    _WhichOneofArgType_asked: _TypeAlias = _typing.Literal["asked", b"asked"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_asked) -> _WhichOneofReturnType_asked | None: ...
+
+Global___MaskAsked: _TypeAlias = MaskAsked  # noqa: Y015
+
+@_typing.final
+class MaskKeys(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    mask: _builtins.bytes
+    """X25519, 32 bytes"""
+    share: _builtins.bytes
+    signature: _builtins.bytes
+    """of the site's agent key"""
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        mask: _builtins.bytes = ...,
+        share: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "share", b"share", "signature", b"signature", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskKeys: _TypeAlias = MaskKeys  # noqa: Y015
+
+@_typing.final
+class MaskNamed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    value: _builtins.bytes
+    """a sealed pair of shares, a signature or a share"""
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        value: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["site", b"site", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskNamed: _TypeAlias = MaskNamed  # noqa: Y015
+
+@_typing.final
+class MaskShares(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    commitment: _builtins.str
+    """SHA-256"""
+    signature: _builtins.bytes
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
+        """for each other site"""
+
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        shares: _abc.Iterable[Global___MaskNamed] | None = ...,
+        commitment: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "shares", b"shares", "signature", b"signature", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskShares: _TypeAlias = MaskShares  # noqa: Y015
+
+@_typing.final
+class MaskSigned(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """over the set of those in the sum"""
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskSigned: _TypeAlias = MaskSigned  # noqa: Y015
+
+@_typing.final
+class MaskOpened(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWN_MASKS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def own_masks(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
+        """shares of b_v, of those in the sum"""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
+        """shares of mask keys, of those that dropped out"""
+
+    def __init__(
+        self,
+        *,
+        own_masks: _abc.Iterable[Global___MaskNamed] | None = ...,
+        keys: _abc.Iterable[Global___MaskNamed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "own_masks", b"own_masks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskOpened: _TypeAlias = MaskOpened  # noqa: Y015
+
+@_typing.final
+class MaskPeers(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskKeys]: ...
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___MaskKeys] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskPeers: _TypeAlias = MaskPeers  # noqa: Y015
+
+@_typing.final
+class MaskDelivered(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
+        """by their sender"""
+
+    def __init__(
+        self,
+        *,
+        shares: _abc.Iterable[Global___MaskNamed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shares", b"shares"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskDelivered: _TypeAlias = MaskDelivered  # noqa: Y015
+
+@_typing.final
+class MaskSurvivors(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        sites: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sites", b"sites"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskSurvivors: _TypeAlias = MaskSurvivors  # noqa: Y015
+
+@_typing.final
+class MaskUnmask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SURVIVORS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def survivors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def dropped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]: ...
+    def __init__(
+        self,
+        *,
+        survivors: _abc.Iterable[_builtins.str] | None = ...,
+        dropped: _abc.Iterable[_builtins.str] | None = ...,
+        signatures: _abc.Iterable[Global___MaskNamed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "signatures", b"signatures", "survivors", b"survivors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskUnmask: _TypeAlias = MaskUnmask  # noqa: Y015
 
 @_typing.final
 class Cancel(_message.Message):

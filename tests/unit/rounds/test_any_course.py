@@ -15,17 +15,11 @@ from hypothesis.stateful import (
     rule,
 )
 
+from coordinator.round_states import ENDS, REASONS, Effect, Event, Reason, State, advance
 from coordinator.rounds import (
-    ENDS,
     OUT_CONSENT,
     OUT_LATE,
-    REASONS,
-    Effect,
-    Event,
-    Reason,
     RoundView,
-    State,
-    advance,
     due,
     may_judge,
     next_wakeup,

@@ -8,14 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coordinator.round_states import Event, Reason, State
 from coordinator.rounds import (
     OUT_CONSENT,
     OUT_LATE,
-    Event,
     Next,
-    Reason,
     RoundView,
-    State,
     after_abandonment,
     due,
     may_close,

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator import rounds
-from coordinator.rounds import ENDS, REASONS, Effect, Event, State, advance
+from coordinator.round_states import ENDS, REASONS, Effect, Event, State, Step, advance
 
 LIVE = [state for state in State if state not in ENDS]
-COLLECTS = [State.OPENED, State.TRAINING, State.COLLECTING]
+MASKS = [State.KEYS, State.SHARES, State.CONSISTENCY, State.UNMASKING]
+COLLECTS = [State.OPENED, State.TRAINING, State.COLLECTING, *MASKS]
 SUMMED = [State.AGGREGATING, State.EVALUATING]
 
 # Every move from one state to another; all other cells stay.
@@ -20,6 +20,12 @@ MOVES = {
     (State.OPENED, Event.STARTED): State.TRAINING,
     (State.TRAINING, Event.UPDATE_IN): State.COLLECTING,
     (State.COLLECTING, Event.CLOSE): State.AGGREGATING,
+    (State.OPENED, Event.MASKED_STARTED): State.KEYS,
+    (State.KEYS, Event.CLOSE): State.SHARES,
+    (State.SHARES, Event.CLOSE): State.TRAINING,
+    (State.COLLECTING, Event.MASKED_CLOSE): State.CONSISTENCY,
+    (State.CONSISTENCY, Event.CLOSE): State.UNMASKING,
+    (State.UNMASKING, Event.CLOSE): State.AGGREGATING,
     (State.AGGREGATING, Event.CANDIDATE_MADE): State.EVALUATING,
     (State.AGGREGATING, Event.UPDATE_WITHDRAWN): State.COLLECTING,
     (State.EVALUATING, Event.UPDATE_WITHDRAWN): State.COLLECTING,
@@ -71,17 +77,17 @@ def test_a_withdrawal_before_any_update_changes_no_state(state):
 
 def test_a_withdrawn_update_is_deleted_while_collecting():
     step = advance(State.COLLECTING, Event.UPDATE_WITHDRAWN)
-    assert step == rounds.Step(State.COLLECTING, (Effect.DELETE_WITHDRAWN,))
+    assert step == Step(State.COLLECTING, (Effect.DELETE_WITHDRAWN,))
 
 
 def test_a_withdrawal_after_the_commit_changes_nothing():
-    assert advance(State.COMMITTED, Event.UPDATE_WITHDRAWN) == rounds.Step(State.COMMITTED)
+    assert advance(State.COMMITTED, Event.UPDATE_WITHDRAWN) == Step(State.COMMITTED)
 
 
 def test_a_candidate_that_was_overtaken_by_a_withdrawal_is_forgotten():
     state = advance(State.AGGREGATING, Event.UPDATE_WITHDRAWN).state
     step = advance(state, Event.CANDIDATE_MADE)
-    assert step == rounds.Step(State.COLLECTING, (Effect.DISCARD_CANDIDATE,))
+    assert step == Step(State.COLLECTING, (Effect.DISCARD_CANDIDATE,))
 
 
 def test_a_committed_model_is_never_discarded():
@@ -116,9 +122,40 @@ def test_nothing_is_summed_or_committed_but_after_closing_and_the_gate(events):
     for event in events:
         step = advance(state, event)
         if Effect.AGGREGATE in step.effects and event is not Event.RESTARTED:
-            assert seen[-1:] == [State.COLLECTING]
+            assert seen[-1] in {State.COLLECTING, State.UNMASKING}
         if step.state is State.COMMITTED and state is not State.COMMITTED:
             assert state is State.EVALUATING
             assert event is Event.ACCEPTED
         seen.append(step.state)
         state = step.state
+
+
+def test_a_masked_round_takes_its_steps_in_their_order():
+    state, events = State.OPENED, [Event.MASKED_STARTED, Event.CLOSE, Event.CLOSE]
+    events += [Event.UPDATE_IN, Event.MASKED_CLOSE, Event.CLOSE, Event.CLOSE]
+    events += [Event.CANDIDATE_MADE, Event.ACCEPTED]
+    effects, states = [], []
+    for event in events:
+        step = advance(state, event)
+        state = step.state
+        states.append(state)
+        effects += step.effects
+    assert states == [
+        State.KEYS,
+        State.SHARES,
+        State.TRAINING,
+        State.COLLECTING,
+        State.CONSISTENCY,
+        State.UNMASKING,
+        State.AGGREGATING,
+        State.EVALUATING,
+        State.COMMITTED,
+    ]
+    asked = [Effect.BRING_KEYS, Effect.BRING_SHARES, Effect.ASK_CONSISTENCY, Effect.ASK_SHARES]
+    assert [effect for effect in effects if effect in asked] == asked
+    assert effects.index(Effect.RECORD_OPENED) < effects.index(Effect.AGGREGATE)
+
+
+@pytest.mark.parametrize("state", MASKS)
+def test_a_withdrawal_in_a_masked_sum_abandons_the_round(state):
+    assert advance(state, Event.CONSENT).state is State.ABANDONED

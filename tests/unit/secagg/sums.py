@@ -19,6 +19,13 @@ MODEL, TASK = Digest("a" * 64), Digest("b" * 64)
 ROOT = "c" * 64
 
 
+def masked(state, delivered, vector):
+    """Take step 3: open the others' shares, and mask the vector in place."""
+    state = site.receive(state, delivered)
+    site.apply(state, vector)
+    return state
+
+
 def drawn_from(word):
     """Bytes that follow from a word, so that a run can be played again."""
     state = {"counter": 0}
@@ -85,7 +92,7 @@ class Sum:
     sealed: dict = field(default_factory=dict)
     vectors: dict = field(default_factory=dict)
     signatures: dict = field(default_factory=dict)
-    opened: list = field(default_factory=list)
+    opened: dict = field(default_factory=dict)
 
     def draw(self, name):
         return drawn_from(f"{self.word} {name} {len(self.sealed)}")
@@ -117,9 +124,7 @@ class Sum:
     def mask(self, values, *names):
         for name in names or self.sealed:
             vector = self.coded(name, values[name])
-            self.states[name] = site.mask(
-                self.states[name], self.run.delivered_to(name), vector
-            )
+            self.states[name] = masked(self.states[name], self.run.delivered_to(name), vector)
             server.check_vector(self.terms, name, vector)
             self.vectors[name] = vector
         return self
@@ -143,14 +148,13 @@ class Sum:
     def open(self, *names):
         survivors = sorted(self.vectors)
         for name in names or sorted(self.signatures):
-            self.opened.append(
-                site.unmask(
-                    self.states[name],
-                    self.signatures,
-                    survivors=survivors,
-                    dropped=sorted(set(self.sealed) - set(survivors)),
-                )
+            self.opened[name] = site.unmask(
+                self.states[name],
+                self.signatures,
+                survivors=survivors,
+                dropped=sorted(set(self.sealed) - set(survivors)),
             )
+            server.check_opened(self.run, name, self.opened[name], survivors)
         return self
 
     def unmasked(self):

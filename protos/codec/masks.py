@@ -1,0 +1,178 @@
+"""The messages of a masked sum, both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from protos.codec import fields
+from protos.concilium.v1 import federation_pb2 as pb
+from protos.words_masks import (
+    Delivered,
+    Keys,
+    MaskAsked,
+    MaskSaid,
+    Opened,
+    Peers,
+    Sealed,
+    Signed,
+    Survivors,
+    Unmask,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from protos.words_masks import AskedBody, SaidBody
+
+SITES: Final = 100
+"""How many sites a masked sum has at most."""
+_KEY_BYTES: Final = 32
+_SIGNATURE_BYTES: Final = 64
+_SHARE_BYTES: Final = 66
+_SEALED_BYTES: Final = 2 * _SHARE_BYTES + 16
+TERMS_BYTES: Final = 64 * 1024
+
+
+def said_in(m: pb.MaskSaid) -> MaskSaid:
+    """Check what a site says in a masked sum."""
+    read = {
+        "keys": _keys_in,
+        "shares": _sealed_in,
+        "signed": _signed_in,
+        "opened": _opened_in,
+    }
+    which = m.WhichOneof("said")
+    if which is None:
+        raise fields.fault("mask_said.said", "is of a kind that this version does not know")
+    said: SaidBody = read[which](f"mask_said.{which}", getattr(m, which))  # type: ignore[operator]
+    return MaskSaid(fields.task("mask_said.task", m.task), said)
+
+
+def said_out(w: MaskSaid) -> pb.MaskSaid:
+    """Return the message for a site's word."""
+    said = w.said
+    if isinstance(said, Keys):
+        return pb.MaskSaid(task=w.task, keys=_keys_out(said))
+    if isinstance(said, Sealed):
+        shares = pb.MaskShares(
+            site=said.site,
+            shares=_named_out(said.shares),
+            commitment=said.commitment,
+            signature=said.signature,
+        )
+        return pb.MaskSaid(task=w.task, shares=shares)
+    if isinstance(said, Signed):
+        return pb.MaskSaid(task=w.task, signed=pb.MaskSigned(signature=said.signature))
+    opened = pb.MaskOpened(own_masks=_named_out(said.own_masks), keys=_named_out(said.keys))
+    return pb.MaskSaid(task=w.task, opened=opened)
+
+
+def asked_in(m: pb.MaskAsked) -> MaskAsked:
+    """Check what a site is brought in a masked sum."""
+    read = {
+        "peers": _peers_in,
+        "delivered": _delivered_in,
+        "survivors": _survivors_in,
+        "unmask": _unmask_in,
+    }
+    which = m.WhichOneof("asked")
+    if which is None:
+        raise fields.fault("mask_asked.asked", "is of a kind that this version does not know")
+    asked: AskedBody = read[which](f"mask_asked.{which}", getattr(m, which))  # type: ignore[operator]
+    return MaskAsked(fields.task("mask_asked.task", m.task), asked)
+
+
+def asked_out(w: MaskAsked) -> pb.MaskAsked:
+    """Return the message for what a site is brought."""
+    asked = w.asked
+    if isinstance(asked, Peers):
+        peers = pb.MaskPeers(keys=[_keys_out(one) for one in asked.keys])
+        return pb.MaskAsked(task=w.task, peers=peers)
+    if isinstance(asked, Delivered):
+        delivered = pb.MaskDelivered(shares=_named_out(asked.shares))
+        return pb.MaskAsked(task=w.task, delivered=delivered)
+    if isinstance(asked, Survivors):
+        return pb.MaskAsked(task=w.task, survivors=pb.MaskSurvivors(sites=asked.sites))
+    unmask = pb.MaskUnmask(
+        survivors=asked.survivors,
+        dropped=asked.dropped,
+        signatures=_named_out(asked.signatures),
+    )
+    return pb.MaskAsked(task=w.task, unmask=unmask)
+
+
+def _keys_in(field: str, m: pb.MaskKeys) -> Keys:
+    return Keys(
+        site=fields.name(f"{field}.site", m.site),
+        mask=_exactly(f"{field}.mask", m.mask, _KEY_BYTES),
+        share=_exactly(f"{field}.share", m.share, _KEY_BYTES),
+        signature=_exactly(f"{field}.signature", m.signature, _SIGNATURE_BYTES),
+    )
+
+
+def _keys_out(w: Keys) -> pb.MaskKeys:
+    return pb.MaskKeys(site=w.site, mask=w.mask, share=w.share, signature=w.signature)
+
+
+def _sealed_in(field: str, m: pb.MaskShares) -> Sealed:
+    return Sealed(
+        site=fields.name(f"{field}.site", m.site),
+        shares=_named_in(f"{field}.shares", m.shares, _SEALED_BYTES),
+        commitment=fields.digest(f"{field}.commitment", m.commitment),
+        signature=_exactly(f"{field}.signature", m.signature, _SIGNATURE_BYTES),
+    )
+
+
+def _signed_in(field: str, m: pb.MaskSigned) -> Signed:
+    return Signed(_exactly(f"{field}.signature", m.signature, _SIGNATURE_BYTES))
+
+
+def _opened_in(field: str, m: pb.MaskOpened) -> Opened:
+    return Opened(
+        own_masks=_named_in(f"{field}.own_masks", m.own_masks, _SHARE_BYTES),
+        keys=_named_in(f"{field}.keys", m.keys, _SHARE_BYTES),
+    )
+
+
+def _peers_in(field: str, m: pb.MaskPeers) -> Peers:
+    some = fields.some(f"{field}.keys", m.keys, most=SITES)
+    return Peers(tuple(_keys_in(f"{field}.keys", one) for one in some))
+
+
+def _delivered_in(field: str, m: pb.MaskDelivered) -> Delivered:
+    return Delivered(_named_in(f"{field}.shares", m.shares, _SEALED_BYTES))
+
+
+def _survivors_in(field: str, m: pb.MaskSurvivors) -> Survivors:
+    return Survivors(_sites_in(f"{field}.sites", m.sites))
+
+
+def _unmask_in(field: str, m: pb.MaskUnmask) -> Unmask:
+    return Unmask(
+        survivors=_sites_in(f"{field}.survivors", m.survivors),
+        dropped=_sites_in(f"{field}.dropped", m.dropped),
+        signatures=_named_in(f"{field}.signatures", m.signatures, _SIGNATURE_BYTES),
+    )
+
+
+def _sites_in(field: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(fields.name(field, one) for one in fields.some(field, names, most=SITES))
+
+
+def _named_in(field: str, messages: Iterable[pb.MaskNamed], size: int) -> dict[str, bytes]:
+    some = fields.some(field, messages, most=SITES)
+    named: dict[str, bytes] = {
+        fields.name(f"{field}.site", one.site): _exactly(f"{field}.value", one.value, size)
+        for one in some
+    }
+    if len(named) != len(some):
+        raise fields.fault(field, "names a site twice")
+    return named
+
+
+def _named_out(values: Mapping[str, bytes]) -> list[pb.MaskNamed]:
+    return [pb.MaskNamed(site=site, value=values[site]) for site in sorted(values)]
+
+
+def _exactly(field: str, value: bytes, size: int) -> bytes:
+    return fields.octets(field, value, least=size, most=size)
