@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from coordinator.strategies import STATE_PART, initial_state, server_rule
-from governance.tensors import Writer, add_prefix, chunks, load, under_prefix
+from governance.tensors import Writer, chunks, load, under_prefix
 from protos.errors import Corrupt, Refused
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     from coordinator.strategies import Strategy
     from governance.agreement.schema import Agreement
+    from governance.secagg.agreed import Mean
     from protos.words import BlobRef, SiteName
 
     Floats = NDArray[np.float32]
     Wide = NDArray[np.float64]
-    Rule = Callable[[Floats, Iterator[Floats]], Wide]
+    Rule = Callable[[Floats, Iterator[Any]], Wide]
+    Pieces = Callable[[str, slice], Iterator[Any]]
+    """What all updates have of a tensor's part."""
 
 
 _SUMMED_BYTES: Final = 256 << 10
@@ -36,10 +39,14 @@ _SUMMED_BYTES: Final = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The model that may become the global one, and the strategy's state that goes with it."""
+    """The model that may become the global one, and the strategy's state that goes with it.
+
+    `liars` are the sites that opened wrong shares of a masked sum.
+    """
 
     model: BlobRef
     state: BlobRef | None
+    liars: frozenset[str] = frozenset()
 
 
 def weight(weighting: str, declared_patients: int) -> int:
@@ -73,25 +80,78 @@ def aggregate(  # noqa: PLR0913 - what a sum is made of
         Corrupt: The state does not fit the model.
         Unavailable: The disk is full.
     """
-    rule = server_rule(strategy)
-    x = load(model)
     sites = sorted(updates)
     n = [weights[site] for site in sites]
     deltas = [load(updates[site]) for site in sites]
-    made = _sum(
-        x,
-        [under_prefix("y", delta) for delta in deltas],
-        out,
-        rule=lambda x, dy: rule.model(x, dy, n),
-    )
+    flats = {name: [delta[name].reshape(-1) for delta in deltas] for name in deltas[0]}
+
+    def pieces(name: str, part: slice) -> Iterator[Floats]:
+        return (flat[part] for flat in flats[name])
+
+    share = len(sites) / roster_size
+    return _candidate(strategy, (model, state), pieces, n=n, share=share, out=out)
+
+
+def aggregate_mean(  # noqa: PLR0913 - what a sum is made of
+    strategy: Strategy,
+    model: Path,
+    state: Path | None,
+    mean: Mean,
+    *,
+    share: float,
+    norm_limits: Mapping[str, float],
+    out: Path,
+) -> Candidate:
+    """Take the updates' mean, which a masked sum stands for, by the strategy's rule.
+
+    Args:
+        strategy: The agreement's strategy.
+        model: The global model x that the updates started from.
+        state: The strategy's state, or None.
+        mean: Of Δy weighted, of Δc not, by tensor and piece.
+        share: How many of the roster's sites are in it.
+        norm_limits: The largest norm of each part, which no honest mean passes.
+        out: The folder of models.
+
+    Raises:
+        Refused: norm, or the result is not finite.
+        Corrupt: The state does not fit the model.
+        Unavailable: The disk is full.
+    """
+    shapes = {name: tensor.shape for name, tensor in load(model).items()}
+    for prefix in server_rule(strategy).parts:
+        names = {f"{prefix}/{name}": math.prod(shape) for name, shape in shapes.items()}
+        squares = sum(
+            float(np.square(mean.piece(name, part)).sum())
+            for name, size in names.items()
+            for part in chunks(size, size_bytes=_SUMMED_BYTES)
+        )
+        # Stops a site that masked for other peers, whose noise would become the model.
+        if math.sqrt(squares) > norm_limits.get(prefix, math.inf):
+            raise Refused("the sum of the updates is longer than any can be", rule="norm")
+
+    def pieces(name: str, part: slice) -> Iterator[Wide]:
+        yield mean.piece(name, part)
+
+    return _candidate(strategy, (model, state), pieces, n=[1], share=share, out=out)
+
+
+def _candidate(
+    strategy: Strategy,
+    before: tuple[Path, Path | None],
+    pieces: Pieces,
+    *,
+    n: list[int],
+    share: float,
+    out: Path,
+) -> Candidate:
+    rule = server_rule(strategy)
+    x = load(before[0])
+    made = _sum(x, pieces, out, prefix="y/", rule=lambda x, dy: rule.model(x, dy, n))
     if STATE_PART not in rule.parts:
         return Candidate(made, None)
-    kept = _sum(
-        _state(strategy, state, x),
-        [add_prefix(STATE_PART, under_prefix(STATE_PART, delta)) for delta in deltas],
-        out,
-        rule=lambda c, dc: rule.state(c, dc, roster_size=roster_size),
-    )
+    c = _state(strategy, before[1], x)
+    kept = _sum(c, pieces, out, prefix="", rule=lambda c, dc: rule.state(c, dc, share=share))
     return Candidate(made, kept)
 
 
@@ -165,16 +225,15 @@ def norm_limits(
 
 
 def _sum(
-    before: Mapping[str, Floats], deltas: list[dict[str, Floats]], out: Path, *, rule: Rule
+    before: Mapping[str, Floats], pieces: Pieces, out: Path, *, prefix: str, rule: Rule
 ) -> BlobRef:
-    """Write what the rule makes of each chunk of `before` and of all deltas."""
+    """Write what the rule makes of each chunk of `before` and of the pieces of that name."""
     shapes = {name: tensor.shape for name, tensor in before.items()}
     with Writer(out, shapes) as writer:
         for name in writer.names:
             flat = before[name].reshape(-1)
-            flats = [delta[name].reshape(-1) for delta in deltas]
             for part in chunks(flat.size, size_bytes=_SUMMED_BYTES):
-                writer.append(_narrow(rule(flat[part], (delta[part] for delta in flats))))
+                writer.append(_narrow(rule(flat[part], pieces(f"{prefix}{name}", part))))
         return writer.commit()
 
 

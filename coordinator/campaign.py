@@ -6,10 +6,11 @@ returned are for the conductor, after the commit.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from coordinator import drawing, effects, gate
+from coordinator import drawing, effects, gate, heads, masking
 from coordinator.effects import Chores, Turn
 from coordinator.round_states import Event, State, advance
 from coordinator.rounds import OUT_CONSENT, RoundView
@@ -37,7 +38,7 @@ def view(connection: Connection, running: Running, document: Document) -> RoundV
         for s, a in running.training.items()
         if a.state in {"refused", "withdrawn", "cancelled"}
     }
-    return RoundView(
+    plain = RoundView(
         asked=frozenset(running.training),
         close_at_least=document.agreement.sites.close_at_least,
         deadline=running.deadline,
@@ -45,6 +46,9 @@ def view(connection: Connection, running: Running, document: Document) -> RoundV
         arrived=inside,
         out=out,
     )
+    if document.agreement.aggregation.secure:
+        return masking.view(connection, running, plain)
+    return plain
 
 
 def open_round(
@@ -57,11 +61,17 @@ def open_round(
     now: datetime,
 ) -> None:
     """Open the next attempt: round-opened is in the ledger before any task leaves."""
+    secure = document.agreement.aggregation.secure
+    if secure:  # its terms name a head that has all that they rest on
+        heads.publish(base, connection)
     round_, attempt, state = record.last_round(connection)
     at = (round_ + 1, 1) if state in {"", "closed"} else (round_, attempt + 1)
     deadline = now + timedelta(seconds=document.agreement.round.deadline)
     asked, draw = drawing.drawn(connection, document, sites, at[0])
-    roundbook.begin(connection, at, document.digest, files=files, times=(now, deadline))
+    began = advance(State.OPENED, Event.MASKED_STARTED if secure else Event.STARTED)
+    until = now + masking.patience(document) if secure else deadline
+    roundbook.begin(connection, at, document.digest, files=files, times=(now, until))
+    roundbook.move(connection, began.state.value)
     base.chronicle.say(
         connection,
         "round-opened",
@@ -77,14 +87,14 @@ def open_round(
         },
         now=now,
     )
-    task = recovered.task_of(connection, base.federation, at)
+    name = recovered.task_of(connection, base.federation, at)
+    task = Task(name, TaskKind.TRAIN, *at, document.digest, *files, deadline)
+    if secure:
+        terms = masking.begin(base, connection, document, task, asked)
+        task = replace(task, masks=terms)
     for site in asked:
-        roundbook.ask(connection, Asked(site, task, TaskKind.TRAIN, "sent", ""), at)
-        outbox.send(
-            connection,
-            site,
-            Task(task, TaskKind.TRAIN, *at, document.digest, *files, deadline),
-        )
+        roundbook.ask(connection, Asked(site, name, TaskKind.TRAIN, "sent", ""), at)
+        outbox.send(connection, site, task)
 
 
 def happen(
@@ -148,5 +158,7 @@ def _leave(connection: Connection, running: Running, site: SiteName) -> Event | 
     training = running.training.get(site)
     if training is not None and training.state == "in":
         roundbook.mark(connection, training, "withdrawn", OUT_CONSENT)
-        return Event.UPDATE_WITHDRAWN
+        return (
+            Event.CONSENT if masking.is_bound(connection, running) else Event.UPDATE_WITHDRAWN
+        )
     return event

@@ -18,6 +18,7 @@ from coordinator import (
     acts,
     campaign,
     intake,
+    masking,
     newcomers,
     onward,
     round_reports,
@@ -37,6 +38,7 @@ from protos.words import (
     TaskAnswer,
     UploadOffset,
 )
+from protos.words_masks import MaskSaid
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -168,6 +170,8 @@ class Conductor:
             answer, event = intake.take_statement(self.base, connection, site, body)
         elif isinstance(body, TaskAnswer):
             event = intake.take_answer(connection, site, body)
+        elif isinstance(body, MaskSaid):
+            event = masking.take(self.base, connection, site, body)
         elif isinstance(body, CosignatureSent):
             intake.take_cosignature(connection, site, body)
         elif isinstance(body, CertificateRequest):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from coordinator import drawing, gate, heads
+from coordinator import drawing, gate, heads, mask_steps
 from coordinator.round_states import REASONS, Effect, Event, Reason, State
 from coordinator.rounds import (
     GATE_REFUSALS_IN_A_ROW,
@@ -231,6 +231,7 @@ def _delete_updates(turn: Turn) -> None:
             now=turn.now,
         )
     turn.chores.attempts_over.add(turn.at)
+    mask_steps.forget(turn)
 
 
 def _checkpoint(turn: Turn) -> None:
@@ -242,6 +243,11 @@ _EFFECTS: Final[Mapping[Effect, Callable[[Turn], None]]] = {
     Effect.REFUSE_UPDATE: _nothing,
     Effect.DELETE_WITHDRAWN: _nothing,
     Effect.CANCEL_LATE: _cancel_late,
+    Effect.BRING_KEYS: mask_steps.bring_keys,
+    Effect.BRING_SHARES: mask_steps.bring_shares,
+    Effect.ASK_CONSISTENCY: mask_steps.ask_consistency,
+    Effect.ASK_SHARES: mask_steps.ask_shares,
+    Effect.RECORD_OPENED: mask_steps.record_opened,
     Effect.AGGREGATE: _aggregate,
     Effect.ASK_FIGURES: _ask_figures,
     Effect.CANCEL_TASKS: _cancel_tasks,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
+from coordinator import masking
 from coordinator.round_states import Event
 from coordinator.store import record, roundbook
 from governance import noised, statements, subgroups
@@ -46,7 +47,7 @@ def take_statement(
     try:
         seq = _append(base, connection, site, statement, sent)
         follow = _FOLLOWS.get(statement.kind)
-        event = follow(connection, site, statement) if follow is not None else None
+        event = follow(base, connection, site, statement) if follow is not None else None
     except (Refused, PeerFault) as problem:
         point.rollback()
         return _refusal(statement.digest, problem), None
@@ -126,7 +127,12 @@ def _check_figures(connection: Connection, statement: Statement, sent: Statement
         subgroups.check(said, whole, document.agreement)
 
 
-def _evaluated(connection: Connection, site: SiteName, statement: Statement) -> Event | None:
+def _evaluated(
+    base: Foundation,  # noqa: ARG001 - one row of the table
+    connection: Connection,
+    site: SiteName,
+    statement: Statement,
+) -> Event | None:
     running = roundbook.running(connection)
     if running is None or running.candidate is None:
         return None
@@ -136,14 +142,31 @@ def _evaluated(connection: Connection, site: SiteName, statement: Statement) -> 
     return None
 
 
-def _refused(connection: Connection, site: SiteName, statement: Statement) -> Event | None:
+def _refused(
+    base: Foundation,  # noqa: ARG001 - one row of the table
+    connection: Connection,
+    site: SiteName,
+    statement: Statement,
+) -> Event | None:
     task, rule = TaskId(str(statement.body["task"])), str(statement.body["refusal"])
     return take_answer(connection, site, TaskAnswer(task, accepted=False, rule=rule))
 
 
-_Follow: TypeAlias = "Callable[[Connection, SiteName, Statement], Event | None]"
-_OF_A_TASK: Final = frozenset({"budget-reserved", "evaluation-made", "task-refused"})
+def _complained(
+    base: Foundation,
+    connection: Connection,
+    site: SiteName,
+    statement: Statement,  # noqa: ARG001 - one row of the table
+) -> Event | None:
+    return masking.object_to(base, connection, site)
+
+
+_Follow: TypeAlias = "Callable[[Foundation, Connection, SiteName, Statement], Event | None]"
+_OF_A_TASK: Final = frozenset(
+    {"budget-reserved", "complaint", "evaluation-made", "task-refused"}
+)
 _FOLLOWS: Final[Mapping[str, _Follow]] = {
+    "complaint": _complained,
     "evaluation-made": _evaluated,
     "task-refused": _refused,
 }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from coordinator import (
-    aggregate,
+    adding,
     campaign,
     ending,
     gate,
     heads,
     lapsing,
     leaving,
+    masking,
     succession,
     waiting,
 )
@@ -32,7 +33,6 @@ from protos.words import Digest, SiteName
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("conductor")
 _IDLE_S: Final = 60.0
-_Updates: TypeAlias = "tuple[dict[SiteName, Path], dict[SiteName, int]]"
 
 
 async def step(base: Foundation) -> bool:
@@ -253,11 +252,9 @@ async def _collect(base: Foundation) -> bool:
 async def _aggregate(base: Foundation, running: Running, document: Document) -> bool:
     """Take the sum of the updates that are in once it is made; say whether it was."""
     try:
-        files, declared = await base.store.read(lambda c: _inside(base, c, running))
-        what = What(running.round, running.attempt, frozenset(files))
-        made = base.summing.outcome(
-            what, lambda: _sum(base, running, document, (files, declared))
-        )
+        inside = await base.store.read(lambda c: adding.inside(base, c, running))
+        what = What(running.round, running.attempt, frozenset(inside.files))
+        made = base.summing.outcome(what, lambda: adding.add(base, running, document, inside))
     except (Refused, PeerFault) as problem:
         _log.warning("candidate-refused", rule=problem.rule)
         verdict = gate.Verdict(accepted=False, rule=problem.rule)
@@ -272,51 +269,11 @@ async def _aggregate(base: Foundation, running: Running, document: Document) -> 
 
     def change(connection: Connection) -> Chores:
         roundbook.candidate(connection, made.model, made.state)
+        masking.record_liars(base, connection, made.liars)
         return campaign.happen(base, connection, Event.CANDIDATE_MADE, now=base.now())
 
     await do(base, await base.store.write(change))
     return True
-
-
-def _inside(base: Foundation, connection: Connection, running: Running) -> _Updates:
-    """Return the files of the updates that are in, and every site's declared patients.
-
-    Raises:
-        Corrupt: a file is not the one that the ledger names.
-    """
-    named = record.updates(connection, running.round, running.attempt)
-    files = {
-        site: base.spool.whole(site, running.round, running.attempt)
-        for site, asked in running.training.items()
-        if asked.state == "in"
-    }
-    for site, path in files.items():
-        if path.stem != named[site]:
-            raise Corrupt(
-                f"the update of {site} is not the one in the ledger",
-                where=str(path),
-                rule="update-differs",
-            )
-    return files, record.declared_ever(connection, running.agreement)
-
-
-def _sum(
-    base: Foundation, running: Running, document: Document, inside: _Updates
-) -> aggregate.Candidate:
-    state, terms = running.strategy_state, document.agreement
-    files, declared = inside
-    weighting = terms.aggregation.weighting
-    for path in files.values():
-        verify(path)  # what lies on the disk may have been changed since it was hashed
-    return aggregate.aggregate(
-        terms.strategy,
-        base.model_path(running.model.digest),
-        base.model_path(state.digest) if state else None,
-        files,
-        {site: aggregate.weight(weighting, declared[site]) for site in files},
-        roster_size=len(terms.sites.roster),
-        out=base.models,
-    )
 
 
 def _judged(connection: Connection) -> dict[SiteName, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Protocol, Self
 
-from coordinator import aggregate, campaign
+from coordinator import aggregate, campaign, unmasking
 from coordinator.round_states import Event, State
 from coordinator.store import record, roundbook
 from governance import statements
@@ -16,7 +16,6 @@ from protos.errors import PeerFault, Refused
 from protos.words import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -136,11 +135,14 @@ def fault_of(path: Path, terms: tuple[Agreement, int] | None) -> Refused | None:
     agreement, declared = terms
     shapes = parameter_shapes(agreement)
     try:
+        if agreement.aggregation.secure:
+            unmasking.check_vector(path, unmasking.length_of(agreement))
+            return None
         aggregate.check_update(
             path,
             shapes,
             strategy=agreement.strategy,
-            norm_limits=_norm_limits(agreement, declared, shapes),
+            norm_limits=norm_limits(agreement, declared),
         )
     except Refused as problem:
         return problem
@@ -149,12 +151,12 @@ def fault_of(path: Path, terms: tuple[Agreement, int] | None) -> Refused | None:
     return None
 
 
-def _norm_limits(
-    agreement: Agreement, declared: int, shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, float] | None:
+def norm_limits(agreement: Agreement, declared: int) -> dict[str, float]:
+    """Return the norm that an update of a site with so many patients stays under, by part."""
     rate = agreement.round.local.sampling_rate
     if agreement.privacy is None or rate is None:
-        return None
+        return {}
+    shapes = parameter_shapes(agreement)
     return aggregate.norm_limits(
         agreement,
         expected_batch=rate * declared,

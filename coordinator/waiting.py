@@ -13,7 +13,7 @@ from governance.hours import Span, runs_into
 
 LASTING: Final = frozenset(
     {
-        *("secure-aggregation-required", "secure-aggregation-not-built", "no-isolation"),
+        *("secure-aggregation-required", "no-isolation"),
         *("model-not-approved", "minimum-sites", "purpose-not-allowed", "unsafe-terms"),
         *("other-cohort", "not-in-roster", "data-contract", "budget-exhausted"),
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
     from governance.settings import SitePolicy, SiteSettings
 
-OPERATORS: Final = frozenset({"not-in-roster", "secure-aggregation-not-built"})
+OPERATORS: Final = frozenset({"not-in-roster"})
 """Rules that only a changed agreement satisfies; the others the hospital can change too."""
 
 
@@ -94,17 +94,10 @@ def _secure_aggregation(agreement: Agreement, law: Law) -> None:
         raise Refused(
             "the agreement lets the coordinator see this site's update, but site.yaml says "
             "require_secure_aggregation: true",
-            todo="Masked sums are not built yet, so that no agreement can have them: either "
-            "the officer accepts that the coordinator reads this hospital's noised updates "
-            "(require_secure_aggregation: false under policy in site.yaml), or declines.",
+            todo="The operator proposes an agreement with aggregation: {secure: true}; or the "
+            "officer accepts that the coordinator reads this hospital's noised updates "
+            "(require_secure_aggregation: false under policy in site.yaml).",
             rule="secure-aggregation-required",
-        )
-    if agreement.aggregation.secure:
-        raise Refused(
-            "secure aggregation is not built yet, and is never silently left out",
-            todo="The operator proposes an agreement with `aggregation: {secure: false}`, or "
-            "waits until masked sums are built.",
-            rule="secure-aggregation-not-built",
         )
 
 

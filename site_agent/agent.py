@@ -21,6 +21,8 @@ class TaskState(enum.Enum):
     """Where a task stands at the site."""
 
     OFFERED = "offered"
+    MASKING = "masking"
+    MASKED = "masked"
     RESERVING = "reserving"
     FETCHING = "fetching"
     WORKING = "working"
@@ -34,6 +36,8 @@ class TaskState(enum.Enum):
 class Event(enum.Enum):
     """What can happen to a task."""
 
+    MAY_MASK = "may join its masked sum"
+    MASKS_READY = "masks are agreed on"
     MAY_TRAIN = "may train"
     MAY_RESEND = "may send again"
     MAY_EVALUATE = "may evaluate"
@@ -65,7 +69,7 @@ class Duty(enum.Enum):
     """What the agent does as long as a task is in a state."""
 
     DECIDE = "check the site's own rules"
-    WAIT = "wait for the ledger's receipt"
+    WAIT = "wait for the coordinator"
     FETCH = "download what the task names"
     WORK = "train or evaluate"
     SEND = "upload the update"
@@ -87,6 +91,7 @@ _S: Final = TaskState
 _E: Final = Event
 
 _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
+    (_S.OFFERED, _E.MAY_MASK): Step(_S.MASKING, _YES),
     (_S.OFFERED, _E.MAY_TRAIN): Step(_S.RESERVING, (Effect.SAY_YES, Effect.RESERVE)),
     (_S.OFFERED, _E.MAY_RESEND): Step(_S.SENDING, _YES),
     (_S.OFFERED, _E.MAY_EVALUATE): Step(_S.FETCHING, _YES),
@@ -95,6 +100,16 @@ _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
     (_S.OFFERED, _E.FAILED): Step(_S.REFUSED, _REFUSE),
     (_S.OFFERED, _E.CANCELLED): Step(_S.CANCELLED),
     (_S.OFFERED, _E.REPEATED): Step(_S.OFFERED),
+    (_S.MASKING, _E.MASKS_READY): Step(_S.MASKED),
+    (_S.MASKING, _E.FAILED): Step(_S.FAILED, _REFUSE),
+    (_S.MASKING, _E.CANCELLED): Step(_S.CANCELLED),
+    (_S.MASKING, _E.REPEATED): Step(_S.MASKING, _YES),
+    (_S.MASKED, _E.MAY_TRAIN): Step(_S.RESERVING, (Effect.RESERVE,)),
+    (_S.MASKED, _E.MAY_RESEND): Step(_S.SENDING),
+    (_S.MASKED, _E.RULED_OUT): Step(_S.FAILED, _REFUSE),
+    (_S.MASKED, _E.FAILED): Step(_S.FAILED, _REFUSE),
+    (_S.MASKED, _E.CANCELLED): Step(_S.CANCELLED),
+    (_S.MASKED, _E.REPEATED): Step(_S.MASKED, _YES),
     (_S.RESERVING, _E.RESERVED): Step(_S.FETCHING),
     (_S.RESERVING, _E.RESERVATION_REFUSED): Step(_S.FAILED, _REFUSE),
     (_S.RESERVING, _E.CANCELLED): Step(_S.CANCELLED),
@@ -121,6 +136,8 @@ _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
 
 DUTIES: Final[Mapping[TaskState, Duty]] = {
     _S.OFFERED: Duty.DECIDE,
+    _S.MASKING: Duty.WAIT,
+    _S.MASKED: Duty.DECIDE,
     _S.RESERVING: Duty.WAIT,
     _S.FETCHING: Duty.FETCH,
     _S.WORKING: Duty.WORK,

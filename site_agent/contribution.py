@@ -69,7 +69,7 @@ async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path
         Refused: the coordinator does not take it, and its statement is void; or the task
             ended meanwhile.
     """
-    statement = await m.store.do(partial(_said, m=m, held=held))
+    statement = await m.store.do(partial(_said, m=m, held=held, ref=ref))
     try:
         receipt = await transfers.upload(link, ref, path, statement.envelope)
     except Refused as refusal:
@@ -94,8 +94,11 @@ def sent(c: Connection, m: Membership, held: Held, delivered: Delivered) -> None
         progress.happen(c, m, now, Event.SENT, Told())
 
 
-def _said(c: Connection, m: Membership, held: Held) -> Statement:
-    """Return the contribution's statement: the one on its way, or one said anew."""
+def _said(c: Connection, m: Membership, held: Held, ref: UploadRef) -> Statement:
+    """Return the contribution's statement: the one on its way, or one said anew.
+
+    `ref` is what is sent: the update, or the masked vector that was made of it.
+    """
     task, update = held.task, held.update
     assert update is not None
     _check_still_sent(c, m, task)
@@ -110,8 +113,8 @@ def _said(c: Connection, m: Membership, held: Held) -> Statement:
     body: dict[str, Any] = {
         **place_of(task),
         "base": task.model.digest,
-        "update": update.digest,
-        "size": update.size,
+        "update": ref.digest,
+        "size": ref.size,
         "steps": update.steps,
         "loader": LOADER,
         "unit": UNIT,

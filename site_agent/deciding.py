@@ -25,11 +25,11 @@ from governance.privacy.releases import (
     of_a_round,
     of_an_evaluation,
 )
-from protos.errors import Refused
+from protos.errors import PeerFault, Refused
 from protos.words import TaskKind
-from site_agent import patients
+from site_agent import masking, patients
 from site_agent.acceptance import check_terms
-from site_agent.agent import Event, Made, Outcome, may_resend
+from site_agent.agent import Event, Made, Outcome, TaskState, may_resend
 from site_agent.policy import Asked, Moment, cap_of, check_moment
 from site_agent.progress import Told, happen
 from site_agent.standing import standing_of
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
     from governance.privacy.budget import Reservation
     from protos.words import Task
-    from site_agent.agent import TaskState
+    from site_agent.masking import Known
     from site_agent.membership import Membership
     from site_agent.policy import Standing
     from site_agent.readiness import Seen
@@ -68,6 +68,7 @@ class Facts:
         alone: Why too few others were seen on this site's history, or empty.
         inside: Sites that left under the task's agreement, and are in its model still.
         proposed: What the ledger's entry that proposed the task's agreement says, by that copy.
+        known: What that copy says of a masked task's terms.
     """
 
     skew: timedelta
@@ -78,6 +79,7 @@ class Facts:
     alone: str = ""
     inside: frozenset[str] = frozenset()
     proposed: Mapping[str, Any] | None = None
+    known: Known | None = None
 
 
 def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
@@ -89,13 +91,17 @@ def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
 def decide(c: Connection, m: Membership, held: Held, facts: Facts) -> TaskState:
     """Decide a task that was offered, and write the answer with all that it costs."""
     try:
-        event, told = _decided(c, m, held.task, facts)
+        event, told = _decided(c, m, held, facts)
     except Refused as refusal:
         event, told = Event.RULED_OUT, Told(rule=refusal.rule or "refused", why=str(refusal))
+    except PeerFault as fault:
+        masking.complain(c, m, held.task, fault)
+        event, told = Event.RULED_OUT, Told(rule=fault.rule, why=str(fault))
     return happen(c, m, held, event, told)
 
 
-def _decided(c: Connection, m: Membership, task: Task, facts: Facts) -> tuple[Event, Told]:
+def _decided(c: Connection, m: Membership, held: Held, facts: Facts) -> tuple[Event, Told]:
+    task = held.task
     document = document_of(c, m, task.agreement)
     # 0. The agreement is known. Stops a task under terms that nobody here has ever seen.
     if document is None:
@@ -112,6 +118,11 @@ def _decided(c: Connection, m: Membership, task: Task, facts: Facts) -> tuple[Ev
         if not document.agreement.metrics_noised:
             return Event.MAY_EVALUATE, Told()
         return Event.MAY_MEASURE, _reserved(c, m, task, document, standing)
+    # 18. Masked as the agreement says, and by this site's own figures. Stops a sum of one.
+    masking.check_asked(task, document)
+    if task.masks and held.state is TaskState.OFFERED:
+        masking.join(c, m, task, document, facts.known)
+        return Event.MAY_MASK, Told()
     if _sends_again(c, m, task, facts):
         return Event.MAY_RESEND, Told()
     patients.declare_anew(c, m, document, facts.seen)
@@ -133,7 +144,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
         alarm=note(c, m.federation, ALARM),
         standing=standing_of(c, m.federation, task.agreement),
         in_force=told or task.agreement in facts.in_force,
-        newest=work.last_taken_part(c, m.federation, task.kind),
+        newest=work.last_taken_part(c, m.federation, task.kind, but=task.task),
         data_fault=facts.seen.fault,
         cohort=m.cohort,
         bytes_today=egress.bytes_sent(c, since=now - _DAY),
@@ -145,6 +156,8 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
 
 def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool:
     """Let a task send the update of an earlier attempt, with its control variate, if it may."""
+    if task.masks:
+        return False
     wanted = _made(task)
     for held in work.of_round(c, m.federation, task.round):
         attempt = held.task.attempt

@@ -16,9 +16,17 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from protos.errors import ConciliumError, Refused, Unavailable
+from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from protos.words import TaskKind, UploadRef
-from site_agent import contribution, deciding, housekeeping, progress, transfers
+from site_agent import (
+    contribution,
+    deciding,
+    housekeeping,
+    masking,
+    progress,
+    transfers,
+    vectors,
+)
 from site_agent.agent import DUTIES, ENDS, Duty, Event, TaskState, backoff_s
 from site_agent.progress import Told
 from site_agent.readiness import Readiness
@@ -130,6 +138,8 @@ class Duties:
             progress.cancel_without_consent(c, self._m)
             now = work.find(c, self._m.federation, held.task.task)
             assert now is not None
+            if told.rule.startswith("secagg-"):
+                masking.complain(c, self._m, held.task, PeerFault(told.why, rule=told.rule))
             state = progress.happen(c, self._m, now, event, told)
             if state in ENDS:
                 progress.drop_contribution(c, self._m, held.task, told.rule)
@@ -174,6 +184,8 @@ class Duties:
         task, update = held.task, held.update
         ref = UploadRef(task.round, task.attempt, update.digest, update.size)
         path = self._m.premises.state / update.path
+        if task.masks:
+            ref, path = await vectors.masked(self._m, held, path)
         try:
             delivered = await self._patiently(
                 lambda: contribution.send(self._m, self._link, held, ref, path)

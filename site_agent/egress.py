@@ -20,6 +20,7 @@ from protos.words import (
     StatementSent,
     TaskAnswer,
 )
+from protos.words_masks import MaskSaid
 from site_agent.store import egress, letters, terms, work
 from site_agent.store.egress import Left
 
@@ -43,6 +44,7 @@ KINDS: Final[Mapping[type[FromSiteBody], str]] = {
     TaskAnswer: "task-answer",
     CosignatureSent: "cosignature",
     CertificateRequest: "certificate-request",
+    MaskSaid: "mask-step",
 }
 """How messages are called in the list; a statement is called by its own kind."""
 
@@ -53,6 +55,8 @@ RULES: Final[Mapping[str, str]] = {
     "task-refused": "a refusal names the rule that says no, and nothing else",
     "budget": "its ε is reserved first, under the caps of officer, site.yaml and agreement",
     "metrics-exact": "the agreement that was signed asks for figures on held-out patients",
+    "masks": "keys, sealed shares and signatures of a masked sum: no number of a patient's",
+    "complaint": "a rule of the masked sum was broken, and the ledger is told which",
     "witness": "the ledger's copy here was checked; a witness says so",
     "officer": "the officer signed it",
     "consent": "it belongs to the consent that the officer signed",

@@ -25,12 +25,13 @@ from protos.words import (
     StatementReceipt,
     Task,
 )
-from site_agent import voice
+from protos.words_masks import MaskAsked
+from site_agent import masking, voice
 from site_agent.agent import Event, is_news
 from site_agent.policy import largest_file
 from site_agent.progress import Told, cancel, happen
 from site_agent.standing import standing_of
-from site_agent.store import journal, letters, terms, work
+from site_agent.store import journal, letters, masks, terms, work
 from site_agent.store.notes import (
     CERTIFICATE,
     CHECKPOINT,
@@ -122,6 +123,7 @@ def _cancel(c: Connection, m: Membership, body: Cancel) -> None:
     held = work.find(c, m.federation, body.task)
     if held is not None:
         cancel(c, m, held, body.rule or "cancelled")
+        masks.forget(c, m.federation, body.task)
 
 
 def _receipt(c: Connection, m: Membership, body: StatementReceipt) -> None:
@@ -183,4 +185,5 @@ _HANDLERS: Final[Mapping[type, Callable[[Connection, Membership, Any], None]]] =
     CheckpointSent: _checkpoint,
     CertificateIssued: _certificate,
     FinalModel: _final,
+    MaskAsked: masking.take,
 }

@@ -15,7 +15,7 @@ from protos.words import TaskAnswer
 from site_agent import agent, voice
 from site_agent.agent import Effect, Event, TaskState
 from site_agent.standing import standing_of
-from site_agent.store import journal, letters, work
+from site_agent.store import journal, letters, masks, work
 from site_agent.voice import Saying
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from site_agent.store.work import Held, Spent
 
 _log = structlog.get_logger("task")
+
+_LOST: Final = frozenset({TaskState.REFUSED, TaskState.FAILED, TaskState.CANCELLED})
+"""The ends of a task after which this site takes no further step of its masked sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ def happen(c: Connection, m: Membership, held: Held, event: Event, told: Told) -
         _EFFECTS[effect](c, m, held.task, told)
     if told.rule and step.state is not held.state:
         _log.warning("task-ended", task=held.task.task, rule=told.rule, why=told.why)
+    if step.state in _LOST:
+        masks.forget(c, m.federation, held.task.task)
     if step.state is not held.state:
         work.move(c, m.federation, held.task.task, state=step.state, rule=rule)
     return step.state

@@ -20,7 +20,7 @@ from governance.ledger import checkpoint, merkle, note, operators
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
-from site_agent import anew, claims, custody, erasing, evidence, resending, voice
+from site_agent import anew, claims, custody, erasing, evidence, masking, resending, voice
 from site_agent.deciding import Facts, document_of
 from site_agent.readiness import Seen
 from site_agent.store import comparing, copy, journal, letters, notes
@@ -143,7 +143,10 @@ class Witness:
         proposed = await self._copy.do(asked)
         ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
         left = await self._copy.do(partial(copy.left_inside, agreement=task.agreement))
-        return Facts(skew, seen, agreements, ended, others, waits, left, proposed)
+        masked = None
+        if document is not None:
+            masked = await self._copy.do(partial(masking.known, document=document, task=task))
+        return Facts(skew, seen, agreements, ended, others, waits, left, proposed, masked)
 
     async def _alone(self, task: Task, document: Document | None) -> str:
         """Return why a task waits for the others to be seen on this history; empty if not."""

@@ -73,6 +73,25 @@ running = Table(
     Column("opened_at", String, nullable=False),
     Column("deadline", String, nullable=False),
 )
+mask_runs = Table(
+    "mask_runs",
+    metadata,
+    Column("round", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("purpose", String, primary_key=True),
+    Column("terms", LargeBinary, nullable=False),
+)
+mask_words = Table(
+    "mask_words",
+    metadata,
+    Column("round", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("purpose", String, primary_key=True),
+    Column("step", String, primary_key=True),
+    Column("site", String, primary_key=True),
+    Column("said_at", String, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+)
 notes = Table(
     "notes",
     metadata,

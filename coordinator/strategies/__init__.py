@@ -50,8 +50,11 @@ class ServerRule(Protocol):
     def model(self, x: Chunk, dy: Iterable[Chunk], n: Sequence[int]) -> Wide:
         """Return the next x from each site's Δy = y − x and weight n ≥ 1."""
 
-    def state(self, c: Chunk, dc: Iterable[Chunk], *, roster_size: int) -> Wide:
-        """Return the next c from each site's Δc; only asked of a rule with the part c."""
+    def state(self, c: Chunk, dc: Iterable[Chunk], *, share: float) -> Wide:
+        """Return the next c from each site's Δc; only asked of a rule with the part c.
+
+        `share` is how many of the roster's sites are in.
+        """
 
 
 def server_rule(strategy: Strategy) -> ServerRule:

@@ -31,7 +31,7 @@ class FedAvg:
         """Return the next x from each site's Δy = y − x and weight n ≥ 1."""
         return x + self.server_rate * weighted_mean(dy, n)
 
-    def state(self, c: Chunk, dc: Iterable[Chunk], *, roster_size: int) -> Wide:
+    def state(self, c: Chunk, dc: Iterable[Chunk], *, share: float) -> Wide:
         """Keep no state: never called."""
         raise NotImplementedError
 

@@ -37,7 +37,7 @@ class Scaffold:
         """Return the next x from each site's Δy and weight n ≥ 1."""
         return x + self.server_rate * weighted_mean(dy, n)
 
-    def state(self, c: Chunk, dc: Iterable[Chunk], *, roster_size: int) -> Wide:
-        """Return the next c from each site's Δc; `roster_size` is N."""
+    def state(self, c: Chunk, dc: Iterable[Chunk], *, share: float) -> Wide:
+        """Return the next c from each site's Δc; `share` is ∣S∣/N."""
         S = list(dc)
-        return c + (len(S) / roster_size) * weighted_mean(S, [1] * len(S))
+        return c + share * weighted_mean(S, [1] * len(S))

@@ -159,7 +159,6 @@ def _not_built(document: Document) -> Iterator[Objection]:
     privacy, aggregation = agreement.privacy, agreement.aggregation
     strategy = agreement.strategy.name
     terms: tuple[tuple[str, str, bool, str], ...] = (
-        ("aggregation.secure", "true", aggregation.secure, "secure: false"),
         (
             "aggregation.compression.name",
             aggregation.compression.name,
@@ -198,6 +197,9 @@ def _masks(document: Document) -> Iterator[Objection]:
     secure, sites = "aggregation.secure", agreement.sites
     if not agreement.aggregation.secure:
         return
+    if agreement.privacy is None:
+        why = "only clipped gradients are bounded, and a masked sum must have room for them"
+        yield _together(document, secure, "privacy", why)
     if agreement.strategy.name in ROBUST_STRATEGIES:
         why = "under masks nobody sees the single updates that this rule compares"
         yield _together(document, secure, "strategy.name", why)

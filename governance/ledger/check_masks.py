@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from governance.ledger.replay import Masking
-from governance.secagg.terms import STEPS, threshold_of
+from governance.secagg.terms import STEPS, UNMASKED, threshold_of
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def masking_step(state: State, entry: Entry) -> None:
     # 1. One run has one set of terms, and its steps follow each other. Stops a second sum of
     #    the same updates, whose difference to the first is one hospital's.
     place = STEPS.index(before.step) + 1 if before.step else 0
-    if before.terms != body["terms"] or step != (*STEPS, "")[place]:
+    if before.terms != body["terms"] or step != (*STEPS, UNMASKED)[place]:
         raise Refused("a step of the masked sum does not follow", rule="mask-step")
     # 2. Who takes a step took the one before. Stops a site from being slipped in.
     if not sites <= before.sites:
@@ -40,7 +40,8 @@ def masking_step(state: State, entry: Entry) -> None:
     expected = before.shared - before.summed if step == _DROPPED_AT else frozenset()
     if dropped != expected:
         raise Refused("the key of a site in the sum is asked for", rule="mask-dropped")
-    attempt.masks[purpose] = before.after(step, frozenset(sites))
+    if step != UNMASKED:
+        attempt.masks[purpose] = before.after(step, frozenset(sites))
 
 
 def check_summed(attempt: Attempt, body: Mapping[str, list[str]]) -> None:

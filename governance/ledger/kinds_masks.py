@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from governance.ledger import project_masks, project_rounds
 from governance.ledger.fields import DIGEST, NAME, RULE, map_of, one_of
 from governance.ledger.kind import AGENT, ATTEMPT, LEDGER, SITES, Carrier, Kind
-from governance.secagg.terms import PURPOSES, STEPS
+from governance.secagg.terms import PURPOSES, STEPS, UNMASKED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             **ATTEMPT,
             "purpose": _PURPOSE,
             "terms": DIGEST,
-            "step": one_of(*STEPS),
+            "step": one_of(*STEPS, UNMASKED),
             "sites": SITES,
             "dropped": SITES,
             "refused": map_of(NAME, RULE),

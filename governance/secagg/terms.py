@@ -24,6 +24,8 @@ FEWEST: Final = 3
 PURPOSES: Final = frozenset({"train", "evaluate"})
 STEPS: Final = ("keys", "shares", "masked", "signed", "opened")
 """Of a run, in their order; U1 to U5 are who took them."""
+UNMASKED: Final = "unmasked"
+"""After them, where wrong shares were found."""
 
 
 def threshold_of(sites: int) -> int:

@@ -28,8 +28,8 @@ SITES: Final = 100
 """How many sites a masked sum has at most."""
 _KEY_BYTES: Final = 32
 _SIGNATURE_BYTES: Final = 64
-_SHARE_BYTES: Final = 66
-_SEALED_BYTES: Final = 2 * _SHARE_BYTES + 16
+_VALUE_BYTES: Final = (64, 148)
+"""Of a signature, a share and a sealed pair of shares; which it must be, the protocol says."""
 TERMS_BYTES: Final = 64 * 1024
 
 
@@ -117,7 +117,7 @@ def _keys_out(w: Keys) -> pb.MaskKeys:
 def _sealed_in(field: str, m: pb.MaskShares) -> Sealed:
     return Sealed(
         site=fields.name(f"{field}.site", m.site),
-        shares=_named_in(f"{field}.shares", m.shares, _SEALED_BYTES),
+        shares=_named_in(f"{field}.shares", m.shares),
         commitment=fields.digest(f"{field}.commitment", m.commitment),
         signature=_exactly(f"{field}.signature", m.signature, _SIGNATURE_BYTES),
     )
@@ -129,8 +129,8 @@ def _signed_in(field: str, m: pb.MaskSigned) -> Signed:
 
 def _opened_in(field: str, m: pb.MaskOpened) -> Opened:
     return Opened(
-        own_masks=_named_in(f"{field}.own_masks", m.own_masks, _SHARE_BYTES),
-        keys=_named_in(f"{field}.keys", m.keys, _SHARE_BYTES),
+        own_masks=_named_in(f"{field}.own_masks", m.own_masks),
+        keys=_named_in(f"{field}.keys", m.keys),
     )
 
 
@@ -140,7 +140,7 @@ def _peers_in(field: str, m: pb.MaskPeers) -> Peers:
 
 
 def _delivered_in(field: str, m: pb.MaskDelivered) -> Delivered:
-    return Delivered(_named_in(f"{field}.shares", m.shares, _SEALED_BYTES))
+    return Delivered(_named_in(f"{field}.shares", m.shares))
 
 
 def _survivors_in(field: str, m: pb.MaskSurvivors) -> Survivors:
@@ -151,7 +151,7 @@ def _unmask_in(field: str, m: pb.MaskUnmask) -> Unmask:
     return Unmask(
         survivors=_sites_in(f"{field}.survivors", m.survivors),
         dropped=_sites_in(f"{field}.dropped", m.dropped),
-        signatures=_named_in(f"{field}.signatures", m.signatures, _SIGNATURE_BYTES),
+        signatures=_named_in(f"{field}.signatures", m.signatures),
     )
 
 
@@ -159,10 +159,13 @@ def _sites_in(field: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(fields.name(field, one) for one in fields.some(field, names, most=SITES))
 
 
-def _named_in(field: str, messages: Iterable[pb.MaskNamed], size: int) -> dict[str, bytes]:
+def _named_in(field: str, messages: Iterable[pb.MaskNamed]) -> dict[str, bytes]:
+    least, most = _VALUE_BYTES
     some = fields.some(field, messages, most=SITES)
     named: dict[str, bytes] = {
-        fields.name(f"{field}.site", one.site): _exactly(f"{field}.value", one.value, size)
+        fields.name(f"{field}.site", one.site): fields.octets(
+            f"{field}.value", one.value, least=least, most=most
+        )
         for one in some
     }
     if len(named) != len(some):

@@ -15,6 +15,7 @@ from site_agent.store import (
     egress,
     journal,
     letters,
+    masks,
     migrations,
     notes,
     optouts,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from governance.ledger.migrating import Migrated
 
-_WITH_TABLES: Final = (egress, journal, letters, notes, optouts, terms, work)
+_WITH_TABLES: Final = (egress, journal, letters, masks, notes, optouts, terms, work)
 SITE: Final = Part("site", database.metadata, Path(migrations.__file__).parent)
 """All tables of the modules above, which put them there when they are loaded."""
 

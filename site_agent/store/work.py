@@ -219,13 +219,19 @@ def newest(c: Connection, federation: str, *, most: int) -> list[Held]:
     return [_held(row) for row in rows]
 
 
-def last_taken_part(c: Connection, federation: str, kind: TaskKind) -> tuple[int, int]:
-    """Return the newest (round, attempt) for which a task of this kind passed the rules."""
+def last_taken_part(
+    c: Connection, federation: str, kind: TaskKind, *, but: str = ""
+) -> tuple[int, int]:
+    """Return the newest (round, attempt) for which a task of this kind passed the rules.
+
+    `but` is a task that does not count: the one that asks.
+    """
     row = c.execute(
         select(_tasks.c.round, _tasks.c.attempt)
         .where(
             _tasks.c.federation == federation,
             _tasks.c.kind == kind.value,
+            _tasks.c.task != but,
             _tasks.c.state.not_in([TaskState.OFFERED.value, TaskState.REFUSED.value]),
             _tasks.c.lost.is_(None),
         )

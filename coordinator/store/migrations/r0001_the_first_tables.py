@@ -15,6 +15,7 @@ def upgrade() -> None:
     """Make the tables."""
     _members()
     _rounds()
+    _masks()
 
 
 def _members() -> None:
@@ -85,4 +86,27 @@ def _rounds() -> None:
         "notes",
         sa.Column("name", sa.String(), primary_key=True),
         sa.Column("value", sa.Text(), nullable=False),
+    )
+
+
+def _masks() -> None:
+    place = ("round", "attempt", "purpose")
+    op.create_table(
+        "mask_runs",
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("terms", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint(*place),
+    )
+    op.create_table(
+        "mask_words",
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("step", sa.String(), nullable=False),
+        sa.Column("site", sa.String(), nullable=False),
+        sa.Column("said_at", sa.String(), nullable=False),
+        sa.Column("message", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint(*place, "step", "site"),
     )

@@ -16,6 +16,7 @@ def upgrade() -> None:
     _said()
     _agreed()
     _work()
+    _masks()
     _spending()
 
 
@@ -117,6 +118,26 @@ def _work() -> None:
         sa.Column("path", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("federation", "agreement", "round", "attempt"),
+    )
+
+
+def _masks() -> None:
+    op.create_table(
+        "masks",
+        sa.Column("federation", sa.String(), nullable=False),
+        sa.Column("task", sa.String(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("terms", sa.LargeBinary(), nullable=False),
+        sa.Column("minimum_sites", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.LargeBinary()),
+        sa.Column("step", sa.String(), nullable=False),
+        sa.Column("peers", sa.LargeBinary()),
+        sa.Column("delivered", sa.LargeBinary()),
+        sa.Column("survivors", sa.LargeBinary()),
+        sa.Column("sent", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("federation", "task"),
     )
 
 

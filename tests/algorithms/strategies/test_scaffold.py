@@ -218,7 +218,7 @@ def sign_of_c_i_in_the_new_control(patch):
 
 @mutant
 def missing_s_over_n(patch):
-    def wrong(self, c, dc, *, roster_size):
+    def wrong(self, c, dc, *, share):
         every = list(dc)
         return c + weighted_mean(every, [1] * len(every))
 
@@ -263,9 +263,9 @@ def dc_weighted_by_patients(patch):
         seen[:] = n
         return right(self, x, dy, n)
 
-    def wrong(self, c, dc, *, roster_size):
+    def wrong(self, c, dc, *, share):
         every = list(dc)
-        return c + len(every) / roster_size * weighted_mean(every, seen)
+        return c + share * weighted_mean(every, seen)
 
     patch(server.Scaffold, "model", model)
     patch(server.Scaffold, "state", wrong)

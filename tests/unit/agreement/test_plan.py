@@ -145,7 +145,6 @@ def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):
 @pytest.mark.parametrize(
     ("pairs", "path", "value"),
     [
-        ([("secure: false", "secure: true")], "aggregation.secure", "true"),
         (
             [("compression: {name: none}", "compression: {name: int8}")],
             "aggregation.compression.name",
@@ -277,14 +276,14 @@ def test_deadline_longer_than_the_window_is_refused(changed):
 def test_everything_refused_is_said_at_once(changed):
     refusal = _refusal(
         changed(
-            ("secure: false", "secure: true"),
+            ("late: discard ", "late: next-round "),
             ("budget: {epsilon: 8.0}", "budget: {epsilon: 5.0}"),
             ("norm: group", "norm: batch"),
         )
     )
     said = str(refusal)
     assert refusal.rule == "agreement-refused"
-    assert all(word in said for word in ("aggregation.secure", "privacy.budget", "norm: group"))
+    assert all(word in said for word in ("round.late", "privacy.budget", "norm: group"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 KIB: Final = 1024
@@ -81,6 +81,7 @@ UINT32: Final = Limit((0, (1 << 32) - 1))
 ENVELOPE: Final = octets(2, 64 * KIB)
 DOCUMENT: Final = octets(0, MIB)
 NODES: Final = octets(32, 32, count=64)
+MASKED_SITES: Final = Limit((), count=100)
 
 LIMITS: Final = {
     "FromSite.seq": whole(),
@@ -130,6 +131,28 @@ LIMITS: Final = {
     "Task.attempt": whole(1, 1000),
     "Task.agreement": DIGEST,
     "Task.deadline": TIME,
+    "Task.masks": octets(0, 64 * KIB),
+    "MaskSaid.task": TASK,
+    "MaskAsked.task": TASK,
+    "MaskKeys.site": NAME,
+    "MaskKeys.mask": octets(32, 32),
+    "MaskKeys.share": octets(32, 32),
+    "MaskKeys.signature": octets(64, 64),
+    "MaskNamed.site": NAME,
+    "MaskNamed.value": octets(64, 148),
+    "MaskShares.site": NAME,
+    "MaskShares.shares": MASKED_SITES,
+    "MaskShares.commitment": DIGEST,
+    "MaskShares.signature": octets(64, 64),
+    "MaskSigned.signature": octets(64, 64),
+    "MaskOpened.own_masks": MASKED_SITES,
+    "MaskOpened.keys": MASKED_SITES,
+    "MaskPeers.keys": MASKED_SITES,
+    "MaskDelivered.shares": MASKED_SITES,
+    "MaskSurvivors.sites": replace(NAME, count=100),
+    "MaskUnmask.survivors": replace(NAME, count=100),
+    "MaskUnmask.dropped": replace(NAME, count=100),
+    "MaskUnmask.signatures": MASKED_SITES,
     "Cancel.task": TASK,
     "Cancel.rule": RULE,
     "CheckpointSent.note": text(1, 64 * KIB),

@@ -55,12 +55,26 @@ def cases(descriptor, path: tuple[str, ...] = ()):
         if inner:
             yield from cases(inner, here)
         if field.is_repeated:
-            one = fit(inner._concrete_class()) if inner else limit.inside[0]
-            yield here, [[], [one] * limit.count], [[one] * (limit.count + 1)]
+            yield (
+                here,
+                [[], many(inner, limit, limit.count)],
+                [many(inner, limit, limit.count + 1)],
+            )
         if not inner:
-            many = field.is_repeated
-            inside = [[value] if many else value for value in limit.inside]
-            yield here, inside, [[value] if many else value for value in limit.outside]
+            list_ = field.is_repeated
+            inside = [[value] if list_ else value for value in limit.inside]
+            yield here, inside, [[value] if list_ else value for value in limit.outside]
+
+
+def many(inner, limit: Limit, count: int):
+    """Return so many elements that fit, of different sites where they name one."""
+    if not inner:
+        return [limit.inside[0]] * count
+    every = [fit(inner._concrete_class()) for _ in range(count)]
+    for place, one in enumerate(every):
+        if inner.name.startswith("Mask"):
+            one.site = f"s{place}"
+    return every
 
 
 def parts(descriptor, path: tuple[str, ...] = ()):

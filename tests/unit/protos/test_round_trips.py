@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NewType, Union, get_args, get_origin, get_type_hints
@@ -11,9 +12,9 @@ from typing import Any, Final, NewType, Union, get_args, get_origin, get_type_hi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protos import codec, words, words_operator
+from protos import codec, words, words_masks, words_operator
 
-KNOWN: Final = {"datetime": datetime, **vars(words)}
+KNOWN: Final = {"datetime": datetime, "Mapping": Mapping, **vars(words), **vars(words_masks)}
 DIGESTS: Final = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 RULES: Final = st.from_regex(r"([a-z0-9](-?[a-z0-9]){0,31})?", fullmatch=True)
 TASKS: Final = st.from_regex(r"[a-z0-9][a-z0-9./-]{0,30}", fullmatch=True)
@@ -35,6 +36,8 @@ BY_TYPE: Final[dict[Any, st.SearchStrategy[Any]]] = {
     words.SiteName: st.from_regex(r"[a-z0-9](-?[a-z0-9]){0,31}", fullmatch=True),
     words.TaskId: TASKS,
 }
+
+SITES: Final = st.lists(BY_TYPE[words.SiteName], max_size=5).map(tuple)
 
 BY_FIELD: Final[dict[str, st.SearchStrategy[Any]]] = {
     "rule": RULES,
@@ -73,6 +76,14 @@ BY_FIELD: Final[dict[str, st.SearchStrategy[Any]]] = {
     "ReleaseStatus.agreement": DIGESTS,
     "attempt": st.integers(1, 1000),
     "StatusReport.round": st.integers(0, 1 << 40),
+    "site": BY_TYPE[words.SiteName],
+    "survivors": SITES,
+    "dropped": SITES,
+    "Survivors.sites": SITES,
+    "mask": st.binary(min_size=32, max_size=32),
+    "share": st.binary(min_size=32, max_size=32),
+    "signature": st.binary(min_size=64, max_size=64),
+    "commitment": DIGESTS,
     "round": FROM_ONE,
     "size": FROM_ONE,
 }
@@ -87,6 +98,8 @@ def valued(hint: Any) -> st.SearchStrategy[Any]:
         return st.one_of([valued(arm) for arm in get_args(hint)])
     if get_origin(hint) is tuple:
         return st.lists(valued(get_args(hint)[0]), max_size=3).map(tuple)
+    if get_origin(hint) is Mapping:
+        return st.dictionaries(BY_TYPE[words.SiteName], st.binary(min_size=64, max_size=148))
     if hint is type(None):
         return st.none()
     return st.sampled_from(hint) if issubclass(hint, enum.Enum) else worded(hint)
@@ -149,7 +162,8 @@ def test_every_word_goes_through_some_door(doors):
 
     for door in doors:
         reach(door.word)
-    known = [*vars(words).values(), *vars(words_operator).values()]
+    modules = (words, words_masks, words_operator)
+    known = [value for module in modules for value in vars(module).values()]
     assert reached == {word for word in known if is_dataclass(word)}
 
 

@@ -98,7 +98,7 @@ class AnyTask(RuleBasedStateMachine):
         self.figures += Effect.STATE_FIGURES in step.effects
         if before is TaskState.RESERVING and event is Event.RESERVED:
             self.receipt = True
-        if before is TaskState.OFFERED and step.state is TaskState.SENDING:
+        if step.state is TaskState.SENDING and before in {TaskState.OFFERED, TaskState.MASKED}:
             self.resent = True
         if before is TaskState.OFFERED and step.state is TaskState.FETCHING:
             self.evaluates = True

@@ -92,9 +92,9 @@ def test_a_hospital_that_demands_masks_refuses_an_agreement_without(charite):
     refused("secure-aggregation-required", check_terms, charite.document(), strict)
 
 
-def test_masks_are_refused_by_name_until_they_are_built(charite):
-    document = charite.document(aggregation__secure=True)
-    refused("secure-aggregation-not-built", check_terms, document, law(charite))
+def test_a_hospital_that_demands_masks_takes_an_agreement_with_them(charite):
+    strict = law(charite, require_secure_aggregation=True)
+    check_terms(charite.document(aggregation__secure=True), strict)
 
 
 def test_every_purpose_must_be_allowed(charite):

@@ -1,0 +1,126 @@
+"""What a masked round does when a step of its sum ends, in the transaction of the event."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from coordinator import masking
+from coordinator.rounds import OUT_LATE
+from coordinator.store import masks, outbox, roundbook
+from protos.words import Cancel, SiteName
+from protos.words_masks import Delivered, MaskAsked, Peers, Signed, Survivors, Unmask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from coordinator.effects import Turn
+    from governance.secagg.terms import Terms
+    from protos.words_masks import AskedBody
+
+
+def bring_keys(turn: Turn) -> None:
+    """End step 1: U1 are those whose keys came."""
+    terms = _terms(turn)
+    sites = _still_in(turn, terms, "keys")
+    keys = masking.keys(turn.connection, terms)
+    peers = Peers(tuple(keys[site] for site in sites))
+    _record(turn, terms, "keys", sites)
+    _bring(turn, dict.fromkeys(sites, peers))
+    _wait(turn, turn.now + masking.patience(turn.document))
+
+
+def bring_shares(turn: Turn) -> None:
+    """End step 2: U2 are those that shared; they may train until the round's deadline."""
+    terms = _terms(turn)
+    sites = _still_in(turn, terms, "shares")
+    whole = masking.run(turn.connection, terms)
+    _record(turn, terms, "shares", sites)
+    _bring(turn, {site: Delivered(whole.delivered_to(site)) for site in sites})
+    _wait(
+        turn, turn.running.opened_at + timedelta(seconds=turn.document.agreement.round.deadline)
+    )
+
+
+def ask_consistency(turn: Turn) -> None:
+    """End step 3: U3 are those whose masked vectors are in."""
+    terms = _terms(turn)
+    sites = masking.in_sum(turn.running)
+    _record(turn, terms, "masked", sites)
+    _bring(turn, {site: Survivors(tuple(sites)) for site in sites})
+    _wait(turn, turn.now + masking.patience(turn.document))
+
+
+def ask_shares(turn: Turn) -> None:
+    """End step 4: U4 are those that signed who is in the sum."""
+    terms = _terms(turn)
+    survivors = masking.in_sum(turn.running)
+    signed: dict[str, bytes] = {
+        site: said.signature
+        for site, said in masks.said(turn.connection, terms, "signed").items()
+        if isinstance(said, Signed)
+    }
+    shared = masks.said(turn.connection, terms, "shares")
+    dropped = tuple(sorted(shared.keys() - set(survivors)))
+    _record(turn, terms, "signed", sorted(signed), dropped=dropped)
+    asked = Unmask(tuple(survivors), dropped, signed)
+    _bring(turn, {SiteName(site): asked for site in sorted(signed)})
+    _wait(turn, turn.now + masking.patience(turn.document))
+
+
+def record_opened(turn: Turn) -> None:
+    """End step 5: U5 are those that opened their shares."""
+    terms = _terms(turn)
+    _record(turn, terms, "opened", sorted(masking.opened(turn.connection, terms)))
+
+
+def forget(turn: Turn) -> None:
+    """Forget all that was said, and let each site forget its secrets, when the round ends."""
+    if masks.terms_of(turn.connection, turn.at) is None:
+        return
+    for site in masking.in_sum(turn.running):
+        asked = turn.running.training[site]
+        outbox.send(turn.connection, site, Cancel(asked.task, "round-over"))
+    masks.forget(turn.connection, turn.at)
+
+
+def _terms(turn: Turn) -> Terms:
+    terms = masks.terms_of(turn.connection, turn.at)
+    assert terms is not None
+    return terms
+
+
+def _still_in(turn: Turn, terms: Terms, step: str) -> list[SiteName]:
+    """Return who took a step and is still in the round; cancel the tasks of the others."""
+    taken = masks.said(turn.connection, terms, step)
+    sites: list[SiteName] = []
+    for site, asked in sorted(turn.running.training.items()):
+        if asked.state not in {"sent", "accepted"}:
+            continue
+        if site in taken:
+            sites.append(site)
+        else:
+            outbox.send(turn.connection, site, Cancel(asked.task, OUT_LATE))
+            roundbook.mark(turn.connection, asked, "cancelled", OUT_LATE)
+    masks.keep_only(turn.connection, terms, step, sites)
+    return sites
+
+
+def _record(
+    turn: Turn, terms: Terms, step: str, sites: Sequence[str], *, dropped: Sequence[str] = ()
+) -> None:
+    body = masking.step(turn.running, terms, step, sites, dropped=dropped)
+    turn.base.chronicle.say(turn.connection, "masking-step", body, now=turn.now)
+
+
+def _bring(turn: Turn, words: dict[SiteName, AskedBody]) -> None:
+    for site, asked in words.items():
+        task = turn.running.training[site].task
+        outbox.send(turn.connection, site, MaskAsked(task, asked))
+
+
+def _wait(turn: Turn, until: datetime) -> None:
+    state = roundbook.running(turn.connection)
+    assert state is not None
+    roundbook.move(turn.connection, state.state, deadline=until)
