@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -122,8 +124,18 @@ def _said(c: Connection, m: Membership, held: Held, ref: UploadRef) -> Statement
         "worker": worker_digest(),
         "declared_patients": standing.declared_patients,
     }
+    if task.masks:
+        body["of"] = _made_of(m, update.digest)
     saying = Saying("contribution-made", body, "budget", task=task.task)
     return voice.contribute(c, m.voice, saying)
+
+
+def _made_of(m: Membership, update: Digest) -> str:
+    """Return what tells a masked update from others of this site, and nothing of what it is.
+
+    A retry masks the same update anew; whoever reads the ledger sees that it was paid for once.
+    """
+    return hmac.new(m.premises.held_out_secret(), update.encode(), hashlib.sha256).hexdigest()
 
 
 def _check_still_sent(c: Connection, m: Membership, task: Task) -> None:

@@ -33,7 +33,7 @@ from site_agent.agent import Event, Made, Outcome, TaskState, may_resend
 from site_agent.policy import Asked, Moment, cap_of, check_moment
 from site_agent.progress import Told, happen
 from site_agent.standing import standing_of
-from site_agent.store import egress, terms, work
+from site_agent.store import egress, masks, terms, work
 from site_agent.store.notes import ALARM, note
 from site_agent.store.work import Spent
 
@@ -156,8 +156,6 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
 
 def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool:
     """Let a task send the update of an earlier attempt, with its control variate, if it may."""
-    if task.masks:
-        return False
     wanted = _made(task)
     for held in work.of_round(c, m.federation, task.round):
         attempt = held.task.attempt
@@ -166,6 +164,8 @@ def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool
             _made(held.task), task=wanted, outcome=outcome
         ):
             continue
+        if masks.has_signed(c, m.federation, held.task.task):
+            continue  # its sum may have been opened, whatever the coordinator says of it
         if patients.changed_since(c, m, task.round, held.update.digest):
             continue
         work.keep_update(c, m.federation, task.task, held.update)

@@ -11,6 +11,8 @@ from governance.counts import count
 from governance.models import catalogue
 from governance.noised import least_said
 from governance.privacy.releases import decimal_text, expected_batch
+from governance.secagg.agreed import parts_of, weight_of
+from governance.secagg.terms import threshold_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from governance.agreement.cost import Cost
     from governance.agreement.schema import Agreement
 
+_TIMES_FEWEST: Final = 10
+"""How much larger than an agreement's fewest patients its largest hospital is taken to be."""
 _PAPERS: Final = {
     "fedavg": "McMahan et al. 2017",
     "fedprox": "Li et al. 2020",
@@ -126,7 +130,7 @@ def _of_a_class(agreement: Agreement) -> str:
 def visible_said(agreement: Agreement) -> Iterator[str]:
     """Say who can read what leaves."""
     if agreement.aggregation.secure:
-        yield "Nobody sees a single hospital's update: only the sum of all is ever opened."
+        yield from masks_said(agreement)
     else:
         yield (
             "The coordinator can read each hospital's update (masks are off) and deletes it "
@@ -150,6 +154,32 @@ def visible_said(agreement: Agreement) -> Iterator[str]:
         "number": "tells only how many hospitals took part",
     }
     yield f"A released model's card {speaks[agreement.release.sites]}."
+
+
+def masks_said(agreement: Agreement) -> Iterator[str]:
+    """Say who can read what under masks, what it rests on, and what it costs in exactness."""
+    sites, fewest = len(agreement.sites.roster), agreement.sites.close_at_least
+    yield (
+        "Nobody sees a single hospital's update: each is masked before it leaves, and only the "
+        f"sum of at least {fewest} hospitals is ever opened, by {threshold_of(sites)} of "
+        f"{sites} together."
+    )
+    yield (
+        "That holds against the coordinator and whoever helps it, as long as fewer than a "
+        "third of the hospitals do; hospitals that put all updates but one together know that "
+        "one too. What follows from the sum itself, only the noise hides."
+    )
+    if agreement.privacy is None:
+        return  # refused: nothing bounds what is summed
+    largest = _TIMES_FEWEST * agreement.data.minimum_patients
+    for part in parts_of(agreement, [weight_of(agreement, largest)] * sites):
+        what = "the update" if part.weighted else "the change of the control variates"
+        yield (
+            f"Under masks each number of {what} is kept within ±{part.bound:.3g}, which honest "
+            "training passes with a chance below one in a billion, and rounded: the mean moves "
+            f"by at most {2.0 ** -(part.fraction_bits + 1):.1g} where the largest hospital has "
+            f"{largest:,} patients."
+        )
 
 
 def privacy_said(agreement: Agreement, cost: Cost) -> Iterator[str]:

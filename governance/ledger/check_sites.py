@@ -57,7 +57,7 @@ def contribution_made(state: State, entry: Entry) -> None:
         fault = Fault(entry.seq, broken.rule, f"the contribution of {site}: {broken.what}")
     update = str(body["update"])
     attempt.contributions[site] = Contributed(entry.seq, update, fault)
-    state.updates.setdefault((site, attempt.round), set()).add(update)
+    state.updates.setdefault((site, attempt.round), set()).add(_made_of(body))
 
 
 def evaluation_made(state: State, entry: Entry) -> None:
@@ -105,6 +105,11 @@ def _check_contribution(state: State, attempt: Attempt, entry: Entry) -> None:
     _check_paid(state, site, attempt, entry.body)
 
 
+def _made_of(body: Mapping[str, Any]) -> str:
+    """Return what tells one update from another; under masks, what the vector is made of."""
+    return str(body["of"] if "of" in body else body["update"])
+
+
 def _check_paid(state: State, site: str, attempt: Attempt, body: Mapping[str, Any]) -> None:
     """Check the reservation; a retry may send an update again that was paid for once."""
     sent = state.updates.get((site, attempt.round), set())
@@ -112,7 +117,7 @@ def _check_paid(state: State, site: str, attempt: Attempt, body: Mapping[str, An
     paid = [
         one for one in earlier if one.attempt <= attempt.attempt and one.purpose == TRAINING
     ]
-    is_new = str(body["update"]) not in sent
+    is_new = _made_of(body) not in sent
     if not paid or (is_new and len(sent) >= len(paid)):
         raise Refused("no budget was reserved for it", rule="no-reservation")
     if int(body["steps"]) > max(one.release.steps for one in paid):

@@ -76,6 +76,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "declared_patients": TENS,
         },
         trained.contribution_made,
+        optional_fields={"of": DIGEST},
     ),
     "contribution-refused": Kind(
         LEDGER,

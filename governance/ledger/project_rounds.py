@@ -222,9 +222,10 @@ def contribution_made(c: Connection, e: Entry) -> list[Bound]:
     if any(row.attempt == body["attempt"] for row in earlier):
         raise Refused(f"{site} contributed to this attempt already", rule="second-contribution")
     # 4.
-    _check_reserved(c, e, {row.update_digest for row in earlier})
+    _check_reserved(c, e, {row.made_of for row in earlier})
     row = {name: body[name] for name in ("round", "attempt", "agreement", "base", "steps")}
     row |= {"update_digest": body["update"], "epsilon": body["epsilon"]}
+    row["made_of"] = made_of(body)
     row |= {"seq": e.seq, "site": site, "state": "made", "refusal": ""}
     return [Bound(_CONTRIBUTE, row)]
 
@@ -246,7 +247,8 @@ def contribution_refused(c: Connection, e: Entry) -> list[Executable]:
         mine = contributions.c.seq == made.seq
         return [update(contributions).where(mine).values(**outcome)]
     row = {"agreement": body["agreement"], "update_digest": body["update"], **place, **outcome}
-    return [insert(contributions).values(seq=e.seq, base="", steps=0, epsilon="0", **row)]
+    row |= {"base": "", "made_of": body["update"], "steps": 0, "epsilon": "0"}
+    return [insert(contributions).values(seq=e.seq, **row)]
 
 
 def of_known_attempt(c: Connection, e: Entry) -> list[Executable]:
@@ -316,17 +318,20 @@ def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
     """
     body = e.body
     paid = _PAID.all(c, site=e.actor_name, round=body["round"], attempt=body["attempt"])
-    if len(updates | {body["update"]}) > len(paid) or body["steps"] > max(
-        r.steps for r in paid
-    ):
+    if len(updates | {made_of(body)}) > len(paid) or body["steps"] > max(r.steps for r in paid):
         raise Refused("no budget was reserved for this update", rule="no-reservation")
     stated = [Decimal(row.epsilon_total) for row in paid]
-    least = min(stated) if body["update"] in updates else stated[-1]
+    least = min(stated) if made_of(body) in updates else stated[-1]
     if Decimal(body["epsilon"]) < least:
         raise Refused(
             f"it states ε {body['epsilon']}, but {least} was reserved",
             rule="epsilon-understated",
         )
+
+
+def made_of(body: Mapping[str, Any]) -> str:
+    """Return what tells one update from another; it is masked anew in each attempt."""
+    return str(body.get("of") or body["update"])
 
 
 def asked_in(c: Connection, e: Entry) -> list[str]:

@@ -219,6 +219,7 @@ contributions: Final = Table(
     Column("attempt", _NUMBER, nullable=False),
     Column("agreement", _DIGEST, nullable=False),
     Column("update_digest", _DIGEST, nullable=False),
+    Column("made_of", _DIGEST, nullable=False),
     Column("base", _DIGEST, nullable=False),
     Column("steps", _NUMBER, nullable=False),
     Column("epsilon", _NAME, nullable=False),

@@ -97,6 +97,16 @@ def find(c: Connection, federation: str, task: str, *, site: str) -> Run | None:
     return None if row is None else _run(row, site)
 
 
+def has_signed(c: Connection, federation: str, task: str) -> bool:
+    """Tell whether this site signed that its vector is in a sum, which may then be opened."""
+    signed = select(_masks.c.task).where(
+        _masks.c.federation == federation,
+        _masks.c.task == task,
+        _masks.c.survivors.is_not(None),
+    )
+    return c.execute(signed).first() is not None
+
+
 def newest(c: Connection, federation: str, purpose: str) -> tuple[int, int]:
     """Return the newest (round, attempt) of a purpose that this site took part in."""
     row = c.execute(

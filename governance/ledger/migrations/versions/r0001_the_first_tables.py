@@ -192,6 +192,7 @@ def _work() -> None:
         sa.Column("attempt", _NUMBER, nullable=False),
         sa.Column("agreement", sa.String(64), nullable=False),
         sa.Column("update_digest", sa.String(64), nullable=False),
+        sa.Column("made_of", sa.String(64), nullable=False),
         sa.Column("base", sa.String(64), nullable=False),
         sa.Column("steps", _NUMBER, nullable=False),
         sa.Column("epsilon", sa.String(64), nullable=False),
