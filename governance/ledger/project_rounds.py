@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Executable, Row, bindparam, insert, select, u
 
 from governance import canonical
 from governance.consent import ENDED, Consent, at
-from governance.draw import draw, seed_of
 from governance.ledger import project_consents, project_exits
+from governance.ledger.drawn import check_drawn
 from governance.ledger.kind import Bound
 from governance.ledger.prepared import Prepared
 from governance.ledger.schema import (
@@ -130,15 +130,6 @@ def round_opened(c: Connection, e: Entry) -> list[Bound]:
     row = {name: body[name] for name in ("round", "attempt", "agreement")}
     row |= {"model_in": body["model"], "state_in": body["state"], "sites": _json(body["sites"])}
     return [Bound(_OPEN, {**row, "state": "open", "opened_seq": e.seq})]
-
-
-def check_drawn(body: Mapping[str, Any], in_force: Digest) -> None:
-    """Check that an attempt asks the sites that are drawn, by the seed that follows."""
-    seed = seed_of(in_force, int(body["round"]))
-    if body["seed"] != seed:
-        raise Refused("its seed is not the one that follows for this round", rule="draw")
-    if sorted(body["sites"]) != draw(seed, body["drawn_from"], len(body["sites"])):
-        raise Refused("it asks other sites than those that are drawn", rule="draw")
 
 
 def round_closed(c: Connection, e: Entry) -> list[Bound]:

@@ -13,7 +13,7 @@ from federations import PATIENTS, mean_by_hand
 from scripted_site import Ended, good_figures, refused, small_step, until_in
 from uploading import halfway
 
-from coordinator import onward
+from coordinator import adding
 from governance import tensors
 from protos.words import AgreementState, Cancel, StatementReceipt, TaskKind
 
@@ -167,7 +167,7 @@ async def test_withdrawal_while_evaluating_that_leaves_too_few_abandons_for_cons
 async def test_withdrawal_while_aggregating_leaves_the_update_out(fed, monkeypatch):
     document = await fed.in_force(changes={"schedule.rounds": 1})
     begun, go_on, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
-    sums, truly = [], onward.aggregate.aggregate
+    sums, truly = [], adding.aggregate.aggregate
 
     def slowly(*given, **more):
         sums.append(sorted(given[3]))
@@ -175,7 +175,7 @@ async def test_withdrawal_while_aggregating_leaves_the_update_out(fed, monkeypat
         assert go_on.wait(20)
         return truly(*given, **more)
 
-    monkeypatch.setattr(onward.aggregate, "aggregate", slowly)
+    monkeypatch.setattr(adding.aggregate, "aggregate", slowly)
     await fed.all_in()
     await begun.wait()
     amc, charite, ucl = fed.sites.values()

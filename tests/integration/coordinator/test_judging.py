@@ -11,7 +11,7 @@ from federations import SITES
 from scripted_site import good_figures, small_step
 from small_agreement import GATED
 
-from coordinator import onward
+from coordinator import adding
 from governance.figures import NOT_FINITE, Figures
 from protos.words import Cancel, TaskKind
 
@@ -75,7 +75,7 @@ async def test_gate_waits_for_the_sites_when_a_restart_finds_nobody_connected(fe
         raise RuntimeError("nobody waits for this sum")
 
     with monkeypatch.context() as patched:
-        patched.setattr(onward.aggregate, "aggregate", cut_short)
+        patched.setattr(adding.aggregate, "aggregate", cut_short)
         await fed.in_force(changes={**GATED, "schedule.rounds": 1})
         await fed.all_in()
         await begun.wait()

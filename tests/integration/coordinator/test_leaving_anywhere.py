@@ -10,7 +10,7 @@ from federations import PATIENCE_S
 from scripted_site import small_step
 from uploading import halfway
 
-from coordinator import onward
+from coordinator import adding
 from protos.words import TaskKind
 
 OTHERS = ("charite", "ucl")
@@ -21,7 +21,7 @@ LAST = {"schedule.rounds": 1, "sites.ready_at_least": 2, "sites.close_at_least":
 def slow_sum(monkeypatch):
     """Hold the next sum; returns when it has begun, and what lets it go on."""
     begun, go_on, loop = asyncio.Event(), threading.Event(), None
-    truly = onward.aggregate.aggregate
+    truly = adding.aggregate.aggregate
 
     def slowly(*given, **more):
         loop.call_soon_threadsafe(begun.set)
@@ -31,7 +31,7 @@ def slow_sum(monkeypatch):
     def hold():
         nonlocal loop
         loop = asyncio.get_running_loop()
-        monkeypatch.setattr(onward.aggregate, "aggregate", slowly)
+        monkeypatch.setattr(adding.aggregate, "aggregate", slowly)
         return begun, go_on
 
     yield hold

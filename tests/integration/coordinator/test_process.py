@@ -14,7 +14,7 @@ import pytest
 from scripted_site import Ended, refused, small_step
 from uploading import halfway
 
-from coordinator import onward
+from coordinator import adding
 from governance.terminal import EXIT_INTERRUPTED
 from protos.errors import EXIT_DONE, EXIT_USER, Unavailable
 from protos.words import FinalModel, TaskKind
@@ -287,7 +287,7 @@ async def test_update_whose_bytes_changed_in_the_spool_ends_the_round(fed):
 
 
 async def test_sum_on_a_full_disk_is_tried_again(fed, monkeypatch):
-    truly, tries = onward.aggregate.aggregate, []
+    truly, tries = adding.aggregate.aggregate, []
 
     def full_at_first(*given, **more):
         tries.append(1)
@@ -295,7 +295,7 @@ async def test_sum_on_a_full_disk_is_tried_again(fed, monkeypatch):
             raise Unavailable("the disk that holds models is full", rule="disk-full")
         return truly(*given, **more)
 
-    monkeypatch.setattr(onward.aggregate, "aggregate", full_at_first)
+    monkeypatch.setattr(adding.aggregate, "aggregate", full_at_first)
     await fed.in_force(changes={"schedule.rounds": 1})
     await fed.all_in()
     await fed.until(lambda: len(tries) == 1)

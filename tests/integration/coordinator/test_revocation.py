@@ -13,7 +13,7 @@ from federations import SITES
 from scripted_site import PATIENCE_S, Ended, channel_to, refused, small_step
 from uploading import halfway
 
-from coordinator import onward, service
+from coordinator import adding, service
 from coordinator.conductor import Conductor
 from protos.concilium.v1 import federation_pb2, federation_pb2_grpc
 from protos.words import TaskKind
@@ -74,14 +74,14 @@ async def test_revocation_ends_an_open_session_within_a_second(fed):
 
 async def test_revocation_does_not_wait_for_a_sum_that_is_being_made(fed, monkeypatch):
     begun, go_on, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
-    truly = onward.aggregate.aggregate
+    truly = adding.aggregate.aggregate
 
     def slowly(*given, **more):
         loop.call_soon_threadsafe(begun.set)
         assert go_on.wait(PATIENCE_S)
         return truly(*given, **more)
 
-    monkeypatch.setattr(onward.aggregate, "aggregate", slowly)
+    monkeypatch.setattr(adding.aggregate, "aggregate", slowly)
     await fed.in_force()
     await fed.all_in()
     await begun.wait()
