@@ -81,7 +81,8 @@ def verified(
         Refused: a file is not there or not what it should be.
     """
     from governance.identity.trust import parse_trust
-    from governance.ledger.apart import beginning
+    from governance.ledger import ahead as checking
+    from governance.ledger import apart as making
     from governance.ledger.signatures import Signatures
     from governance.ledger.verify import verify
 
@@ -91,7 +92,8 @@ def verified(
     with (
         source(url, export) as held,
         watching.bar(held) as watch,
-        beginning(held, url, export) if all_ else nullcontext() as apart,
+        making.beginning(held, url, export) if all_ else nullcontext() as apart,
+        nullcontext() if signatures is Signatures.NONE else checking.beginning(held) as ahead,
     ):
         verdict = verify(
             held,
@@ -101,6 +103,7 @@ def verified(
             incremental=incremental,
             watch=watch,
             apart=apart,
+            ahead=ahead,
         )
     fault = verdict.fault
     if fault is None or fault.rule != "untrusted-key":

@@ -58,7 +58,7 @@ def export(held: Source, folder: Path, *, since: int = 0) -> Exported:
     (folder / source.CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     size = _write_entries(held, folder, since)
     disclosures = _write_disclosures(held, folder, since)
-    _write_json(folder / source.KEYS, held.tables().get("keys", ()))
+    _write_json(folder / source.KEYS, held.rows("keys") if "keys" in held.tables() else ())
     for name, text in anchors(genesis).items():
         _write_text(folder / name, text)
     checkpoints = _write_checkpoints(held, folder)

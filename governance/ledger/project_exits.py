@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Executable, Row, insert, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, insert, select, update
 
 from governance import canonical, consent
 from governance.consent import Consent, Event
@@ -27,6 +27,7 @@ from governance.exits import (
     rounds_of,
 )
 from governance.ledger import project_settling
+from governance.ledger.prepared import Prepared
 from governance.ledger.project_members import act
 from governance.ledger.schema import consents, exit_steps, exits, keys, rounds
 from protos.errors import Refused
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 OWN_WISH: Final = "own-wish"
 REMOVED: Final = "removed"
 _LEAVES: Final = Scope.FEDERATION.value
+_MOVED: Final = Prepared(
+    select(exit_steps.c.model, exit_steps.c.state)
+    .where(exit_steps.c.seq > bindparam("since"), exit_steps.c.model != "")
+    .order_by(exit_steps.c.seq.desc())
+    .limit(1)
+)
+"""Asked for every round."""
 
 
 def leaves(c: Connection, site: str) -> Row[Any] | None:
@@ -196,12 +204,7 @@ def _is_inside(c: Connection, row: Row[Any]) -> bool:
 
 def moved_base(c: Connection, since: int) -> tuple[str, str] | None:
     """Return the model and state that an exit moved the base to after an entry, or None."""
-    row = c.execute(
-        select(exit_steps.c.model, exit_steps.c.state)
-        .where(exit_steps.c.seq > since, exit_steps.c.model != "")
-        .order_by(exit_steps.c.seq.desc())
-        .limit(1)
-    ).first()
+    row = _MOVED.first(c, since=since)
     return None if row is None else (row.model, row.state)
 
 

@@ -8,6 +8,7 @@ can.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert, select
@@ -15,7 +16,7 @@ from sqlalchemy import insert, select
 from governance.ledger import checkpoint, note, store, tree
 from governance.ledger.replay import Fault
 from governance.ledger.schema import PROJECTIONS, checkpoints, cosignatures, nodes
-from governance.ledger.source import rows_of
+from governance.ledger.source import Database, rows_of, streamed
 from governance.ledger.watching import Watch, unwatched
 from protos.errors import PeerFault, Refused
 from protos.words import EntryRecord
@@ -137,10 +138,19 @@ def admitted(
 def difference(connection: Connection, source: Source) -> Fault | None:
     """Return the first row, by seq, in which a source's tables differ from those made anew."""
     faults: list[Fault] = []
-    for name, stored in source.tables().items():
-        if name in _TABLES:
-            faults += _differences(_TABLES[name], stored, rows_of(connection, _TABLES[name]))
+    for name in source.tables():
+        table = _TABLES[name]
+        if not _is_same(connection, source, table):
+            faults += _differences(table, source.rows(name), rows_of(connection, table))
     return min(faults, key=lambda fault: fault.seq, default=None)
+
+
+def _is_same(connection: Connection, source: Source, table: Table) -> bool:
+    """Tell whether a table is the one made anew, row by row: a long one fits in no memory."""
+    if not isinstance(source, Database):
+        return False
+    pairs = zip_longest(source.streamed(table.name), streamed(connection, table))
+    return all(theirs == ours for theirs, ours in pairs)
 
 
 def _differences(

@@ -7,24 +7,20 @@ ever written, and all of it is read as of one moment.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote
 
-from sqlalchemy import column, create_engine, event, func, inspect, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import column, func, inspect, select
 
-from governance.ledger import note, revisions, triggers
-from governance.ledger.making import LEDGER
+from governance.ledger import note, triggers
+from governance.ledger.opening import open_database, writable_url
 from governance.ledger.schema import (
     PROJECTIONS,
     checkpoints,
     cosignatures,
     disclosures,
     entries,
+    keys,
     nodes,
 )
 from protos.errors import Refused
@@ -32,8 +28,22 @@ from protos.words import Disclosure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from sqlalchemy import ColumnClause, Connection, Engine, Select, Table
+    from sqlalchemy import ColumnClause, Connection, Select, Table
+
+__all__ = [
+    "Database",
+    "Export",
+    "HeldCheckpoint",
+    "HeldEntry",
+    "Source",
+    "open_database",
+    "rows_of",
+    "split_witnesses",
+    "streamed",
+    "writable_url",
+]
 
 ENTRIES: Final = "entries.jsonl"
 DISCLOSURES: Final = "disclosures.jsonl"
@@ -47,6 +57,7 @@ FILES: Final = frozenset(
     {ENTRIES, DISCLOSURES, CHECKPOINT, CHECKPOINTS, KEYS, VKEY, ROOT, README}
 )
 
+_TABLES: Final[Mapping[str, Table]] = {table.name: table for table in (*PROJECTIONS, nodes)}
 _LINE_LIMIT_BYTES: Final = 256 * 1024
 _STREAM_ROWS: Final = 1000
 _COORDINATORS_OWN: Final = "invitations"
@@ -99,8 +110,12 @@ class Source(Protocol):
         """Return every checkpoint there is, in the order of its place."""
         ...
 
-    def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
-        """Return the rows of each table that is said to follow from the entries."""
+    def tables(self) -> Sequence[str]:
+        """Return the tables that are there and are said to follow from the entries."""
+        ...
+
+    def rows(self, table: str) -> Sequence[Mapping[str, object]]:
+        """Return every row of one of these tables."""
         ...
 
     def unguarded(self) -> list[str]:
@@ -156,9 +171,17 @@ class Database:
             for row in rows
         ]
 
-    def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
-        """Return the rows of every projection, and of the tree's nodes."""
-        return {table.name: rows_of(self.connection, table) for table in (*PROJECTIONS, nodes)}
+    def tables(self) -> Sequence[str]:
+        """Return every projection, and the tree's nodes."""
+        return list(_TABLES)
+
+    def rows(self, table: str) -> Sequence[Mapping[str, object]]:
+        """Return every row of one of these tables."""
+        return rows_of(self.connection, _TABLES[table])
+
+    def streamed(self, table: str) -> Iterator[tuple[object, ...]]:
+        """Return the rows of one of these tables in order, without holding them all."""
+        return streamed(self.connection, _TABLES[table])
 
     def unguarded(self) -> list[str]:
         """Return the triggers that are gone, or are others than they were."""
@@ -221,61 +244,37 @@ class Export:
         paths += [path for path in (self.folder / CHECKPOINT,) if path.is_file()]
         return [_held(path.read_text("utf-8", "replace")) for path in paths]
 
-    def tables(self) -> Mapping[str, Sequence[Mapping[str, object]]]:
-        """Return the keys, the one table that is in an export."""
-        path = self.folder / KEYS
-        if not path.exists():
-            return {}
+    def tables(self) -> Sequence[str]:
+        """Return the keys, the one table that may be in an export."""
+        return [keys.name] if (self.folder / KEYS).exists() else []
+
+    def rows(self, table: str) -> Sequence[Mapping[str, object]]:
+        """Return every row of the keys."""
+        path = self.folder / f"{table}.json"
         try:
             rows = json.loads(path.read_bytes())
         except ValueError:
             raise _unreadable(str(path), "a list of keys") from None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise _unreadable(str(path), "a list of keys")
-        return {"keys": rows}
+        return rows
 
     def unguarded(self) -> list[str]:
         """Return nothing: files have no triggers; the tree alone guards them."""
         return []
 
 
-def open_database(url: str, *, whole: bool = True) -> Engine:
-    """Return an engine that only reads: a SQLAlchemy URL, or the path of an SQLite file.
-
-    Args:
-        url: Which database.
-        whole: Whether more is asked of it than its record, which is the same in every version.
-
-    Raises:
-        Refused: there is no such database, or no ledger in it; or another version made it, and
-            it cannot be read as this one does.
-    """
-    engine = _engine(url)
-    try:
-        with engine.connect() as connection:
-            if not inspect(connection).has_table(entries.name):
-                raise _no_ledger(url, "it holds no ledger")
-            if whole:
-                revisions.refuse_unreadable(connection, LEDGER, where=_shown(url))
-    except DBAPIError as problem:
-        engine.dispose()
-        said = str(problem.orig).partition("\n")[0]
-        raise _no_ledger(url, f"it cannot be opened: {said}") from None
-    except Refused:
-        engine.dispose()
-        raise
-    return engine
-
-
-def writable_url(url: str) -> str:
-    """Return a URL as SQLAlchemy wants it, of a database or the path of an SQLite file."""
-    return url if "://" in url else f"sqlite:///{url}"
-
-
 def rows_of(connection: Connection, table: Table) -> list[dict[str, object]]:
     """Return every row of a table, ordered by its primary key."""
     wanted = _as_is(table).order_by(*table.primary_key.columns)
     return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def streamed(connection: Connection, table: Table) -> Iterator[tuple[object, ...]]:
+    """Return the rows of a table in the order of its primary key, without holding them all."""
+    wanted = _as_is(table).order_by(*table.primary_key.columns)
+    with connection.execute(wanted, execution_options=_STREAM) as rows:
+        yield from rows
 
 
 def split_witnesses(text: str) -> HeldCheckpoint:
@@ -307,40 +306,6 @@ def _octets(value: object) -> bytes:
 
 
 _STREAM: Final = {"yield_per": _STREAM_ROWS}
-
-
-def _engine(url: str) -> Engine:
-    try:
-        parsed = make_url(writable_url(url))
-        if parsed.get_backend_name() == "sqlite":
-            return _sqlite(url, parsed.database or "")
-        return create_engine(
-            parsed, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10}
-        )
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as problem:
-        raise _no_ledger(url, f"it is no URL of a database known here: {problem}") from None
-
-
-def _sqlite(url: str, database: str) -> Engine:
-    path = Path(database)
-    if not path.is_file():
-        raise _no_ledger(url, f"there is no file {path}")
-    how = {"mode": "ro", "uri": "true"}
-    if not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        how["immutable"] = "1"  # a copy on a medium where SQLite can put no lock beside it
-    readable = URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query=how)
-    engine = create_engine(readable)
-
-    @event.listens_for(engine, "connect")
-    def _leave_transactions_to_us(connection: Any, _record: object) -> None:  # noqa: ANN401
-        connection.isolation_level = None
-        connection.text_factory = lambda octets: octets.decode(errors="surrogateescape")
-
-    @event.listens_for(engine, "begin")
-    def _hold_one_moment(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -380,20 +345,3 @@ def _unreadable(where: str, wanted: str) -> Refused:
         todo="The export is damaged: fetch it again.",
         rule="bad-export",
     )
-
-
-def _no_ledger(url: str, why: str) -> Refused:
-    return Refused(
-        f"no ledger can be read from {_shown(url)}: {why}",
-        todo="Name a database with --url (sqlite:///state/coordinator.db) or an export's "
-        "folder with --export.",
-        rule="no-ledger",
-    )
-
-
-def _shown(url: str) -> str:
-    """Return a URL without its password."""
-    try:
-        return make_url(url).render_as_string()
-    except ArgumentError:
-        return url.rsplit("@", maxsplit=1)[-1]

@@ -107,9 +107,6 @@ def epsilon(releases: tuple[Release, ...], delta: float) -> float:
 
 def exceeds(releases: tuple[Release, ...], delta: float, claimed: float) -> bool:
     """Say whether the releases cost more than a claim, but for numerics."""
-    from governance.privacy.accountant import epsilon_at_most
+    from governance.privacy.accountant import costs_more_than
 
-    # The bound is all that most logs need, and they have an entry for every training.
-    if epsilon_at_most(releases, delta) <= claimed + TOLERANCE:
-        return False
-    return epsilon(releases, delta) > claimed + TOLERANCE
+    return costs_more_than(releases, delta, claimed + TOLERANCE)

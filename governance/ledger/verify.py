@@ -10,9 +10,11 @@ only that it agrees with itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from governance.ledger import check_keeping, checkpoint, export, gap, note, rebuild, trust
+from governance.ledger.ahead import unchecked
 from governance.ledger.heads import Heads
 from governance.ledger.replay import Fault
 from governance.ledger.signatures import Signatures
@@ -23,6 +25,7 @@ from protos.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from governance.ledger.ahead import Ahead
     from governance.ledger.apart import Apart
     from governance.ledger.replay import Begun
     from governance.ledger.source import HeldCheckpoint, Source
@@ -99,6 +102,7 @@ def verify(  # noqa: PLR0913 - what an auditor chooses, each by itself
     incremental: bool = False,
     watch: Watch = unwatched,
     apart: Apart | None = None,
+    ahead: Ahead | None = None,
 ) -> Verdict:
     """Verify a log from nothing, or on from a head up to which it was verified before.
 
@@ -111,6 +115,7 @@ def verify(  # noqa: PLR0913 - what an auditor chooses, each by itself
             their signatures are not checked again. All else is.
         watch: Who sees each entry pass.
         apart: A second process that makes the tables of the same log anew meanwhile.
+        ahead: Processes that check signatures ahead of the walk.
 
     Raises:
         Refused: there is nothing to verify, or no head from which to go on.
@@ -120,7 +125,7 @@ def verify(  # noqa: PLR0913 - what an auditor chooses, each by itself
     heads = Heads.of(source.checkpoints(), pinned)
     heads.binds = incremental
     walk = Walk(heads, signatures, rebuild.disclosed(source), unsafe_signed_before=verified)
-    fault = _walked(source, walk, watch)
+    fault = _walked(source, walk, watch, None if signatures is Signatures.NONE else ahead)
     if signatures is Signatures.ALL:
         fault = _first(fault, _tables(source, walk, fault, watch, apart))
     fault = fault or _disclosed(source, walk) or export.fault(source) or _open(source, walk)
@@ -149,10 +154,13 @@ def _size_of(against: HeldCheckpoint | None) -> int:
     return checkpoint.parse_body(note.parse(against.note).text).size
 
 
-def _walked(source: Source, walk: Walk, watch: Watch) -> Fault | None:
+def _walked(source: Source, walk: Walk, watch: Watch, ahead: Ahead | None) -> Fault | None:
+    checked = (
+        unchecked if ahead is None else partial(ahead.checked, since=walk.unsafe_signed_before)
+    )
     try:
-        for held in watch("Checking entries", source.entries()):
-            fault = walk.take(held)
+        for held, good in checked(watch("Checking entries", source.entries())):
+            fault = walk.take(held, signatures_are_good=good)
             if fault is not None:
                 return _first(fault, walk.replay.doubtful())
     except Refused as unread:

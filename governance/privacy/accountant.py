@@ -49,9 +49,16 @@ def epsilon(releases: Iterable[Release], delta: float) -> float:
     return _epsilon(merged(releases), float(delta))
 
 
-def epsilon_at_most(releases: Iterable[Release], delta: float) -> float:
-    """Return an upper bound of ε, near it, for a tenth of the work: coarser steps."""
-    return _epsilon(merged(releases), float(delta), _COARSE)
+def costs_more_than(releases: Iterable[Release], delta: float, limit: float) -> bool:
+    """Tell whether ε is past a limit, by upper bounds of it first: each for less work.
+
+    One in closed form, then coarser steps for a tenth of the work, then the figure itself.
+    """
+    made = merged(releases)
+    noised = all(each.noise_multiplier > 0 for each in made)
+    if noised and _zero_concentrated(made, delta) <= limit:
+        return False
+    return _epsilon(made, float(delta), _COARSE) > limit and epsilon(made, delta) > limit
 
 
 def load() -> None:
