@@ -32,6 +32,7 @@ WORTH_IT: Final = 4000
 _AT_ONCE: Final = 256
 _SIZE: Final = struct.Struct(">I")
 _OWN_NAME: Final = "ed25519:"
+_ANSWERING: Final = __name__
 _Process = subprocess.Popen[bytes]
 
 
@@ -111,7 +112,7 @@ def beginning(source: Source, *, worth_it: int = WORTH_IT) -> Iterator[Ahead | N
 
 def _process() -> _Process:
     return subprocess.Popen(  # noqa: S603 - this very program
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", _ANSWERING],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
