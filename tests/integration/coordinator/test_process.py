@@ -14,7 +14,7 @@ import pytest
 from scripted_site import Ended, refused, small_step
 from uploading import halfway
 
-from coordinator import adding
+from coordinator import adding, onward
 from governance.terminal import EXIT_INTERRUPTED
 from protos.errors import EXIT_DONE, EXIT_USER, Unavailable
 from protos.words import FinalModel, TaskKind
