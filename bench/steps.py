@@ -24,12 +24,14 @@ import numpy as np
 import torch
 from cohorts import DEMO
 from logs.figures import fastest, lasting, options, parsed, tell
+from logs.pages import markdown, put
 from opacus import PrivacyEngine
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from governance import models, tensors
 from governance.settings import load_site
+from governance.terminal import Answer
 from site_agent import training
 from site_agent.dpsgd import Mechanism, Patients, PrivateSteps
 from site_agent.jobs import TrainJob, cohort_spec
@@ -37,8 +39,9 @@ from site_agent.worker import Worker
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+HERE: Final = Path(__file__).resolve().parent.parent
 BENCH: Final = "steps"
 INPUTS: Final = 30
 RATE: Final = 0.2
@@ -54,13 +57,44 @@ def main() -> int:
     ]
     figures.append(worker(given.steps * 5))
     tell("Steps of DP-SGD", given.out, figures)
+    if given.docs:
+        put(HERE / "docs" / "privacy_utility.md", "steps", "bench/steps.py", page(figures))
     return 0
 
 
 def asked() -> argparse.Namespace:
     parser = options(__doc__)
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument(
+        "--docs", action="store_true", help="write into docs/privacy_utility.md"
+    )
     return parsed(parser)
+
+
+ABOUT: Final = """\
+## What a private step costs in time
+
+`python bench/steps.py --docs`, one thread. A plain step is one of SGD without privacy on a batch as large. Opacus's own
+steps get the same batch each time; ours draws its patients anew and makes its noise of a keystream in float64, which is
+what it takes longer. Ghost clipping needs two backward passes and no gradient of each patient: on small models it gains
+nothing, on large ones much. The last row is a task in the agent's worker beside a bare script's loop of Opacus's hooks.
+"""  # noqa: E501 - lines of the page
+
+
+def page(figures: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the section of docs/privacy_utility.md."""
+    rows = [
+        (
+            figure["case"],
+            figure["figure"],
+            f"{figure['value']:.2f} ms",
+            f"{figure['reference']:.2f} ms",
+            f"{figure['ratio']:.1f}",
+        )
+        for figure in figures
+    ]
+    columns = ("model and batch", "what", "takes", "beside", "ratio")
+    yield from (*ABOUT.splitlines(), "", *markdown(Answer(columns, rows)), "")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from logs.pages import markdown, put
+
 from adversary.campaign import EPSILON, HIDDEN, INVERSION, MEMBERSHIP, ROUNDS
 from governance.terminal import Answer
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from adversary.campaign import Inverted
     from adversary.membership import Found
 
-BEGIN: Final = "<!-- attacks: written by bench/attacks.py -->"
-END: Final = "<!-- attacks: end -->"
 _COLUMNS: Final = ("who sees what", "privacy off", f"ε = {EPSILON:g}")
 
 
@@ -77,10 +77,7 @@ What follows:
 
 def write_section(found: Outcome, path: Path) -> None:
     """Put the section into a page, in the place of the one before."""
-    text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(before + "\n".join([BEGIN, *_section(found), END]) + after, "utf-8")
+    put(path, "attacks", "bench/attacks.py", _section(found))
 
 
 def _section(found: Outcome) -> Iterator[str]:
@@ -89,9 +86,7 @@ def _section(found: Outcome) -> Iterator[str]:
     ).splitlines()
     for answer in answers(found):
         yield from ("", f"{answer.title}:", "")
-        yield f"| {' | '.join(answer.columns)} |"
-        yield f"|{'---|' * len(answer.columns)}"
-        yield from (f"| {' | '.join(map(str, row))} |" for row in answer.rows)
+        yield from markdown(answer)
     yield ""
     yield from _MEANS.splitlines()
     yield ""
