@@ -29,6 +29,9 @@ def audit_privacy(
     without_noise: Annotated[
         bool, typer.Option("--without-noise", help="Leave the noise out, and see it fail.")
     ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Have the result signed and kept in the ledger.")
+    ] = False,
     cohort: Annotated[str | None, typer.Option(help="Which of site.yaml's cohorts.")] = None,
     site: SiteFile = HERE,
     federation: Federation = None,
@@ -38,8 +41,10 @@ def audit_privacy(
 
     Example: concilium-site audit-privacy agreement.yaml --synthetic
     """
-    from site_agent import privacy_audit
+    from site_agent import privacy_audit, privacy_record
 
+    if record:
+        privacy_record.check_may(synthetic=synthetic, without_noise=without_noise)
     document = privacy_audit.agreement_of(site, federation, agreement)
     if synthetic:
         patients, declared = privacy_audit.synthetic(document)
@@ -55,4 +60,7 @@ def audit_privacy(
             progress=progress,
         )
     terminal.say(answer, form)
+    if record:
+        privacy_record.record(document, answer, site, federation)
+        terminal.tell("Signed: the agent sends it, and the ledger keeps it.")
     return 0 if holds else 1

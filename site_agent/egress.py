@@ -54,6 +54,8 @@ RULES: Final[Mapping[str, str]] = {
     "task-taken": "every rule of site.yaml and of the signed consent allows the task",
     "task-refused": "a refusal names the rule that says no, and nothing else",
     "budget": "its ε is reserved first, under the caps of officer, site.yaml and agreement",
+    "metrics-noised": "the agreement asks for figures on held-out patients, with noise",
+    "privacy-audit": "an administrator had a test on patients who do not exist recorded",
     "metrics-exact": "the agreement that was signed asks for figures on held-out patients",
     "masks": "keys, sealed shares and signatures of a masked sum: no number of a patient's",
     "complaint": "a rule of the masked sum was broken, and the ledger is told which",

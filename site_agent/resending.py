@@ -40,6 +40,7 @@ _LASTING: Final = frozenset(
         "consent-withdrawn",
         "data-declared",
         "opt-outs-applied",
+        "privacy-audited",
     }
 )
 """What an agent says that outlasts a round."""

@@ -24,6 +24,7 @@ from protos.errors import ConciliumError, PeerFault, Unavailable
 from protos.words import FromSite, Goodbye, Heartbeat, Hello, Quiet, Welcome
 from site_agent import inbox
 from site_agent.agent import backoff_s
+from site_agent.rounding import in_tenths
 from site_agent.store import letters
 from site_agent.store.notes import COSIGNED, note
 
@@ -50,10 +51,14 @@ STEADY_S: Final = 5.0
 
 @dataclass(slots=True)
 class Presence:
-    """What the agent shows of itself in heartbeats and in its status."""
+    """What the agent shows of itself in heartbeats and in its status.
+
+    `planned` is how many steps the task has; 0 where that is not known beforehand.
+    """
 
     task: str = ""
     steps_done: int = 0
+    planned: int = 0
     paused_until: datetime | None = None
     connected: bool = False
     skew: timedelta = timedelta()
@@ -177,7 +182,8 @@ class Session:
                 after, said_taken = word.seq, taken
             if taken != said_taken or loop.time() >= beat_at:
                 presence = self._presence
-                beat = Heartbeat(presence.task, presence.steps_done, self._quiet())
+                steps = in_tenths(presence.steps_done, presence.planned)
+                beat = Heartbeat(presence.task, steps, self._quiet())
                 await stream.send(FromSite(beat, ack=taken))
                 said_taken, beat_at = taken, loop.time() + self._beat_s
             await self._bell.within(heard, max(0.0, beat_at - loop.time()))

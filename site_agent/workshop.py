@@ -18,6 +18,7 @@ from protos.words import Digest
 from site_agent import changing, deciding, jobs
 from site_agent.pausing import Course, course_of
 from site_agent.policy import QUIET
+from site_agent.rounding import rounded_up_s
 from site_agent.standing import standing_of
 from site_agent.store import optouts, work
 from site_agent.worker import Evaluated, EvaluateJob, Trained, TrainJob, Worker
@@ -53,12 +54,19 @@ class Workshop:
     """A worker and the folders that it works in."""
 
     def __init__(
-        self, m: Membership, presence: Presence, worker: Worker, *, bell: Bell
+        self,
+        m: Membership,
+        presence: Presence,
+        worker: Worker,
+        *,
+        bell: Bell,
+        seen_s: Callable[[float], float] = rounded_up_s,
     ) -> None:
         self._m = m
         self._bell = bell
         self._presence = presence
         self._worker = worker
+        self._seen_s = seen_s
 
     async def warm(self) -> None:
         """Start the worker, and load what accounting needs, before the first task asks."""
@@ -89,6 +97,22 @@ class Workshop:
             await asyncio.to_thread(accountant.epsilon, releases, standing.delta)
 
     async def train(self, held: Held) -> Trained:
+        """Train as `_train` does, in a time that may be seen."""
+        return await self._rounded_up(self._train(held))
+
+    async def evaluate(self, held: Held) -> Evaluated:
+        """Evaluate as `_evaluate` does, in a time that may be seen."""
+        return await self._rounded_up(self._evaluate(held))
+
+    async def _rounded_up(self, work: Coroutine[None, None, T]) -> T:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        made = await work
+        elapsed = loop.time() - begun
+        await asyncio.sleep(self._seen_s(elapsed) - elapsed)
+        return made
+
+    async def _train(self, held: Held) -> Trained:
         """Return the update of a task: the one that a crash left whole, or a new one.
 
         Raises:
@@ -97,6 +121,7 @@ class Workshop:
         """
         m = self._m
         document, standing = await self._terms(held)
+        self._presence.planned = document.agreement.round.local.steps or 0
         out = m.premises.task_folder(m.federation, held.task.task)
         left = await asyncio.to_thread(_adopted, out, document)
         if left is not None:
@@ -140,7 +165,7 @@ class Workshop:
         self._presence.paused_until = until if pauses else None
         await (self._worker.pause() if pauses else self._worker.resume())
 
-    async def evaluate(self, held: Held) -> Evaluated:
+    async def _evaluate(self, held: Held) -> Evaluated:
         """Return the figures of a task's model on the held-out patients.
 
         Raises:

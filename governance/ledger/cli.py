@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from governance import terminal
-from governance.ledger import cli_exits, cli_keeping, cli_questions, cli_releases, cli_server
+from governance.ledger import (
+    cli_exits,
+    cli_keeping,
+    cli_privacy,
+    cli_questions,
+    cli_releases,
+    cli_server,
+)
 from governance.ledger.cli_options import Export, Form, Since, Until, Url, opened
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
@@ -18,7 +25,7 @@ from protos.errors import EXIT_DONE, EXIT_FOUND
 _VERBS = (
     *("verify", "agreements", "consents", "rounds", "round", "contributions", "spending"),
     *("releases", "lineage", "exits", "exit", "acts", "certificates", "patients"),
-    *("members", "retention"),
+    *("members", "statistics", "audits", "retention"),
     *(
         "show",
         "search",
@@ -91,6 +98,7 @@ app.add_typer(cli_questions.verbs)
 app.add_typer(cli_releases.verbs)
 app.add_typer(cli_keeping.verbs)
 app.add_typer(cli_exits.verbs)
+app.add_typer(cli_privacy.verbs)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from governance.ledger import (
     kinds_masks,
     kinds_members,
     kinds_patients,
+    kinds_privacy,
     kinds_recovery,
     kinds_releases,
     kinds_rounds,
@@ -40,6 +41,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **kinds_exits.KINDS,
     **kinds_keeping.KINDS,
     **kinds_recovery.KINDS,
+    **kinds_privacy.KINDS,
 }
 
 _OPEN_ENDED: Final = frozenset({"operator-acted"})

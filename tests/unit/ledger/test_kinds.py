@@ -57,6 +57,7 @@ NAMED = {
     "release-settled",
     "release-fetched",
     "log-recovered",
+    "privacy-audited",
 }
 
 

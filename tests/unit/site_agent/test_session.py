@@ -173,11 +173,12 @@ async def test_what_is_written_meanwhile_goes_out_when_the_bell_rings(exchange, 
     assert (await line.next(StatementSent)).seq == 1
 
 
-async def test_heartbeats_say_how_far_the_work_is(exchange):
+async def test_heartbeats_say_in_tenths_how_far_the_work_is(exchange):
     line = await exchange.pick_up()
     await line.next(Heartbeat)
-    exchange.presence.task, exchange.presence.steps_done = "hearts/1/1/train", 3
-    while (await line.next(Heartbeat)).body != Heartbeat("hearts/1/1/train", 3):
+    exchange.presence.task, exchange.presence.steps_done = "hearts/1/1/train", 39
+    exchange.presence.planned = 100
+    while (await line.next(Heartbeat)).body != Heartbeat("hearts/1/1/train", 30):
         pass
 
 

@@ -2,8 +2,9 @@
 
 One abandoned round, one pause, one key renewal, two withdrawals, one exit with all its steps,
 one opt-out, and two releases of which one is recalled, by two operators as the agreement wants;
-every hospital that has not left cosigns the head after every round. A further event is one more
-method and one more line of `_EVENTS`.
+every hospital that has not left cosigns the head after every round. Every tenth round is judged
+by noised figures, and before round 14 gem has a privacy test recorded. A further event is one
+more method and one more line of `_EVENTS`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ OPTED_OUT, ABANDONED, PAUSED, RESUMED = 5, 7, 10, 13
 FIRST_LEAVES, RENEWED, SECOND_LEAVES = 16, 20, 26
 RELEASED, RELEASED_AGAIN, RECALLED = 15, 22, 24
 LEAVES = 28
+EVALUATED = (10, 20, 30)
+AUDITED = 14
 OPERATORS = ("ops", "rossi")
 
 
@@ -32,6 +35,7 @@ class Saga(History):
     def __init__(self, federation):
         super().__init__(federation)
         self.trained = dict.fromkeys(HOSPITALS, 0)
+        self.measured = dict.fromkeys(HOSPITALS, 0)
         self.present = list(HOSPITALS)
         self.witnesses = list(HOSPITALS)
         federation.agent = self._agent
@@ -42,7 +46,7 @@ class Saga(History):
         return fed.say(kind, body, f"site/{site}", key, **more)
 
     def cost(self, site):
-        return _cost(self.trained[site])
+        return _cost(self.trained[site], self.measured[site])
 
     @property
     def agreed(self):
@@ -78,8 +82,20 @@ class Saga(History):
         self.open(number, attempt, sites=self.present)
         for site in self.present:
             self.train(site, number, attempt)
+        if number in EVALUATED:
+            for site in self.present:
+                self.measure(site, number)
         self.close(number, attempt, sites=self.present)
         self.checkpoint(self.witnesses)
+
+    def measure(self, site, number):
+        """Reserve for noised figures of a round's candidate, and say them."""
+        self.measured[site] += 1
+        body = self.fed.metrics_body(number, total=self.cost(site))
+        self.fed.agent(site, "budget-reserved", body)
+        told = (statements.disclose("figures", "noised", salt=bytes(32)),)
+        said = self.fed.evaluation_body(number)
+        self.fed.agent(site, "evaluation-made", said, told=told)
 
     # --- events --------------------------------------------------------------------------
 
@@ -102,6 +118,11 @@ class Saga(History):
     def opt_out(self):
         body = {**self.agreed, "cohort": "infarction", "patients": "some"}
         self.fed.agent("gem", "opt-outs-applied", body)
+
+    def audit(self, site):
+        """Have a privacy test of one round recorded: 120 of 200 guesses are right."""
+        body = self.fed.audit_body(claimed=_cost(1, 0))
+        self.fed.agent(site, "privacy-audited", body)
 
     def release(self, name, inside):
         """Publish the model of the round before, and give it away."""
@@ -149,6 +170,7 @@ _EVENTS = {
     RELEASED: lambda saga: saga.release("v1", HOSPITALS),
     RELEASED_AGAIN: lambda saga: saga.release("v2", HOSPITALS),
     RECALLED: Saga.recall,
+    AUDITED: lambda saga: saga.audit("gem"),
     PAUSED: Saga.pause,
     RESUMED: Saga.resume,
     FIRST_LEAVES: lambda saga: saga.withdraw("kul"),
@@ -173,8 +195,9 @@ def _step(request, site, step, said):
 
 
 @lru_cache
-def _cost(trainings):
-    return format_epsilon(epsilon([Release(0.1, 1.1, STEPS * trainings)], 1e-5))
+def _cost(trainings, evaluations):
+    releases = [Release(0.1, 1.1, STEPS * trainings), Release(1.0, 9.0, evaluations)]
+    return format_epsilon(epsilon(releases, 1e-5))
 
 
 def told():

@@ -15,6 +15,8 @@ import sys
 import pytest
 
 from governance.ledger import cli
+from governance.privacy.accountant import epsilon
+from governance.privacy.releases import Release
 
 
 @pytest.fixture
@@ -94,8 +96,12 @@ def test_7_who_stands_behind_a_release_round_by_round(ask):
 def test_8_what_was_spent_on_a_cohort_and_what_is_left(ask):
     rows, _ = ask("spending", "--site", "kul")
     ((reservations, steps, cap),) = told(rows, "reservations", "steps", "cap")
-    # Rounds 1 to 15; the abandoned attempt was given up before anybody trained.
-    assert (reservations, steps, cap) == (15, 75, "60")
+    # Rounds 1 to 15, and figures of round 10; the abandoned attempt was given up before anybody
+    # trained.
+    assert (reservations, steps, cap) == (16, 76, "60")
+    assert (
+        0 < float(rows[0]["metrics"]) < float(rows[0]["training"]) < float(rows[0]["epsilon"])
+    )
     assert float(rows[0]["left"]) == pytest.approx(60 - float(rows[0]["epsilon"]), abs=1e-3)
 
 
@@ -199,6 +205,31 @@ def test_19_what_produced_a_release(ask):
     rows, _ = ask("lineage", "v2")
     assert len({row["worker"] for row in rows}) == 1
     assert len({row["agreement"] for row in rows}) == 1
+
+
+def test_20_which_statistics_left_a_hospital_by_which_mechanism_at_which_epsilon(ask):
+    rows, _ = ask("statistics", "--site", "kul")
+    columns = ("round", "what", "mechanism", "noise_multiplier", "sensitivity", "delta")
+    # It withdrew before round 16: of 10, 20 and 30 it was in the first.
+    assert told(rows, *columns) == [
+        (10, "figures of quality", "gaussian", "9", "1.323", "0.00001")
+    ]
+    assert float(rows[0]["epsilon"]) == pytest.approx(
+        epsilon([Release(1, 9, 1)], 1e-5), abs=1e-3
+    )
+    assert [row["round"] for row in ask("statistics", "--site", "gem")[0]] == [10, 20, 30]
+    assert [row["round"] for row in ask("statistics", "--site", "ucl")[0]] == [20]
+
+
+def test_21_which_privacy_tests_were_run_on_a_release_with_what_result(ask):
+    rows, _ = ask("audits", "v1")
+    columns = ("site", "test", "canaries", "guesses", "right", "at_least", "finding")
+    assert told(rows, *columns) == [
+        ("gem", "canaries", 1000, 200, 120, "0.1579", "within-claim")
+    ]
+    assert float(rows[0]["claimed"]) == pytest.approx(
+        epsilon([Release(0.1, 1.1, 5)], 1e-5), abs=1e-3
+    )
 
 
 def test_22_which_updates_were_refused(ask):

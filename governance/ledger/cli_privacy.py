@@ -1,0 +1,45 @@
+"""The auditor's questions on privacy: statistics that left, and tests that were made."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from governance.ledger.cli_options import Export, Form, Site, Url, opened
+from governance.terminal import Format
+
+verbs = typer.Typer()
+
+
+@verbs.command()
+def statistics(
+    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+) -> None:
+    """Say which statistics of patients left each hospital, by which mechanism, at which ε.
+
+    Example: concilium-ledger statistics --site lakeside --export export
+    """
+    from governance.ledger import asking, query_privacy
+
+    with opened(url, export) as c:
+        asking.say(query_privacy.statistics(c, site=site), form)
+
+
+@verbs.command()
+def audits(
+    release: Annotated[
+        str | None, typer.Argument(help="Tests of this release's agreement alone.")
+    ] = None,
+    url: Url = None,
+    export: Export = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Say which privacy tests were made, with what result: the claim beside the least shown.
+
+    Example: concilium-ledger audits v3 --export export
+    """
+    from governance.ledger import asking, query_privacy
+
+    with opened(url, export) as c:
+        asking.say(query_privacy.audits(c, release), form)
