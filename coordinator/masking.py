@@ -50,6 +50,14 @@ _STEP_OF: Final = {
     State.CONSISTENCY: "signed",
     State.UNMASKING: "opened",
 }
+_BEFORE: Final = frozenset({State.KEYS, State.SHARES})
+"""The steps that are taken before anybody trains."""
+_WORDS: Final = {
+    State.KEYS: "its keys for the masked sum",
+    State.SHARES: "its shares for the masked sum",
+    State.CONSISTENCY: "its signature over who is in the sum",
+    State.UNMASKING: "its shares of what unmasks the sum",
+}
 OBJECTED: Final = "objected"
 """What a site is noted to have done that will not take its next step."""
 BOUND: Final = frozenset(
@@ -120,7 +128,7 @@ def view(connection: Connection, running: Running, plain: RoundView) -> RoundVie
             out=plain.out,
             masked=terms is not None,
         )
-    before = state in {State.KEYS, State.SHARES}
+    before = state in _BEFORE
     asked = plain.asked if before else _in_step(connection, running, terms, state)
     taken = masks.times(connection, terms, _STEP_OF[state])
     objected = masks.times(connection, terms, OBJECTED)
@@ -135,6 +143,21 @@ def view(connection: Connection, running: Running, plain: RoundView) -> RoundVie
         out=out,
         masked=True,
     )
+
+
+def awaited(connection: Connection, running: Running | None) -> dict[SiteName, str]:
+    """Return what each site is still waited for in the step of a masked sum, in words."""
+    if running is None or State(running.state) not in _STEP_OF:
+        return {}
+    state = State(running.state)
+    terms = masks.terms_of(connection, (running.round, running.attempt))
+    if terms is None:
+        return {}
+    gone = masks.times(connection, terms, OBJECTED).keys()
+    taken = masks.times(connection, terms, _STEP_OF[state]).keys() | gone
+    still = {site for site, a in running.training.items() if a.state in {"sent", "accepted"}}
+    asked = still if state in _BEFORE else _in_step(connection, running, terms, state)
+    return dict.fromkeys(sorted(asked - taken), _WORDS[state])
 
 
 def is_bound(connection: Connection, running: Running) -> bool:

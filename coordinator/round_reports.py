@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from coordinator import site_reports
+from coordinator import masking, site_reports
 from coordinator.store import attempts as store
 from coordinator.store import record, roundbook
 from governance.statements import timestamp
@@ -81,8 +81,11 @@ def _attempt(
 
 def _now(base: Foundation, connection: Connection, running: Running) -> Iterator[SitePart]:
     consents: Mapping[str, str] = record.consent_states(connection, running.agreement)
+    steps = masking.awaited(connection, running)
     for site, asked in sorted(running.training.items()):
-        now = site_reports.status(base, site, running, consents.get(site, "not given"))
+        now = site_reports.status(
+            base, site, running, consents.get(site, "not given"), step=steps.get(site, "")
+        )
         yield SitePart(site, *_standing(asked), now=now)
 
 

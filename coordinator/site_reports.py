@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coordinator import waiting
+from coordinator import masking, waiting
 from coordinator.store import proposals, record, roundbook
 from governance.agreement import counter
 from protos.words import SiteName
@@ -41,6 +41,7 @@ def statuses(
 ) -> tuple[SiteStatus, ...]:
     """Return every enrolled site's status, by name; with a proposal, its answer to both."""
     running = roundbook.running(connection)
+    steps = masking.awaited(connection, running)
     told = _consents(connection, force, proposed)
     barred = record.revoked(connection)
     agreement = force.digest if force is not None else ""
@@ -51,6 +52,7 @@ def statuses(
             running,
             *(("revoked", "") if name in barred else said),
             agreement=agreement,
+            step=steps.get(SiteName(name), ""),
         )
         for name, said in sorted(told.items())
     )
@@ -71,7 +73,7 @@ def dissents(connection: Connection, proposed: Document | None) -> tuple[Dissent
     )
 
 
-def status(
+def status(  # noqa: PLR0913 - what a row is made of
     base: Foundation,
     site: SiteName,
     running: Running | None,
@@ -79,10 +81,12 @@ def status(
     reason: str = "",
     *,
     agreement: str = "",
+    step: str = "",
 ) -> SiteStatus:
     """Return one site's status; `reason` is what its officer said against the agreement.
 
-    `agreement` is the one in force, of which the site may refuse all tasks.
+    `agreement` is the one in force, of which the site may refuse all tasks; `step` what of it a
+    masked sum waits for.
     """
     session = base.sessions.of(site)
     asked = None
@@ -93,6 +97,7 @@ def status(
     if running is not None:
         came, all_ = base.spool.coming(site, running.round, running.attempt)
     waits = _waiting_for(connected=session is not None, consent=consent, doing=doing)
+    waits = step if step and session is not None else waits
     quiet = waiting.quiet_of(base, site)
     if quiet is not None and quiet.holds(base.now()) and waits in {"", _TASK}:
         waits = f"the end of its {waiting.quiet_words(quiet)}"

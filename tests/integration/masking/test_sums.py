@@ -111,3 +111,20 @@ async def test_an_update_is_masked_with_fresh_keys_in_each_round(fed):
     )
     assert len(first) == len(second) == 5
     assert not first & second
+
+
+async def test_status_says_whose_step_of_the_sum_is_waited_for(fed):
+    await fed.agreed(changes={"schedule.rounds": 1})
+    seen = set()
+
+    async def looks():
+        while True:
+            report = await fed.status()
+            seen.update(
+                (report.round_state, one.waiting_for) for one in report.sites if one.waiting_for
+            )
+
+    looking = fed.aside(looks())
+    await fed.until_closed_round(1)
+    looking.cancel()
+    assert ("keys", "its keys for the masked sum") in seen
