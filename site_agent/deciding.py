@@ -110,6 +110,8 @@ def _decided(c: Connection, m: Membership, held: Held, facts: Facts) -> tuple[Ev
     if facts.proposed is not None:
         check_stated(facts.proposed, document.agreement)
     check_terms(document, m.law)
+    if held.state is TaskState.OFFERED:
+        masking.check_newer(c, m, task)
     moment = _moment(c, m, task, facts)
     check_moment(Asked(task, document, moment, m.law))
     patients.say_left_out(c, m, document.digest, facts.seen)

@@ -17,9 +17,9 @@ import structlog
 from governance.consent import Consent
 from governance.ledger import masking as record
 from governance.ledger import tree
-from governance.secagg import agreed, kept
+from governance.secagg import agreed, kept, rules, site
 from governance.secagg.kept import Kept
-from governance.secagg.terms import Own, Terms, broken, check
+from governance.secagg.terms import Own, Terms, broken
 from protos.errors import PeerFault
 from protos.words_masks import (
     Delivered,
@@ -93,6 +93,17 @@ def check_asked(task: Task, document: Document) -> None:
         raise broken("the task is not masked as its agreement says", rule="secagg-r1")
 
 
+def check_newer(c: Connection, m: Membership, task: Task) -> None:
+    """Check that a masked task is newer than every run that this site took part in.
+
+    Raises:
+        PeerFault: R2, before any rule that is not said in the ledger.
+    """
+    if task.masks:
+        newest = masks.newest(c, m.federation, task.kind.value)
+        rules.r2_newer((task.round, task.attempt), newest)
+
+
 def join(
     c: Connection, m: Membership, task: Task, document: Document, found: Known | None
 ) -> None:
@@ -121,7 +132,7 @@ def join(
         root=found.root,
     )
     _check_place(terms, m, task)
-    check(terms, own)
+    site.check(terms, own)
     run = Kept(terms, m.site, fewest, secrets.token_bytes(kept.SEED_BYTES))
     masks.begin(c, m.federation, task.task, run)
     _say(c, m, task, kept.keys(run, m.voice.key))
@@ -168,9 +179,8 @@ def _taken(
 ) -> SaidBody | None:
     """Take a step; return what is said in it."""
     asked, key = word.asked, m.voice.key
-    # R9. Once. Stops a second set of shares, which with the first lays a vector bare.
-    if isinstance(asked, Unmask) and run.step == masks.OPENED:
-        raise broken("shares are asked for a second time", rule="secagg-r9")
+    if isinstance(asked, Unmask):
+        rules.r9_once(opened=run.step == masks.OPENED)
     expected = {
         Peers: masks.KEYS,
         Delivered: masks.SHARES,

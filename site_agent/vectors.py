@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from governance import tensors
-from governance.secagg import agreed, kept, site
-from governance.secagg.terms import broken
+from governance.secagg import agreed, kept, rules, site
 from protos.errors import Corrupt, PeerFault
 from protos.words import UploadRef
 from site_agent import deciding
@@ -73,8 +72,7 @@ def _masked(
 ) -> BlobRef:
     tensors.verify(update)
     vector, beyond = agreed.coded(run.terms, agreement, run.site, tensors.load(update))
-    if beyond > agreed.most_saturated(run.terms.length):
-        raise broken(f"{beyond} coordinates lie beyond the bound", rule="secagg-r11")
+    rules.r11_within(beyond, agreed.most_saturated(run.terms.length))
     site.apply(kept.masked(run, signer), vector)
     floats = vector.view(np.float32)  # bit by bit, as a file holds them
     with tensors.Writer(folder, {agreed.MASKED: vector.shape}) as writer:

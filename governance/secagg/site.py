@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from governance.secagg import masks
+from governance.secagg import masks, rules
 from governance.secagg.keys import (
     KEY_BYTES,
     Secret,
@@ -20,18 +20,9 @@ from governance.secagg.keys import (
     commitment,
     mask_seed,
     seal,
-    unseal,
 )
-from governance.secagg.messages import (
-    check_agent,
-    commitment_bytes,
-    consistency_bytes,
-    is_signed,
-    keys_bytes,
-)
+from governance.secagg.messages import commitment_bytes, consistency_bytes, keys_bytes
 from governance.secagg.shamir import split
-from governance.secagg.terms import broken, check
-from protos.errors import PeerFault
 from protos.words_masks import Keys, Opened, Sealed
 
 if TYPE_CHECKING:
@@ -82,6 +73,17 @@ class Agreed:
     survivors: frozenset[str]
 
 
+def check(terms: Terms, own: Own) -> None:
+    """Check a run before a key is made for it.
+
+    Raises:
+        PeerFault: naming R1, R2 or R4, the first rule that is broken.
+    """
+    rules.r1_parameters(terms, own)
+    rules.r2_newer((terms.round, terms.attempt), own.newest)
+    rules.r4_roster(terms, own)
+
+
 def advertise(
     terms: Terms, own: Own, *, draw: Callable[[int], bytes], signer: Signer
 ) -> tuple[Advertised, Keys]:
@@ -111,16 +113,8 @@ def share(
     """Step 2: share b_u and the key for masks among U1, those whose keys came. R3."""
     terms = state.terms
     peers = {said.site: said for said in keys}
-    # R3. Each key is signed by an agent key of the roster, all differ, one's own is unchanged.
-    for said in keys:
-        check_agent(terms, said)
-    every = [key for said in keys for key in (said.mask, said.share)]
-    if len(peers) != len(keys) or len(set(every)) != len(every):
-        raise broken("a key or a site stands there twice", rule="secagg-r3")
-    if peers.get(state.site) != state.said:
-        raise broken("this site's own keys were changed or left out", rule="secagg-r3")
-    if len(peers) < max(terms.threshold, state.minimum_sites):
-        raise broken(f"{len(peers)} sites are left, too few to go on", rule="secagg-r6")
+    rules.r3_keys(terms, state.said, keys)
+    rules.r6_enough(terms, state.minimum_sites, len(peers))
     own_mask = draw(KEY_BYTES)
     mine = _split(state, sorted(peers), own_mask, draw)
     sealed = {
@@ -144,15 +138,19 @@ def share(
 def receive(state: Shared, sealed: Mapping[str, bytes]) -> Masked:
     """Step 3: open what each other site of U2 sealed for this one. R5 and R6."""
     before, terms = state.before, state.before.terms
-    others = sorted(sealed)
-    # R6. Enough sites shared. Stops a sum that is too few hospitals' to hide one.
-    if len(others) + 1 < max(terms.threshold, before.minimum_sites):
-        raise broken(f"{len(others) + 1} sites sent shares, too few to go on", rule="secagg-r6")
-    if before.site in sealed or not set(others) <= set(state.peers):
-        raise broken("shares come from a site whose keys did not", rule="secagg-r5")
-    # R5. Each share opens, as this sender's for this site in this run. Stops shares of another
-    #     round or for another from being mixed in.
-    held = {peer: _open(state, peer, sealed[peer]) for peer in others}
+    rules.r6_enough(terms, before.minimum_sites, len({*sealed, before.site}))
+    rules.r5_senders(before.site, sealed.keys(), state.peers.keys())
+    held = {
+        peer: rules.r5_opened(
+            sealed[peer],
+            before.share,
+            state.peers[peer].share,
+            terms.run,
+            sender=peer,
+            receiver=before.site,
+        )
+        for peer in sorted(sealed)
+    }
     return Masked(state, {**held, before.site: state.mine})
 
 
@@ -178,15 +176,9 @@ def agree(state: Masked, survivors: Collection[str], *, signer: Signer) -> tuple
     """Step 4: sign who is in the sum, U3, once. R7."""
     before = state.before.before
     terms, named = before.terms, frozenset(survivors)
-    # R7. U3 is large enough, and within those who shared. Stops a sum of one, and a site being
-    #     called dropped out and in at once.
-    if len(named) < max(terms.threshold, before.minimum_sites):
-        raise broken(f"{len(named)} sites are in the sum, too few", rule="secagg-r7")
-    if not named <= set(state.held) or before.site not in named:
-        raise broken(
-            "a site is in the sum that sent no shares, or this one is left out",
-            rule="secagg-r7",
-        )
+    rules.r7_sum(
+        terms, before.site, before.minimum_sites, named=named, shared=state.held.keys()
+    )
     return Agreed(state, named), signer.sign(consistency_bytes(terms, before.site, named))
 
 
@@ -207,28 +199,10 @@ def unmask(
         survivors: The sites whose b_v is asked for.
         dropped: The sites whose key for masks is asked for.
     """
-    held, before = state.before.held, state.before.before.before
-    terms = before.terms
-    # R8. Enough sites signed the same U3 under the same head. Stops two sets for two halves.
-    good = [
-        site
-        for site, signature in signatures.items()
-        if site in state.survivors
-        and is_signed(
-            consistency_bytes(terms, site, state.survivors), signature, terms.roster[site]
-        )
-    ]
-    if len(good) < terms.threshold:
-        raise broken(
-            f"{len(good)} sites signed this set, and {terms.threshold} must", rule="secagg-r8"
-        )
-    # R10. b_v for those in the sum, keys for those who dropped out, never both. Stops one
-    #      site's vector from being laid bare.
+    held, terms = state.before.held, state.before.before.before.terms
+    rules.r8_signed(terms, state.survivors, signatures)
     asked, gone = frozenset(survivors), frozenset(dropped)
-    if asked != state.survivors or gone != frozenset(held) - state.survivors:
-        raise broken(
-            "shares are asked for that would lay a single vector bare", rule="secagg-r10"
-        )
+    rules.r10_asked(state.survivors, held.keys(), asked=asked, gone=gone)
     return Opened(
         {site: held[site].own_mask.to_bytes() for site in sorted(asked)},
         {site: held[site].key.to_bytes() for site in sorted(gone)},
@@ -245,18 +219,3 @@ def _split(
         peer: Shares(*both)
         for peer, both in zip(peers, zip(first, second, strict=True), strict=True)
     }
-
-
-def _open(state: Shared, peer: str, sealed: bytes) -> Shares:
-    before = state.before
-    try:
-        return unseal(
-            sealed,
-            before.share,
-            state.peers[peer].share,
-            before.terms.run,
-            sender=peer,
-            receiver=before.site,
-        )
-    except PeerFault:
-        raise broken(f"the shares of {peer} do not open", rule="secagg-r5") from None

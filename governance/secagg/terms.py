@@ -191,54 +191,6 @@ class Own:
     root: str
 
 
-def check(terms: Terms, own: Own) -> None:
-    """Check a run before a key is made for it.
-
-    Raises:
-        PeerFault: naming R1, R2 or R4, the first rule that is broken.
-    """
-    # R1. The model, the task, the head, the scale and t are the site's own. Stops a sum of one
-    #     site's values in its high bits, t = 1, and a model made to show its data.
-    expected = (own.model, own.task, own.parts, own.root)
-    if (terms.model, terms.task, terms.parts, terms.checkpoint[1]) != expected:
-        raise broken(
-            "the model, the task, the scale or the ledger's head is not this site's",
-            rule="secagg-r1",
-        )
-    if terms.purpose not in PURPOSES or terms.threshold != threshold_of(len(terms.roster)):
-        raise broken(
-            "the threshold or the purpose is not the one that follows", rule="secagg-r1"
-        )
-    if any(terms.weights.get(site) != own.weights.get(site) for site in terms.roster):
-        raise broken("a weight is not the one of the record", rule="secagg-r1")
-    _check_scales(terms)
-    # R2. It is newer than any before. Stops two sums whose difference is one site's update.
-    if (terms.round, terms.attempt) <= own.newest:
-        raise broken(
-            f"round {terms.round}, attempt {terms.attempt} is not newer", rule="secagg-r2"
-        )
-    # R4. It is asked among sites of the agreement, with their keys, and enough of them. Stops
-    #     invented sites, and a sum that is one hospital's update.
-    if any(own.roster.get(site) != key for site, key in terms.roster.items()):
-        raise broken(
-            "the roster has a site or a key that the agreement has not", rule="secagg-r4"
-        )
-    if own.site not in terms.roster or len(terms.roster) < max(FEWEST, own.minimum_sites):
-        raise broken(
-            f"{len(terms.roster)} sites are too few, or this one is not among them",
-            rule="secagg-r4",
-        )
-
-
-def _check_scales(terms: Terms) -> None:
-    most = max((terms.weights[site] for site in terms.roster), default=0)
-    try:
-        for part in terms.parts:
-            part.scale(len(terms.roster), most)
-    except ValueError:
-        raise broken("a sum of these sites could wrap", rule="secagg-r1") from None
-
-
 def broken(what: str, *, rule: str) -> PeerFault:
     """Return the fault of a run that breaks a rule, `secagg-r1` to `secagg-r13`."""
     number = rule.removeprefix("secagg-").upper()
