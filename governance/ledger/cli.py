@@ -25,7 +25,7 @@ from protos.errors import EXIT_DONE, EXIT_FOUND
 _VERBS = (
     *("verify", "agreements", "consents", "rounds", "round", "contributions", "spending"),
     *("releases", "lineage", "exits", "exit", "acts", "certificates", "patients"),
-    *("members", "statistics", "audits", "retention"),
+    *("members", "masks", "statistics", "audits", "retention"),
     *(
         "show",
         "search",

@@ -1,4 +1,4 @@
-"""The auditor's questions on privacy: statistics that left, and tests that were made."""
+"""The auditor's questions on privacy: masked sums, statistics that left, tests."""
 
 from __future__ import annotations
 
@@ -43,3 +43,20 @@ def audits(
 
     with opened(url, export) as c:
         asking.say(query_privacy.audits(c, release), form)
+
+
+@verbs.command()
+def masks(
+    number: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="A round's number.")],
+    url: Url = None,
+    export: Export = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """Say who took each step of a round's masked sum, who dropped out, and what was asked.
+
+    Example: concilium-ledger masks 14 --export export
+    """
+    from governance.ledger import asking, query_masks
+
+    with opened(url, export) as c:
+        asking.say(query_masks.masks_of(c, number), form)

@@ -2,9 +2,10 @@
 
 Five hospitals; round 7 is abandoned once; gem applies opt-outs before round 5; ucl pauses from
 10 to 12; v1 is released after round 14 and recalled after 23, v2 after 21; kul withdraws before
-round 16 and usz before 26; amc renews its key before 20; ucl leaves the federation before 28,
-and its exit is closed: v2 is kept, training goes on. Two operators are in the agreement, and
-both must sign a recall.
+round 16 and usz before 26; noised figures judge rounds 10, 20 and 30; rounds 14 and 17 are
+masked, and usz is lost in 17; gem has its training audited before 14; amc renews its key before
+20; ucl leaves the federation before 28, and its exit is closed: v2 is kept, training goes on.
+Two operators are in the agreement, and both must sign a recall.
 """
 
 from __future__ import annotations
@@ -194,6 +195,28 @@ def test_16_which_certificates_were_valid_on_a_day(ask):
     assert told(over, "state") == [("expired",)]
     # It left, and its credentials with it.
     assert told(ask("certificates", "--site", "ucl")[0], "state") == [("revoked",)]
+
+
+def test_17_who_took_each_step_of_a_masked_sum_and_what_was_asked_of_whom(ask):
+    rows, facts = ask("masks", "14")
+    everybody = "amc, gem, kul, ucl, usz"
+    assert told(rows, "step", "sites", "out", "needed", "met", "keys_asked_of") == [
+        (step, everybody, "", 4, "yes", "")
+        for step in ("invited", "keys", "shares", "masked", "signed", "opened")
+    ]
+    assert facts["both_asked"] == []
+    # In round 17 usz shared its keys and then sent nothing: its key is asked for, of no other.
+    rows, facts = ask("masks", "17")
+    three, four = "amc, gem, ucl", "amc, gem, ucl, usz"
+    assert told(rows, "step", "sites", "out", "needed", "keys_asked_of") == [
+        ("invited", four, "", 3, ""),
+        ("keys", four, "", 3, ""),
+        ("shares", four, "", 3, ""),
+        ("masked", three, "usz", 3, ""),
+        ("signed", three, "", 3, "usz"),
+        ("opened", three, "", 3, ""),
+    ]
+    assert (facts["both_asked"], facts["complaints"]) == ([], 0)
 
 
 def test_18_which_rounds_were_abandoned_and_why(ask):
