@@ -207,6 +207,7 @@ def _notes(roles: Cast, result: Result) -> list[str]:
         "",
         *_not_computed(result),
         _ONLY_HERE,
+        *_not_covered(roles),
         f"Unsafe here, listed in the files that the rehearsal made: {_listed(_unsafe(roles))}.",
         "",
         f"The ledger: {_entries(result.verified)}; {_verdict(result.verified)}.",
@@ -221,6 +222,14 @@ def _notes(roles: Cast, result: Result) -> list[str]:
         fixed = "The noise seed is fixed, so that the same model comes out: Unsafe."
         lines.insert(lines.index(_ONLY_HERE) + 1, fixed)
     return lines
+
+
+def _not_covered(roles: Cast) -> list[str]:
+    """Say where ε says nothing of the patients that the figures are of."""
+    agreement = roles.document.agreement
+    if agreement.privacy is None or agreement.metrics_noised:
+        return []
+    return ["Held-out patients' figures are exact and not covered by ε."]
 
 
 def _not_computed(result: Result) -> Iterator[str]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
 
-from governance import statements
+from governance import noised, statements
 from governance.ledger import spending
 from governance.ledger.reading import attempts_of
-from governance.ledger.schema import consents, entries, reservations, rounds
+from governance.ledger.schema import consents, entries, evaluations, reservations, rounds
 from governance.privacy.releases import TRAINING, purpose_of
 from governance.terminal import Answer
 
@@ -67,9 +67,19 @@ def settings_of(c: Connection, number: int) -> Answer:
         COLUMNS,
         rows,
         title=f"Privacy settings of round {number}, as each hospital signed them",
-        notes=_verdict(rows),
+        notes=(*_verdict(rows), *_figures_not_covered(c, number)),
         facts={"round": number, "agreements": agreements},
     )
+
+
+def _figures_not_covered(c: Connection, number: int) -> tuple[str, ...]:
+    """Say that figures of the round left exactly, where any did."""
+    exact = select(evaluations.c.seq).where(
+        evaluations.c.round == number, evaluations.c.mechanism != noised.MECHANISM
+    )
+    if c.execute(exact.limit(1)).first() is None:
+        return ()
+    return ("Held-out patients' figures are exact and not covered by ε.",)
 
 
 def _verdict(rows: Sequence[tuple[object, ...]]) -> tuple[str, ...]:
