@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
-from governance import noised, statements
+from governance import noised
 from governance.counts import count
-from governance.ledger import query_settings, spending
+from governance.ledger import query_settings, reserved, spending
 from governance.ledger.barring import BARRED
 from governance.ledger.reading import attempts_of, disclosed, received_at, standing_at
-from governance.ledger.schema import certificates, entries, evaluations, reservations
+from governance.ledger.schema import certificates, entries, evaluations
 from governance.privacy.releases import METRICS, TRAINING
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
@@ -125,14 +125,7 @@ def _consent_row(
 
 def spent(c: Connection, *, site: str | None = None) -> Answer:
     """Recompute ε from every reservation, beside what each site stated last."""
-    spent_by = spending.Spending()
-    question = select(reservations, entries.c.envelope).join(
-        entries, entries.c.seq == reservations.c.seq
-    )
-    if site is not None:
-        question = question.where(reservations.c.site == site)
-    for row in c.execute(question.order_by(reservations.c.seq)):
-        spent_by.take(row.site, spending.read(row.seq, statements.read(row.envelope).body))
+    spent_by = reserved.spent_of(c, site)
     rows = [
         _spent_row(c, site, name, cohort)
         for (site, name), cohort in sorted(spent_by.cohorts.items())

@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Row, Select, func, select
 
-from governance import statements
-from governance.ledger.entry import Entry
-from governance.ledger.reading import received_at
-from governance.ledger.schema import contributions, entries, reservations, rounds
-from governance.ledger.standing import KINDS, Standing
+from governance.ledger.reading import Standings, received_at
+from governance.ledger.schema import contributions, reservations, rounds
 from governance.privacy.releases import TRAINING
 from governance.statements import parse_time
 from governance.terminal import Answer
@@ -26,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
+
+    from governance.ledger.standing import Standing
 
 COLUMNS: Final = (
     "round",
@@ -126,22 +125,10 @@ def _opening(c: Connection, row: Row[tuple[object]]) -> int:
 
 def covered_at(c: Connection, moments: Iterable[Moment]) -> Mapping[Moment, Cover]:
     """Return what stood at each of some moments, in one walk over the log."""
-    standing, answers = Standing(), {}
-    changes = iter(
-        c.execute(
-            select(entries.c.seq, entries.c.received_at, entries.c.envelope)
-            .where(entries.c.kind.in_(KINDS))
-            .order_by(entries.c.seq)
-        )
-    )
-    change = next(changes, None)
-    for moment in sorted(set(moments)):
-        while change is not None and change.seq < moment.seq:
-            at = parse_time(change.received_at)
-            standing.take(Entry(change.seq, at, statements.read(change.envelope)))
-            change = next(changes, None)
-        answers[moment] = _cover(c, standing, moment)
-    return answers
+    stood = Standings(c)
+    return {
+        moment: _cover(c, stood.before(moment.seq), moment) for moment in sorted(set(moments))
+    }
 
 
 def _cover(c: Connection, standing: Standing, moment: Moment) -> Cover:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, select
 
 from governance.counts import count
-from governance.ledger.reading import names_in
+from governance.ledger.reading import names_in, received_at
 from governance.ledger.schema import entries, rounds
 from governance.terminal import Answer
 
@@ -41,13 +44,13 @@ class _Spell:
     asked: set[int] = field(default_factory=set)
     ended: Row[Any] | None = None
 
-    def row(self) -> tuple[object, ...]:
+    def row(self, c: Connection) -> tuple[object, ...]:
         first, begun, ended = self.first, self.begun, self.ended
         return (
             self.site,
             self.how,
             first.round if first is not None else None,
-            first.received_at if first is not None else None,
+            received_at(c, first.seq) if first is not None else None,
             begun.kind if begun is not None else None,
             begun.seq if begun is not None else None,
             max(self.asked, default=None),
@@ -73,14 +76,19 @@ def members(c: Connection, *, site: str | None = None) -> Answer:
     A site that was only away from its line is not said to have left: its own consent decides.
     """
     parts: dict[str, _Part] = {}
-    for row, asked in _course(c):
+    for asked, course in groupby(_course(c), key=itemgetter(1)):
+        run = [row for row, _ in course]
         if asked is None:
-            _happened(parts.setdefault(row.site, _Part()), row)
+            for row in run:
+                _happened(parts.setdefault(row.site, _Part()), row)
             continue
-        for name in parts.keys() | set(asked):
-            _opened(parts.setdefault(name, _Part()), name, row, name in asked)
+        for name in parts.keys() | asked:
+            _opened(parts.setdefault(name, _Part()), name, run[0], name in asked)
+        # Until something happens, the rounds that ask the same sites say the same of each.
+        for name in asked:
+            parts[name].spells[-1].asked.update(row.round for row in run)
     rows = [
-        spell.row()
+        spell.row(c)
         for name, part in sorted(parts.items())
         if site in {None, name}
         for spell in part.spells or [_Spell(name, "enrolled", part.begun)]
@@ -101,20 +109,18 @@ def _back(times: int) -> str:
     )
 
 
-def _course(c: Connection) -> Iterator[tuple[Row[Any], list[str] | None]]:
+def _course(c: Connection) -> Iterator[tuple[Any, tuple[str, ...] | None]]:
     """Yield what began or ended a site's part, and each attempt with the sites it asked."""
-    question = (
-        select(entries.c.seq, entries.c.kind, entries.c.site, entries.c.received_at)
-        .add_columns(rounds.c.round, rounds.c.sites)
-        .outerjoin_from(entries, rounds, rounds.c.opened_seq == entries.c.seq)
-        .where(entries.c.kind.in_([*sorted(_BEGINS | _ENDS), "round-opened"]))
-        .order_by(entries.c.seq)
+    happened = select(entries.c.seq, entries.c.kind, entries.c.site).where(
+        entries.c.kind.in_(sorted(_BEGINS | _ENDS)), entries.c.site.is_not(None)
     )
-    for row in c.execute(question):
-        if row.kind == "round-opened":
-            yield row, names_in(row.sites)
-        elif row.site is not None:
-            yield row, None
+    asked = select(rounds.c.opened_seq.label("seq"), rounds.c.round, rounds.c.sites)
+    attempts = c.execute(asked.order_by(rounds.c.opened_seq))
+    yield from merge(
+        ((row, None) for row in c.execute(happened.order_by(entries.c.seq))),
+        ((row, names_in(row.sites)) for row in attempts),
+        key=lambda each: each[0].seq,
+    )
 
 
 def _happened(part: _Part, row: Row[Any]) -> None:

@@ -8,15 +8,15 @@ documents and models that belong to them. A legal hold stops all of it.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select, true
 
 from governance import keeping
 from governance.consent import ENDED, Consent
 from governance.ledger import schema
-from governance.ledger.reading import disclosed
+from governance.ledger.reading import disclosed, received_at
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
 YEARS: Final = 6
 _COLUMNS: Final = (
@@ -43,14 +43,20 @@ _ENDED_AGREEMENTS: Final = frozenset({"withdrawn", "superseded", "expired", "com
 
 @dataclass(slots=True)
 class _Record:
-    """What is kept together; `ended` is when it was last in effect, None while it is."""
+    """What is kept together; `ended` is when it was last in effect, None while it is.
+
+    `first` and `last` are its entries' seqs, `held_by` the subjects that any of them has.
+    """
 
     what: str
     which: str
-    ended: str | None
-    seqs: list[int]
-    created: str = ""
+    first: int
+    last: int = 0
+    entries: int = 0
     values: int = 0
+    created: str = ""
+    ended: str | None = None
+    held_by: set[str] = field(default_factory=set)
     holds: tuple[str, ...] = ()
 
     def row(self, now: datetime) -> tuple[object, ...]:
@@ -58,8 +64,35 @@ class _Record:
         state = "in-effect" if due is None else "kept" if due > timestamp(now) else "due"
         if self.holds:
             state = "held"
-        said = (self.what, self.which, len(self.seqs), self.values, self.created)
+        said = (self.what, self.which, self.entries, self.values, self.created)
         return (*said, self.ended, due, state, ", ".join(self.holds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Entries alike in kind, site and agreement, and how many values are told of them.
+
+    Of one that stands alone, `subjects` are those of which a hold protects it.
+    """
+
+    kind: str
+    site: str | None
+    agreement: str | None
+    entries: int
+    first: int
+    last: int
+    told: int
+    subjects: frozenset[str] | None = None
+
+
+_SAME: Final = (_E.c.kind, _E.c.site, _E.c.agreement)
+_ALIKE: Final = select(
+    *_SAME,
+    func.count().label("entries"),
+    func.min(_E.c.seq).label("first"),
+    func.max(_E.c.seq).label("last"),
+).group_by(*_SAME)
+"""An index answers it alone."""
 
 
 def six_years_after(time: str) -> str:
@@ -104,47 +137,69 @@ def retention(c: Connection, *, now: datetime, at: datetime | None = None) -> An
 
 def _records(c: Connection, moment: str) -> list[_Record]:
     """Return every entry in the one record that it belongs to."""
-    rows = c.execute(
-        select(_E.c.seq, _E.c.kind, _E.c.actor, _E.c.site, _E.c.agreement, _E.c.round)
-        .add_columns(_E.c.received_at)
-        .order_by(_E.c.seq)
-    ).all()
-    named = dict(_named(c))
-    told = Counter(c.execute(select(schema.disclosures.c.seq)).scalars())
-    ends = _Ends(c, moment)
     found: dict[tuple[str, str], _Record] = {}
-    subjects: dict[tuple[str, str], set[str]] = {}
-    for row in rows:
-        place = _place(row, named)
-        record = found.setdefault(place, _Record(*place, ended=None, seqs=[]))
-        record.seqs.append(row.seq)
-        record.values += told[row.seq]
-        record.created = record.created or row.received_at
-        if place[0] == "acts":
-            record.ended = row.received_at
-        subjects.setdefault(place, set()).update(keeping.subjects(row.seq, row.site, row.round))
-    standing = [one.subject for one in _standing(c)]
+    holding = _Holding(c)
+    for row, place in _groups(c):
+        record = found.setdefault(place, _Record(*place, first=row.first))
+        record.entries += row.entries
+        record.values += row.told
+        record.first, record.last = min(record.first, row.first), max(record.last, row.last)
+        record.held_by |= holding.of(row)
+    ends = _Ends(c, moment)
     for place, record in found.items():
-        record.ended = ends.of(place, record.ended)
-        record.holds = tuple(one for one in standing if one in subjects[place])
+        record.created = received_at(c, record.first)
+        newest = received_at(c, record.last) if place[0] == "acts" else None
+        record.ended = ends.of(place, newest)
+        record.holds = tuple(one for one in holding.standing if one in record.held_by)
     return [found[place] for place in sorted(found)]
 
 
-def _place(row: Row[Any], named: Mapping[int, tuple[str, str]]) -> tuple[str, str]:
-    if row.seq in named:
-        return named[row.seq]
-    if row.kind in _CONSENT:
-        return "consent", f"{row.site} {row.agreement}"
-    if row.agreement is not None:
-        return "agreement", str(row.agreement)
-    return "acts", row.kind
+def _groups(c: Connection) -> Iterator[tuple[_Group, tuple[str, str]]]:
+    """Yield entries alike in kind, site and agreement, with the record that they belong to.
+
+    Where a table names some of a kind, each stands alone; the database counts the others.
+    """
+    rows = list(_named(c))
+    named = {row.seq: (what, str(row.name)) for what, row in rows}
+    kinds = sorted({row.kind for _, row in rows})
+    told = _told(c)
+    for row in c.execute(_ALIKE.where(_E.c.kind.not_in(kinds))):
+        alike = (row.kind, row.site, row.agreement)
+        counted = (int(row.entries), int(row.first), int(row.last))
+        yield _Group(*alike, *counted, told.get(alike, 0)), _place(*alike)
+    for row in c.execute(
+        select(*_SAME, _E.c.seq, _E.c.round).where(_E.c.kind.in_(kinds)).order_by(_E.c.seq)
+    ):
+        subjects = keeping.subjects(row.seq, row.site, row.round)
+        values = len(disclosed(c, row.seq))
+        alike = (row.kind, row.site, row.agreement)
+        alone = _Group(*alike, 1, row.seq, row.seq, values, subjects)
+        yield alone, named.get(row.seq, _place(*alike))
 
 
-def _named(c: Connection) -> Iterator[tuple[int, tuple[str, str]]]:
+def _told(c: Connection) -> dict[tuple[str, str | None, str | None], int]:
+    """Return how many values are disclosed of entries alike in kind, site and agreement."""
+    values = schema.disclosures
+    asked = (
+        select(*_SAME, func.count().label("told"))
+        .join_from(values, _E, _E.c.seq == values.c.seq)
+        .group_by(*_SAME)
+    )
+    return {(row.kind, row.site, row.agreement): row.told for row in c.execute(asked)}
+
+
+def _place(kind: str, site: str | None, agreement: str | None) -> tuple[str, str]:
+    if kind in _CONSENT:
+        return "consent", f"{site} {agreement}"
+    return ("acts", kind) if agreement is None else ("agreement", agreement)
+
+
+def _named(c: Connection) -> Iterator[tuple[str, Any]]:
     """Yield the seqs of members, releases and exits, which no column of an entry names."""
     for what, named, seq in _NAMES:
-        for row in c.execute(select(named, seq.label("seq")).where(seq.is_not(None))):
-            yield row.seq, (what, str(row[0]))
+        asked = select(named.label("name"), seq.label("seq"), _E.c.kind)
+        for row in c.execute(asked.join(_E, _E.c.seq == seq)):
+            yield what, row
 
 
 _NAMES: Final = (
@@ -232,6 +287,34 @@ class _Ends:
         if any(row.state != "closed" for row in rows):
             return None
         return self._at(rows[-1].changed_seq)
+
+
+class _Holding:
+    """Which holds that stand protect what, as `keeping.subjects` names it."""
+
+    def __init__(self, c: Connection) -> None:
+        self.standing = [one.subject for one in _standing(c)]
+        self._alike: dict[tuple[str, str | None, str | None], set[str]] = {}
+        for subject in self.standing:
+            for row in c.execute(select(*_SAME).where(_protects(subject)).distinct()):
+                alike = (row.kind, row.site, row.agreement)
+                self._alike.setdefault(alike, set()).add(subject)
+
+    def of(self, group: _Group) -> set[str]:
+        """Return the subjects of holds that protect any of some entries."""
+        if group.subjects is not None:
+            return {one for one in self.standing if one in group.subjects}
+        return self._alike.get((group.kind, group.site, group.agreement), set())
+
+
+def _protects(subject: str) -> ColumnElement[bool]:
+    """Return what holds of an entry that a hold on this subject protects."""
+    what, _, which = subject.partition("/")
+    if what == "site":
+        return _E.c.site == which
+    if what == "round":
+        return _E.c.round == int(which)
+    return _E.c.seq == int(which) if what == "entry" else true()
 
 
 def _standing(c: Connection) -> Iterable[Row[Any]]:

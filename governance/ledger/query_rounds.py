@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, select
 
+from governance import statements
 from governance.counts import count
 from governance.ledger import query_releases
 from governance.ledger.reading import (
+    Standings,
     attempts_of,
     names_in,
     of_attempt,
@@ -30,7 +32,7 @@ from governance.terminal import Answer
 from protos.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -71,29 +73,33 @@ _LINEAGE: Final = (
     "worker",
 )
 _LEAST_PREFIX: Final = 8
+_OPENED, _ENDED = entries.alias(), entries.alias()
+_HELD: Final = (
+    select(rounds, _OPENED.c.received_at.label("opened"), _ENDED.c.received_at.label("ended"))
+    .join(_OPENED, _OPENED.c.seq == rounds.c.opened_seq)
+    .outerjoin(_ENDED, _ENDED.c.seq == rounds.c.ended_seq)
+    .order_by(rounds.c.opened_seq)
+)
 
 
 def rounds_held(c: Connection, *, site: str | None = None, state: str | None = None) -> Answer:
     """Say what became of every attempt of every round, or of those in a state alone."""
-    rows = []
-    for row in c.execute(select(rounds).order_by(rounds.c.opened_seq)):
-        if site is not None and site not in names_in(row.sites):
-            continue
-        if state not in {None, row.state}:
-            continue
-        rows.append(
-            (
-                row.round,
-                row.attempt,
-                row.state,
-                received_at(c, row.opened_seq),
-                None if row.ended_seq is None else received_at(c, row.ended_seq),
-                ", ".join(names_in(row.sites_in)),
-                _reasons(row.sites_out),
-                row.reason,
-                row.model_out,
-            )
+    question = _HELD if state is None else _HELD.where(rounds.c.state == state)
+    rows = [
+        (
+            row.round,
+            row.attempt,
+            row.state,
+            row.opened,
+            row.ended,
+            ", ".join(names_in(row.sites_in)),
+            _reasons(row.sites_out),
+            row.reason,
+            row.model_out,
         )
+        for row in c.execute(question)
+        if site is None or site in names_in(row.sites)
+    ]
     closed = sum(1 for row in rows if row[2] == "closed")
     return Answer(
         _ROUNDS,
@@ -192,9 +198,8 @@ def lineage(c: Connection, model: str, *, site: str | None = None) -> Answer:
         Refused: no committed round made it, or the digits fit several.
     """
     digest = _model(c, model)
-    rows: list[tuple[object, ...]] = []
-    for attempt in _path(c, digest):
-        rows = [*_lineage_rows(c, attempt, site), *rows]
+    path = list(_path(c, digest))[::-1]
+    rows = list(_lineage_rows(c, path, site))
     inside = sorted({str(row[2]) for row in rows})
     counted = len({row[0] for row in rows})
     return Answer(
@@ -209,43 +214,59 @@ def lineage(c: Connection, model: str, *, site: str | None = None) -> Answer:
 def _path(c: Connection, digest: str) -> Iterator[Row[Any]]:
     """Walk from a model back to its beginning, over the rounds that made it."""
     before: int | None = None
-    while True:
-        question = select(rounds).where(
-            rounds.c.model_out == digest, rounds.c.state == "closed"
-        )
-        if before is not None:
-            question = question.where(rounds.c.ended_seq < before)
-        row = c.execute(question.order_by(rounds.c.ended_seq.desc()).limit(1)).first()
-        if row is None:
-            return
-        yield row
-        digest, before = row.model_in, row.opened_seq
+    closed = (
+        select(rounds).where(rounds.c.state == "closed").order_by(rounds.c.ended_seq.desc())
+    )
+    for row in c.execute(closed):
+        if row.model_out == digest and (before is None or row.ended_seq < before):
+            yield row
+            digest, before = row.model_in, row.opened_seq
 
 
 def _lineage_rows(
-    c: Connection, attempt: Row[Any], only: str | None
+    c: Connection, path: Sequence[Row[Any]], only: str | None
 ) -> Iterator[tuple[object, ...]]:
-    standing = standing_at(
-        c, parse_time(received_at(c, attempt.opened_seq)), attempt.opened_seq
+    """Yield what each site gave to the rounds of a path, in one walk over the record."""
+    stood = Standings(c)
+    given = _given(c, path, only)
+    for attempt in path:
+        standing = stood.before(attempt.opened_seq)
+        for site in sorted(names_in(attempt.sites_in)):
+            made = given.get((attempt.round, attempt.attempt, site))
+            if made is None:
+                continue
+            consent = standing.consent(site, attempt.agreement)
+            body = statements.read(made.envelope).body
+            yield (
+                attempt.round,
+                attempt.attempt,
+                site,
+                attempt.agreement,
+                consent.signed_seq if consent else None,
+                made.seq,
+                attempt.ended_seq,
+                made.steps,
+                body["declared_patients"],
+                body["worker"],
+            )
+
+
+def _given(
+    c: Connection, path: Sequence[Row[Any]], only: str | None
+) -> dict[tuple[int, int, str], Row[Any]]:
+    """Return the last contribution of each site to each attempt, with its entry."""
+    if not path:
+        return {}
+    question = (
+        select(contributions, entries.c.envelope)
+        .join(entries, entries.c.seq == contributions.c.seq)
+        .where(contributions.c.seq > path[0].opened_seq)
+        .where(contributions.c.seq < path[-1].ended_seq)
+        .order_by(contributions.c.seq)
     )
-    for site in sorted(names_in(attempt.sites_in)):
-        made = of_attempt(c, contributions, site, attempt)
-        if made is None or only not in {None, site}:
-            continue
-        consent = standing.consent(site, attempt.agreement)
-        body = statement_at(c, made.seq).body
-        yield (
-            attempt.round,
-            attempt.attempt,
-            site,
-            attempt.agreement,
-            consent.signed_seq if consent else None,
-            made.seq,
-            attempt.ended_seq,
-            made.steps,
-            body["declared_patients"],
-            body["worker"],
-        )
+    if only is not None:
+        question = question.where(contributions.c.site == only)
+    return {(row.round, row.attempt, row.site): row for row in c.execute(question)}
 
 
 def _model(c: Connection, model: str) -> str:

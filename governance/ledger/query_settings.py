@@ -6,23 +6,21 @@ The settings are those that each hospital stated, and signed, before its first b
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from governance import noised, statements
-from governance.ledger import spending
+from governance.ledger import reserved
 from governance.ledger.reading import attempts_of
-from governance.ledger.schema import consents, entries, evaluations, reservations, rounds
+from governance.ledger.schema import consents, entries, evaluations, rounds
 from governance.privacy.releases import TRAINING, purpose_of
 from governance.terminal import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection
-
-    from governance.ledger.spending import Reserved
+    from sqlalchemy import Connection, Row
 
 _SAME: Final = (
     "sampling_rate",
@@ -36,6 +34,7 @@ _SAME: Final = (
 COLUMNS: Final = (
     "attempt", "site", *_SAME, "expected_batch", "epsilon_total", "purpose", "seq",
 )  # fmt: skip
+_RESERVED: Final = "budget-reserved"
 MARKS: Final = (50, 80, 100)
 """Shares of a cap, in percent, whose passing is told."""
 
@@ -47,16 +46,21 @@ def settings_of(c: Connection, number: int) -> Answer:
         Refused: there was no such round.
     """
     attempts = attempts_of(c, number)
-    later = select(func.min(rounds.c.opened_seq)).where(rounds.c.round > number)
-    after = c.execute(later).scalar()
-    question = (
-        select(entries.c.seq, entries.c.site, entries.c.envelope)
-        .where(entries.c.kind == "budget-reserved", entries.c.round == number)
+    later = select(rounds.c.opened_seq).where(rounds.c.round > number)
+    after = c.execute(later.order_by(rounds.c.round, rounds.c.attempt).limit(1)).scalar()
+    told = (
+        select(entries.c.seq, entries.c.kind, entries.c.round)
         .where(entries.c.seq > attempts[0].opened_seq)
         .order_by(entries.c.seq)
     )
     if after is not None:  # what is said of a round stands before the next one
-        question = question.where(entries.c.seq < after)
+        told = told.where(entries.c.seq < after)
+    seqs = [row.seq for row in c.execute(told) if (row.kind, row.round) == (_RESERVED, number)]
+    question = (
+        select(entries.c.seq, entries.c.site, entries.c.envelope)
+        .where(entries.c.seq.in_(seqs))
+        .order_by(entries.c.seq)
+    )
     rows = []
     for row in c.execute(question):
         body = statements.read(row.envelope).body
@@ -149,23 +153,12 @@ def cap_of(c: Connection, site: str, cohort: str) -> float | None:
     return None if cap is None else float(cap)
 
 
-def _passed(c: Connection, site: str, cohort: str) -> list[tuple[int, Reserved]]:
-    question = (
-        select(reservations.c.seq, entries.c.envelope)
-        .join(entries, entries.c.seq == reservations.c.seq)
-        .where(reservations.c.site == site, reservations.c.cohort == cohort)
-        .order_by(reservations.c.seq)
-    )
-    held = [
-        spending.read(row.seq, statements.read(row.envelope).body)
-        for row in c.execute(question)
-    ]
+def _passed(c: Connection, site: str, cohort: str) -> list[tuple[int, Row[Any]]]:
     cap = cap_of(c, site, cohort)
     if cap is None or cap == inf:
         return []
-    found = []
-    for percent in MARKS:
-        first = next((one for one in held if one.stated >= cap * percent / 100), None)
-        if first is not None:
-            found.append((percent, first))
-    return found
+    limits = [cap * percent / 100 for percent in MARKS]
+    first = reserved.first_at(c, site, cohort, limits)
+    return [
+        (percent, row) for percent, row in zip(MARKS, first, strict=True) if row is not None
+    ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, bindparam, select
 
 from governance import statements
 from governance.ledger.entry import Entry
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import disclosures, entries, rounds
 from governance.ledger.standing import KINDS, Standing
 from governance.statements import parse_time, timestamp
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from governance.statements import Statement
 
 _ENVELOPE: Final = select(entries.c.envelope).where(entries.c.seq == bindparam("seq"))
-_RECEIVED: Final = select(entries.c.received_at).where(entries.c.seq == bindparam("seq"))
+_RECEIVED: Final = Prepared(
+    select(entries.c.received_at).where(entries.c.seq == bindparam("seq"))
+)
 
 
 def standing_at(c: Connection, moment: datetime, until: int | None = None) -> Standing:
@@ -38,6 +42,26 @@ def standing_at(c: Connection, moment: datetime, until: int | None = None) -> St
             Entry(row.seq, parse_time(row.received_at), statements.read(row.envelope))
         )
     return standing
+
+
+class Standings:
+    """How agreements and consents stood before one entry after another, in one walk."""
+
+    def __init__(self, c: Connection) -> None:
+        self._standing = Standing()
+        changes = select(entries.c.seq, entries.c.received_at, entries.c.envelope)
+        wanted = changes.where(entries.c.kind.in_(KINDS)).order_by(entries.c.seq)
+        self._changes = iter(c.execute(wanted))
+        self._next = next(self._changes, None)
+
+    def before(self, seq: int) -> Standing:
+        """Return how things stood before an entry; it comes after those asked for before."""
+        while self._next is not None and self._next.seq < seq:
+            change = self._next
+            at = parse_time(change.received_at)
+            self._standing.take(Entry(change.seq, at, statements.read(change.envelope)))
+            self._next = next(self._changes, None)
+        return self._standing
 
 
 def attempts_of(c: Connection, number: int) -> list[Row[Any]]:
@@ -82,7 +106,7 @@ def statement_at(c: Connection, seq: int) -> Statement:
 
 def received_at(c: Connection, seq: int) -> str:
     """Return when an entry was received."""
-    return str(c.execute(_RECEIVED, {"seq": seq}).scalar_one())
+    return str(_RECEIVED.first(c, seq=seq).received_at)
 
 
 def disclosed(c: Connection, seq: int) -> dict[str, str]:
@@ -93,6 +117,11 @@ def disclosed(c: Connection, seq: int) -> dict[str, str]:
     return {row.label: row.value for row in rows}
 
 
-def names_in(text: str | None) -> list[str]:
+def names_in(text: str | None) -> tuple[str, ...]:
     """Return the names of a projection's JSON list, none where there is no list yet."""
-    return list(json.loads(text)) if text else []
+    return _names(text) if text else ()
+
+
+@lru_cache(maxsize=256)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))

@@ -69,7 +69,7 @@ Index(
     sqlite_where=_CONTRIBUTED,
     postgresql_where=_CONTRIBUTED,
 )
-Index("entries_of_kind", entries.c.kind, entries.c.site)
+Index("entries_of_kind", entries.c.kind, entries.c.site, entries.c.agreement)
 
 nodes: Final = Table(
     "nodes",
@@ -187,6 +187,13 @@ patient_counts: Final = Table(
 )
 """`what` is declared or left-out; `patients` is a number in tens, or `some`."""
 
+_REFUSED: Final = text("state = 'refused'")
+SPENT: Final = (
+    *("site", "cohort", "sampling_rate", "noise_multiplier", "purpose"),
+    *("steps", "epsilon_total"),
+)
+"""All that ε follows from: an index of these answers what was spent without the table."""
+
 rounds: Final = Table(
     "rounds",
     metadata,
@@ -247,6 +254,14 @@ reservations: Final = Table(
     Column("purpose", _WORD, nullable=False),
     Index("reservations_of_round", "site", "round", "attempt"),
     Index("reservations_of_task", "site", "task"),
+    Index("reservations_of_cohort", *SPENT),
+)
+
+Index(
+    "contributions_refused",
+    contributions.c.seq,
+    sqlite_where=_REFUSED,
+    postgresql_where=_REFUSED,
 )
 
 evaluations: Final = Table(

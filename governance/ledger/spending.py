@@ -58,13 +58,13 @@ class Spending:
     cohorts: dict[tuple[str, str], Cohort] = field(default_factory=dict)
     lost: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
-    def take(self, site: str, reserved: Reserved) -> Cohort:
-        """Add a reservation and return its cohort."""
+    def take(self, site: str, reserved: Reserved, *, reservations: int = 1) -> Cohort:
+        """Add a reservation, or several with the sum of their steps; return its cohort."""
         cohort = self.cohorts.setdefault((site, reserved.cohort), Cohort())
         cohort.releases = merged([*cohort.releases, reserved.release])
         alone = cohort.apart.get(reserved.purpose, ())
         cohort.apart[reserved.purpose] = merged([*alone, reserved.release])
-        cohort.reservations += 1
+        cohort.reservations += reservations
         cohort.last = reserved
         return cohort
 

@@ -14,6 +14,7 @@ down_revision: Final = None
 
 _NUMBER: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _CONTRIBUTED: Final = sa.text("kind = 'contribution-made'")
+_REFUSED: Final = sa.text("state = 'refused'")
 
 
 def upgrade() -> None:
@@ -52,7 +53,7 @@ def _entries() -> None:
         sa.UniqueConstraint("leaf_hash"),
         sa.UniqueConstraint("statement"),
     )
-    op.create_index("entries_of_kind", "entries", ["kind", "site"])
+    op.create_index("entries_of_kind", "entries", ["kind", "site", "agreement"])
     op.create_index(
         "one_contribution",
         "entries",
@@ -200,6 +201,13 @@ def _work() -> None:
         sa.Column("refusal", sa.String(64), nullable=False),
     )
     op.create_index("contributions_of_round", "contributions", ["round", "attempt", "site"])
+    op.create_index(
+        "contributions_refused",
+        "contributions",
+        ["seq"],
+        sqlite_where=_REFUSED,
+        postgresql_where=_REFUSED,
+    )
     op.create_table(
         "evaluations",
         sa.Column("seq", _NUMBER, primary_key=True, autoincrement=False),
@@ -232,6 +240,10 @@ def _spending() -> None:
     )
     op.create_index("reservations_of_round", "reservations", ["site", "round", "attempt"])
     op.create_index("reservations_of_task", "reservations", ["site", "task"])
+    cohort = ("site", "cohort", "sampling_rate", "noise_multiplier", "purpose")
+    op.create_index(
+        "reservations_of_cohort", "reservations", [*cohort, "steps", "epsilon_total"]
+    )
 
 
 def _releases() -> None:

@@ -24,12 +24,19 @@ def test_a_kind_is_found_by_its_name_and_all_of_it(asked):
     wanted = [
         seq
         for seq, kind in asked.execute(
-            entries.select().with_only_columns(*entries.c["seq", "kind"])
+            entries.select().with_only_columns(*entries.c["seq", "kind"]).order_by("seq")
         )
         if kind == "round-closed"
     ]
     found = searching.search(asked, "round-closed", kind="round-closed")
     assert seqs(found) == wanted
+
+
+@pytest.mark.parametrize("word", ["1.0", "120", "site/ucl", "ä", '"', "a b", "ROUND-closed"])
+def test_a_word_is_found_wherever_reading_every_entry_would_find_it(asked, monkeypatch, word):
+    found = searching.search(asked, word)
+    monkeypatch.setattr(searching, "_may_say", lambda *_: True)
+    assert found == searching.search(asked, word)
 
 
 def test_what_is_disclosed_is_found_and_said_to_be_disclosed(asked):
