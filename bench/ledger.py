@@ -1,9 +1,10 @@
 """How fast the ledger appends, proves, answers and verifies, beside what bounds it.
 
-    python bench/ledger.py [--rounds 60] [--engine sqlite] [--out build/bench.json]
-    python bench/ledger.py --rounds 55000 --only asked
+    python bench/ledger.py [--rounds 300] [--engine sqlite] [--out build/bench.json]
+    python bench/ledger.py --engine sqlite --rounds 55600 --log build/million.db --only asked
 
 A federation of five hospitals that signs for real speaks for so many rounds, 18 entries each.
+The second line grows a log of a million entries, about ten minutes, keeps it, and asks it.
 Each figure stands beside a reference of the same run on the same bytes: rows that the engine's
 own driver inserts or finds, SHA-256 over the leaves, Ed25519 signatures that are only verified.
 Their ratio says what the ledger costs on any machine. The figures are appended to a JSON list
@@ -14,10 +15,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,19 +29,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from logs import engines
 from logs.federation import Federation, found
 from logs.figures import fastest, lasting, options, parsed, rate, tell, timed
+from sqlalchemy import func, select
 
 from governance import dsse, statements
 from governance.ledger import (
+    ahead,
+    apart,
+    queries,
+    query_acts,
     query_agreed,
     query_covered,
     query_heads,
+    query_members,
+    query_retention,
     query_rounds,
     query_settings,
+    searching,
     showing,
     source,
     store,
 )
 from governance.ledger.entry import leaf_data
+from governance.ledger.schema import rounds
 from governance.ledger.signatures import Signatures
 from governance.ledger.verify import verify
 
@@ -45,13 +58,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from logs.engines import Postgresql, Sqlite
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
     from governance.statements import Statement
 
 BENCH = "ledger"
 SINGLES = 100
 PROOFS = 200
+BATCH = 50
+"""Rounds that are appended in one transaction."""
+REFERENCE = 20_000
+"""How many entries a reference is measured on, at most."""
 NOW: Final = datetime(2026, 12, 1, tzinfo=UTC)
 ALL: Final = ("appended", "verified", "asked")
 
@@ -61,7 +78,7 @@ def main() -> int:
     figures: list[dict[str, Any]] = []
     with (
         tempfile.TemporaryDirectory(dir=given.out.parent) as folder,
-        engines.opened(given.engine, Path(folder)) as chosen,
+        engines.opened(given.engine, Path(folder), given.log) as chosen,
     ):
         for engine in chosen:
             figures += measured(engine, given.rounds, given.only)
@@ -71,9 +88,11 @@ def main() -> int:
 
 def asked() -> argparse.Namespace:
     parser = options(__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--engine", nargs="+", choices=engines.ENGINES, default=engines.ENGINES)
     parser.add_argument("--only", nargs="+", choices=ALL, default=ALL)
+    kept = "an SQLite file to grow the log in and keep; one that is there already is asked"
+    parser.add_argument("--log", type=Path, help=kept)
     return parsed(parser)
 
 
@@ -81,15 +100,21 @@ def measured(
     engine: Sqlite | Postgresql, number: int, only: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return every figure, over a log of so many rounds."""
+    ledger = store.open_engine(engine.url(engines.LOG))
+    store.create(ledger)
+    with store.reading(ledger) as c:
+        is_there = store.size_of(c) > 0
+        number = c.execute(select(func.max(rounds.c.round))).scalar() or number
     case = f"{engine.name}, {number} rounds"
-    appended = batched(engine, number, case)
-    figures = [appended, singly(engine, case)] if "appended" in only else []
-    opened = source.open_database(engine.url("batched"))
+    figures = [] if is_there else [batched(engine, ledger, number, case)]
+    ledger.dispose()
+    if "appended" in only:
+        figures += [copied(engine, case), singly(engine, case)]
+    opened = source.open_database(engine.url(engines.LOG))
     with opened.connect() as c:
         log = source.Database(c)
         if "verified" in only:
-            records = [(one.seq, one.received_at, one.envelope) for one in log.entries()]
-            figures += [unsigned(log, records, case), signed(log, records, case)]
+            figures += verified(engine, log, case)
         if "asked" in only:
             figures += answers(engine, c, number, case)
     opened.dispose()
@@ -99,21 +124,47 @@ def measured(
 # --- appending ----------------------------------------------------------------------------
 
 
-def batched(engine: Sqlite | Postgresql, number: int, case: str) -> dict[str, Any]:
-    """Append a whole history in one transaction; beside it, rows that are only inserted."""
-    federation, kept = Federation(), []
-    ledger = store.open_engine(engine.url("batched"))
-    store.create(ledger)
+def batched(
+    engine: Sqlite | Postgresql, ledger: Engine, number: int, case: str
+) -> dict[str, Any]:
+    """Append a whole history, many entries a transaction; beside it, rows only inserted."""
+    federation, kept, count = Federation(), [], 0
     seconds = 0.0
+    said = spoken(federation, number)
+    while batch := list(islice(said, BATCH)):
+        with ledger.begin() as c:
+            seconds += timed(partial(appended, c, [one for each in batch for one in each]))
+        told = [statement.envelope for each in batch for statement, _ in each]
+        kept += told if len(kept) < REFERENCE else []
+        count += len(told)
     with ledger.begin() as c:
-        for said in spoken(federation, number):
-            seconds += timed(partial(appended, c, said))
-            kept += [statement.envelope for statement, _ in said]
         store.sign_checkpoint(c, federation.key("ledger"), federation.log.origin)
-    ledger.dispose()
     reference = fastest(lambda: engines.insert(engine, kept, together=True))
+    figure = "appended, many a transaction"
     return rate(
-        BENCH, case, "appended in one transaction", "entries/s", len(kept), (seconds, reference)
+        BENCH, case, figure, "entries/s", count, (seconds, reference * count / len(kept))
+    )
+
+
+def copied(engine: Sqlite | Postgresql, case: str) -> dict[str, Any]:
+    """Take a log into an empty copy, as each hospital does; beside it, rows only inserted."""
+    opened = source.open_database(engine.url(engines.LOG))
+    with opened.connect() as c:
+        records = list(store.entries(c, 0, REFERENCE))
+    opened.dispose()
+    copy = store.open_engine(engine.url("copy"))
+    store.create(copy)
+
+    def ours() -> None:
+        with copy.begin() as c:
+            store.append_mirrored(c, records)
+
+    seconds = timed(ours)
+    copy.dispose()
+    envelopes = [record.envelope for record in records]
+    reference = fastest(lambda: engines.insert(engine, envelopes, together=True))
+    return rate(
+        BENCH, case, "taken into a copy", "entries/s", len(records), (seconds, reference)
     )
 
 
@@ -155,26 +206,51 @@ def singly(engine: Sqlite | Postgresql, case: str) -> dict[str, Any]:
 # --- verifying ----------------------------------------------------------------------------
 
 
-def unsigned(log: source.Database, records: Sequence[Any], case: str) -> dict[str, Any]:
-    """Verify all but signatures; beside it, SHA-256 over the same leaves."""
-    leaves = [leaf_data(*row) for row in records]
-    seconds = fastest(lambda: clean(log, Signatures.NONE))
-    reference = fastest(lambda: [hashlib.sha256(leaf).digest() for leaf in leaves])
-    figure = "verified without signatures"
-    return rate(BENCH, case, figure, "entries/s", len(records), (seconds, reference))
+def verified(
+    engine: Sqlite | Postgresql, log: source.Database, case: str
+) -> list[dict[str, Any]]:
+    """Verify as `concilium-ledger verify` does; beside it, SHA-256 or Ed25519 alone.
+
+    The references are of one core; what verification does on others is in its time.
+    """
+    case = f"{case}, {len(os.sched_getaffinity(0))} cores"
+    size = log.size()
+    some = [
+        (each.seq, each.received_at, each.envelope) for each in islice(log.entries(), REFERENCE)
+    ]
+    leaves = [leaf_data(*row) for row in some]
+    given = [one for *_, envelope in some for one in signatures(statements.read(envelope))]
+    per_entry = size / len(some)
+    references = (
+        fastest(lambda: [hashlib.sha256(leaf).digest() for leaf in leaves]) * per_entry,
+        fastest(lambda: [key.verify(told, said) for key, told, said in given]) * per_entry,
+    )
+    return [
+        rate(BENCH, case, figure, "entries/s", size, (least(engine, log, which), reference))
+        for figure, which, reference in zip(
+            ("verified without signatures", "verified with signatures"),
+            (Signatures.NONE, Signatures.ALL),
+            references,
+            strict=True,
+        )
+    ]
 
 
-def signed(log: source.Database, records: Sequence[Any], case: str) -> dict[str, Any]:
-    """Verify everything; beside it, every Ed25519 signature verified and nothing else."""
-    seconds = fastest(lambda: clean(log, Signatures.ALL))
-    given = [one for *_, envelope in records for one in signatures(statements.read(envelope))]
+def least(engine: Sqlite | Postgresql, log: source.Database, which: Signatures) -> float:
+    """Return the seconds of a verification: the fastest of some of a short log."""
+    clean = partial(cleaned, engine, log, which)
+    return fastest(clean) if log.size() < REFERENCE else timed(clean)
 
-    def raw() -> None:
-        for key, signature, message in given:
-            key.verify(signature, message)
 
-    figure = "verified with signatures"
-    return rate(BENCH, case, figure, "entries/s", len(records), (seconds, fastest(raw)))
+def cleaned(engine: Sqlite | Postgresql, log: source.Database, which: Signatures) -> None:
+    all_ = which is Signatures.ALL
+    with (
+        apart.beginning(log, engine.url(engines.LOG), None) if all_ else nullcontext() as made,
+        ahead.beginning(log) if all_ else nullcontext() as others,
+    ):
+        verdict = verify(log, signatures=which, apart=made, ahead=others)
+    if not verdict.verified:
+        sys.exit(verdict.sentence)
 
 
 def signatures(statement: Statement) -> list[tuple[Ed25519PublicKey, bytes, bytes]]:
@@ -184,12 +260,6 @@ def signatures(statement: Statement) -> list[tuple[Ed25519PublicKey, bytes, byte
         for key, signature in statement.signatures.items()
         if key.startswith("ed25519:")
     ]
-
-
-def clean(log: source.Database, which: Signatures) -> None:
-    verdict = verify(log, signatures=which)
-    if not verdict.verified:
-        sys.exit(verdict.sentence)
 
 
 # --- asking -------------------------------------------------------------------------------
@@ -203,7 +273,7 @@ def answers(
     case = f"{case}, {size} entries"
     places = [each * size // PROOFS for each in range(PROOFS)]
     question = f"SELECT envelope FROM entries WHERE seq = {engine.holder}"
-    with engine.raw("batched") as raw:
+    with engine.raw(engines.LOG) as raw:
         reference = fastest(
             lambda: [raw.execute(question, (each,)).fetchone() for each in places]
         )
@@ -224,6 +294,12 @@ def questions(c: Connection, number: int) -> Mapping[str, Callable[[], object]]:
         f"contributions --round {middle}": lambda: query_covered.contributions_covered(
             c, round_=middle
         ),
+        "contributions --refused": lambda: query_covered.contributions_covered(c, refused=True),
+        "members": lambda: query_members.members(c),
+        "spending": lambda: queries.spent(c),
+        "retention": lambda: query_retention.retention(c, now=NOW),
+        "acts": lambda: query_acts.acts_done(c),
+        "search --kind": lambda: searching.search(c, "karolinska", kind="consent-given"),
         "agreements": lambda: query_agreed.agreements_at(c, now=NOW),
         "consents --history": lambda: query_agreed.consent_history(c),
         "checkpoint": lambda: query_heads.heads(c),

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENGINES: Final = ("sqlite", "postgresql")
+LOG: Final = "batched"
+"""The database that the long log lies in."""
 
 
 class Sqlite:
@@ -20,18 +22,24 @@ class Sqlite:
     name = "sqlite"
     holder = "?"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Path | None = None) -> None:
         self._folder = folder
+        self._log = log
 
     def url(self, database: str) -> str:
         """Return the URL of a database, which is made by whoever opens it."""
-        return f"sqlite:///{self._folder / database}.db"
+        return f"sqlite:///{self.path(database)}"
+
+    def path(self, database: str) -> Path:
+        """Return where a database lies: the log in a file of its own, if one was named."""
+        if database == LOG and self._log is not None:
+            return self._log
+        return self._folder / f"{database}.db"
 
     @contextmanager
     def raw(self, database: str) -> Iterator[Any]:
         """Give the driver's own connection to a database, without a transaction."""
-        path = self._folder / f"{database}.db"
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(self.path(database), isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             yield connection
@@ -83,11 +91,15 @@ class Postgresql:
 
 
 @contextmanager
-def opened(names: Sequence[str], folder: Path) -> Iterator[list[Sqlite | Postgresql]]:
-    """Give the engines of these names."""
+def opened(
+    names: Sequence[str], folder: Path, log: Path | None = None
+) -> Iterator[list[Sqlite | Postgresql]]:
+    """Give the engines of these names; `log` is where SQLite's long log lies, and stays."""
     with ExitStack() as stack:
         yield [
-            Sqlite(folder) if name == Sqlite.name else stack.enter_context(Postgresql.started())
+            Sqlite(folder, log)
+            if name == Sqlite.name
+            else stack.enter_context(Postgresql.started())
             for name in names
         ]
 

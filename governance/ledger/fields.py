@@ -160,7 +160,8 @@ def check(what: str, body: Mapping[str, object], fields: Mapping[str, Field]) ->
 
     Strict in both directions: a field that nobody knows could carry anything.
     """
-    for name in sorted(set(body) ^ set(fields)):
+    if body.keys() != fields.keys():
+        name = min(body.keys() ^ fields.keys())
         wrong = "is missing" if name in fields else "is unknown"
         raise Refused(f"{what}: {name} {wrong}", rule="bad-body")
     for name, field in fields.items():

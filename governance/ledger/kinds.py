@@ -57,11 +57,11 @@ def check_form(statement: Statement) -> Kind:
     kind = KINDS.get(statement.kind)
     if kind is None:
         raise Refused(f"there is no kind {statement.kind}", rule="unknown-kind")
-    fields = dict(kind.fields)
-    if kind.optional_fields.keys() & statement.body.keys():
-        fields |= kind.optional_fields
+    fields = kind.fields
+    if kind.optional_fields and kind.optional_fields.keys() & statement.body.keys():
+        fields = {**fields, **kind.optional_fields}
     if statement.kind in _OPEN_ENDED:
-        fields = dict.fromkeys(statement.body, PLAIN) | fields
+        fields = {**dict.fromkeys(statement.body, PLAIN), **fields}
     check(statement.kind, statement.body, fields)
     labels = statement.commitments.keys()
     for label in sorted((labels - kind.disclosed) | (kind.must_disclose - labels)):

@@ -144,10 +144,10 @@ class Database:
         wanted = _as_is(entries).where(entries.c.seq >= since).order_by(entries.c.seq)
         # A reader that stops early leaves no cursor open at the server.
         with self.connection.execute(wanted, execution_options=_STREAM) as rows:
-            for row in rows.mappings():
-                held = dict(row)
-                seq, received = held.pop("seq"), str(held.pop("received_at"))
-                yield HeldEntry(seq, received, _octets(held.pop("envelope")), held)
+            names = list(rows.keys())[3:]
+            for seq, received, envelope, *others in rows:
+                stored = dict(zip(names, others, strict=True))
+                yield HeldEntry(seq, str(received), _octets(envelope), stored)
 
     def disclosures(self) -> Iterator[tuple[int, Disclosure]]:
         """Return the values that are still disclosed, with the seq that commits to each."""

@@ -61,9 +61,12 @@ class Spending:
     def take(self, site: str, reserved: Reserved, *, reservations: int = 1) -> Cohort:
         """Add a reservation, or several with the sum of their steps; return its cohort."""
         cohort = self.cohorts.setdefault((site, reserved.cohort), Cohort())
-        cohort.releases = merged([*cohort.releases, reserved.release])
         alone = cohort.apart.get(reserved.purpose, ())
-        cohort.apart[reserved.purpose] = merged([*alone, reserved.release])
+        is_all = alone == cohort.releases
+        cohort.releases = merged([*cohort.releases, reserved.release])
+        cohort.apart[reserved.purpose] = (
+            cohort.releases if is_all else merged([*alone, reserved.release])
+        )
         cohort.reservations += reservations
         cohort.last = reserved
         return cohort
