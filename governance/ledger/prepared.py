@@ -8,6 +8,7 @@ errors are told as it tells them. Nothing here begins, commits or keeps anything
 from __future__ import annotations
 
 from collections import namedtuple
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,24 @@ from sqlalchemy.sql.visitors import iterate
 from governance.ledger import remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Dialect, Select
     from sqlalchemy.sql.dml import UpdateBase
+
+
+@contextmanager
+def together(c: Connection) -> Iterator[None]:
+    """Have what is `Prepared` and written inside sent at once, where each would be waited for.
+
+    Nothing else may run inside: SQLAlchemy takes no answer that is still on its way.
+    """
+    pipeline = getattr(c.connection.dbapi_connection, "pipeline", None)
+    try:
+        with nullcontext() if pipeline is None else pipeline():
+            yield
+    except _error(c) as problem:
+        raise _told("what was sent together", (), problem, c) from problem
 
 
 class Prepared:
@@ -110,7 +125,9 @@ class _Said:
             raise _told(self.text, values, problem, c) from problem
 
     def run_many(self, c: Connection, rows: Sequence[Any]) -> None:
-        if not rows:
+        if len(rows) < 2:
+            for only in rows:
+                self.run(c, only)
             return
         cursor = _cursor(c)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Executable, delete, select
 
 from governance import statements
 from governance.ledger import remembered
@@ -19,7 +19,7 @@ from governance.ledger.schema import PROJECTIONS, entries
 from governance.statements import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from governance.ledger.kind import Change
 
@@ -33,14 +33,22 @@ def apply(c: Connection, e: Entry) -> None:
     enact(c, check_form(e.statement).projection(c, e))
 
 
-def enact(c: Connection, changes: Iterable[Change]) -> None:
+def enact(c: Connection, changes: Sequence[Change]) -> None:
     """Write what follows from an entry."""
+    for change in enact_prepared(c, changes):
+        c.execute(change)
+        remembered.forget(c)
+
+
+def enact_prepared(c: Connection, changes: Sequence[Change]) -> Sequence[Executable]:
+    """Write what was prepared of what follows from an entry; return the rest.
+
+    An entry's changes touch rows of their own, so their order among themselves is free.
+    """
     for change in changes:
         if isinstance(change, Bound):
             change.prepared.write(c, change.values)
-        else:
-            c.execute(change)
-            remembered.forget(c)
+    return [change for change in changes if not isinstance(change, Bound)]
 
 
 def replay(c: Connection, log: Iterable[Entry]) -> None:

@@ -24,7 +24,7 @@ from governance.ledger import (
 from governance.ledger.database import in_words, open_engine, reading
 from governance.ledger.entry import Entry, columns
 from governance.ledger.making import create
-from governance.ledger.prepared import Prepared
+from governance.ledger.prepared import Prepared, together
 from governance.ledger.tree import consistency, inclusion
 from governance.ledger.witnessing import (
     add_checkpoint,
@@ -40,7 +40,7 @@ from protos.errors import PeerFault
 from protos.words import Digest, Disclosure, EntryRecord, KeyId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from governance.ledger.founding import Founding
@@ -76,7 +76,9 @@ __all__ = [
 _T: Final = schema.entries
 _PAGE: Final = 500
 _INSERT: Final = Prepared(insert(_T), [column.name for column in _T.columns])
-_INSERT_DISCLOSURE: Final = insert(schema.disclosures)
+_INSERT_DISCLOSURE: Final = Prepared(
+    insert(schema.disclosures), [column.name for column in schema.disclosures.columns]
+)
 _LAST_OF: Final = (
     select(_T.c.counter, _T.c.statement)
     .where(_T.c.signer == bindparam("signer"))
@@ -137,7 +139,7 @@ def append(
     if last is None:
         e = Entry(0, received_at, statement)
         found = founding.founding(statement.envelope)
-        tree.append(c, 0, _admit(c, e, founded=found, chain=Chain.START, told=disclosures))
+        _admit(c, e, founded=found, chain=Chain.START, told=disclosures)
         return 0
     chain = Chain(last.counter, Digest(last.previous)) if last.counter else Chain.START
     if statement.counter <= chain.counter:
@@ -147,7 +149,7 @@ def append(
             return seq
     e = Entry(last.seq + 1, max(received_at, parse_time(last.received_at)), statement)
     found = founding.of_log(c, last.first)
-    tree.append(c, e.seq, _admit(c, e, founded=found, chain=chain, told=disclosures))
+    _admit(c, e, founded=found, chain=chain, told=disclosures)
     return e.seq
 
 
@@ -181,30 +183,31 @@ def append_mirrored(
                 raise PeerFault(f"entry {size} is dated before the last", rule="time-went-back")
             statement = statements.read(record.envelope)
             founded = founded or founding.founding(record.envelope)
-            leaf = _admit(
+            _admit(
                 c,
                 Entry(size, parse_time(record.received_at), statement),
                 founded=founded,
                 chain=chains.get(statement.key) or chain_of(c, statement.key),
                 told=record.disclosures,
+                grow=grow,
                 unsafe_signatures_checked=unsafe_signatures_checked,
             )
-            grow(leaf)
             chains[statement.key] = statement.chain
             size, latest = size + 1, record.received_at
     return size - before
 
 
-def _admit(
+def _admit(  # noqa: PLR0913 - what an entry is held against, each by itself
     c: Connection,
     e: Entry,
     *,
     founded: Founding,
     chain: Chain,
     told: Sequence[Disclosure],
+    grow: Callable[[bytes], None] | None = None,
     unsafe_signatures_checked: bool = False,
-) -> bytes:
-    """Write an entry and what follows from it; return its leaf's hash, for the tree."""
+) -> None:
+    """Write an entry and what follows from it; `grow` takes its leaf, else the stored tree."""
     kind = admission.admit(
         c,
         e,
@@ -215,14 +218,18 @@ def _admit(
     statements.check_disclosures(e.statement, told)
     changes = kind.projection(c, e)
     # All checks are behind us: from here on there is nothing to refuse.
-    leaf = merkle.leaf_hash(e.leaf_data)
-    row = {"seq": e.seq, "received_at": timestamp(e.received_at), "leaf_hash": leaf}
-    _INSERT.write(c, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
-    if told:
+    with together(c):
+        leaf = merkle.leaf_hash(e.leaf_data)
+        row = {"seq": e.seq, "received_at": timestamp(e.received_at), "leaf_hash": leaf}
+        _INSERT.write(c, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
         rows = [{"label": one.label, "salt": one.salt, "value": one.value} for one in told]
-        c.execute(_INSERT_DISCLOSURE, [{"seq": e.seq, **row} for row in rows])
-    projections.enact(c, changes)
-    return leaf
+        _INSERT_DISCLOSURE.write_all(c, [{"seq": e.seq, **row} for row in rows])
+        if grow is None:
+            tree.append(c, e.seq, leaf)
+        else:
+            grow(leaf)
+        rest = projections.enact_prepared(c, changes)
+    projections.enact(c, rest)
 
 
 def _check_same(c: Connection, record: EntryRecord) -> None:
