@@ -79,6 +79,39 @@ def spend(hospital, document, rounds):
         hospital.store.now(lambda c, s=spent: work.reserve(c, s, at=hospital.clock()))
 
 
+def test_the_budget_tells_training_and_metrics_apart_in_one_figure_of_both(program, today):
+    from governance.privacy.accountant import epsilon
+    from governance.privacy.releases import METRICS, Release
+    from site_agent.store import work
+    from site_agent.store.work import Spent
+
+    noised = {"noised": {"epsilon_total": 1.0, "every": 5}, "minimum": 10}
+    document = today.consented(privacy__metrics=noised)
+    spend(today, document, 2)
+    figures = Release(1.0, document.agreement.metrics_sigma, 1)
+    place = (FEDERATION, f"{FEDERATION}/2/1/evaluate", "patients", document.digest, 2, 1)
+    one = Spent(*place, figures, 1e-5, "1.5", METRICS)
+    today.store.now(lambda c: work.reserve(c, one, at=today.clock()))
+    code, out, _ = program("budget", "--site", today.file, "--format", "json")
+    (row,) = json.loads(out)["rows"]
+    training = [Release(0.1, 2.0, 8)]
+    for name, releases in {
+        "training": training,
+        "metrics": [figures],
+        "epsilon": [*training, figures],
+    }.items():
+        assert float(row[name]) == pytest.approx(epsilon(releases, 1e-5), abs=2e-4)
+    code, out, _ = program("budget", "--site", today.file)
+    assert (code, "training" in out, "not covered" in out) == (0, True, False)
+
+
+def test_exact_figures_have_no_column_in_the_budget_and_are_said_to_be_outside(program, today):
+    today.consented()
+    _, out, _ = program("budget", "--site", today.file)
+    assert "Held-out patients' figures are exact and not covered by ε." in out
+    assert "metrics" not in out
+
+
 def test_the_budget_is_drawn_with_what_is_to_come(program, today):
     spend(today, today.consented(), 20)
     code, out, _ = program("budget", "--site", today.file)

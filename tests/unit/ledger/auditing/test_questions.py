@@ -99,6 +99,12 @@ def test_the_settings_of_a_round_are_those_that_each_site_signed(asked):
     assert answer.notes[0].startswith("All hospitals trained with the same settings")
 
 
+def test_the_settings_of_a_round_say_where_figures_are_not_covered(asked):
+    said = "Held-out patients' figures are exact and not covered by ε."
+    assert said in query_settings.settings_of(asked, 1).notes
+    assert said not in query_settings.settings_of(asked, 2).notes
+
+
 def test_settings_that_differ_are_named(ledger, keys, speak):
     # ucl states another noise multiplier for a second task of round 4.
     body = keys.reserve_body(4, agreement="second", total="9.0000")
