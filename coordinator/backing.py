@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from coordinator.sealing import Sealing
 from coordinator.store import moving
 from governance.ledger import source
+from governance.sealing import Sealing
 from governance.settings import load_coordinator
 from protos.errors import Refused
 

@@ -18,12 +18,12 @@ from coordinator import acts, behind, resuming
 from coordinator.backing import DATABASE, SETTINGS
 from coordinator.copies import extend
 from coordinator.foundation import Foundation
-from coordinator.sealing import Unsealing, altered
 from governance import statements
 from governance.identity.folder import Identity
 from governance.ledger import source
 from governance.ledger import store as ledger
 from governance.ledger.verify import verify
+from governance.sealing import Unsealing, altered
 from protos.errors import Corrupt, Refused
 
 if TYPE_CHECKING:

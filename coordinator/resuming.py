@@ -122,8 +122,17 @@ def _blob(base: Foundation, digest: Digest) -> BlobRef:
     return BlobRef(digest, path.stat().st_size if path.exists() else 0)
 
 
-def _agreements(connection: Connection) -> tuple[str, ...]:
-    """Tell every hospital of a roster again what is proposed and in force."""
+def begin_anew(connection: Connection, site: SiteName) -> None:
+    """Count messages to and from a site from one, and tell it again what is open.
+
+    Its store was recovered: it knows neither what it was sent nor what it said.
+    """
+    outbox.begin_anew(connection, site)
+    _agreements(connection, site)
+
+
+def _agreements(connection: Connection, only: SiteName | None = None) -> tuple[str, ...]:
+    """Tell every hospital of a roster again what is proposed and in force, or one alone."""
     said = []
     for state in _OPEN:
         for digest in record.agreement_digests(connection, state):
@@ -131,7 +140,8 @@ def _agreements(connection: Connection) -> tuple[str, ...]:
             if document is None:
                 said.append(f"the document of the agreement {digest[:12]} is not in the backup")
                 continue
-            for site in document.agreement.sites.roster:
+            roster = document.agreement.sites.roster
+            for site in roster if only is None else {only} & set(roster):
                 outbox.send(connection, SiteName(site), Proposal(document.raw))
                 outbox.send(connection, SiteName(site), AgreementState(Digest(digest), state))
     return tuple(said)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from coordinator import sending
+from coordinator import resuming, sending
 from coordinator.pacing import Pace
 from coordinator.service_guard import caller
 from coordinator.store import outbox
@@ -91,7 +91,12 @@ class FederationService(federation_pb2_grpc.FederationServicer):
         return None
 
     async def _begin(self, session: sessions.Session, message: FromSite, context: Any) -> None:
+        hello = message.body
+        assert isinstance(hello, Hello)
+
         def known(connection: Any) -> int:
+            if hello.renumber:
+                resuming.begin_anew(connection, session.site)
             outbox.meet_again(connection, session.site, message.ack)
             outbox.acknowledged(connection, session.site, message.ack)
             return outbox.taken(connection, session.site)
@@ -102,8 +107,6 @@ class FederationService(federation_pb2_grpc.FederationServicer):
             codec.PROTOCOL, self._base.heartbeat_s, _MESSAGE_LIMIT, self._base.now()
         )
         await context.write(codec.to_site_out(ToSite(welcome, ack=taken)))
-        hello = message.body
-        assert isinstance(hello, Hello)
         session.quiet = hello.quiet
         await self._conductor.site_connected(session.site, hello)
         session.woken.set()

@@ -56,7 +56,10 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message of a site; models are names such as `builtin:linear`."""
+    """The first message of a site; models are names such as `builtin:linear`.
+
+    `renumber` asks to count messages from one again, after the site's store was recovered.
+    """
 
     protocol_lowest: int
     protocol_highest: int
@@ -65,6 +68,7 @@ class Hello:
     cosigned_size: int
     clock: datetime
     quiet: Quiet | None = None
+    renumber: bool = False
 
 
 @dataclass(frozen=True, slots=True)

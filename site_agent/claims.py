@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from governance import statements
 from governance.ledger import operators
 from protos.errors import Refused
+from site_agent import rollback
 from site_agent.deciding import document_of
 from site_agent.store import journal, notes
 from site_agent.store.notes import LOST, RELINK
@@ -52,11 +53,7 @@ def accept(c: Connection, m: Membership, fresh: Sequence[EntryRecord]) -> None:
             continue
         own = journal.find(c, m.federation, said.digest)
         if own is None:
-            raise Refused(
-                f"entry {record.seq} is a {said.kind} in this site's name, which it never "
-                "signed",
-                rule="foreign-statement",
-            )
+            raise rollback.stranger(c, m, record.seq, said)
         if own.status == journal.VOID:
             notes.set_note(c, m.federation, RELINK, "yes")
         place = (m.federation, said.digest)

@@ -17,6 +17,7 @@ from site_agent import (
     cli_keeping,
     cli_patients,
     cli_privacy,
+    cli_recovery,
     cli_releases,
 )
 from site_agent.cli_options import (
@@ -66,6 +67,7 @@ app.add_typer(cli_audit.verbs)
 app.add_typer(cli_releases.verbs)
 app.add_typer(cli_exits.verbs)
 app.add_typer(cli_keeping.verbs)
+app.add_typer(cli_recovery.verbs)
 app.add_typer(cli_privacy.verbs)
 
 

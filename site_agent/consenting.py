@@ -22,6 +22,7 @@ from site_agent import (
     freshness,
     office,
     patients,
+    recovering,
     released,
     trusting,
     turning,
@@ -197,6 +198,7 @@ _DELIVERED: Final = {
     "exit-requested": exiting.deliver,
     "erasure-requested": erasing.deliver,
     "log-accepted": trusting.deliver,
+    "store-recovered": recovering.deliver,
 }
 """What is of no agreement."""
 

@@ -27,7 +27,7 @@ from governance.privacy.releases import (
 )
 from protos.errors import PeerFault, Refused
 from protos.words import TaskKind
-from site_agent import masking, patients
+from site_agent import masking, patients, rollback
 from site_agent.acceptance import check_terms
 from site_agent.agent import Event, Made, Outcome, TaskState, may_resend
 from site_agent.policy import Asked, Moment, cap_of, check_moment
@@ -106,6 +106,8 @@ def _decided(c: Connection, m: Membership, held: Held, facts: Facts) -> tuple[Ev
     # 0. The agreement is known. Stops a task under terms that nobody here has ever seen.
     if document is None:
         raise Refused("the task's agreement was never received", rule="unknown-agreement")
+    # 0b. The store knows all that its keys signed. Stops a budget from being spent twice.
+    rollback.check(c, m.federation)
     # 1. The ledger lets those act whom the document names. Stops operators that nobody chose.
     if facts.proposed is not None:
         check_stated(facts.proposed, document.agreement)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from governance.identity.keys import Signer
 
 _FORM: Final = "concilium-to-sign"
-_REVIEWED: Final = frozenset({"consent-given", "log-accepted"})
+_REVIEWED: Final = frozenset({"consent-given", "log-accepted", "store-recovered"})
 """Kinds whose statement names the text that was shown."""
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from governance.agreement.load import parse
 from governance.consent import ENDED
+from governance.statements import parse_time
 from protos.errors import ConciliumError, PeerFault
 from protos.words import (
     AgreementState,
@@ -37,8 +38,10 @@ from site_agent.store.notes import (
     CHECKPOINT,
     FAULT,
     FINAL,
+    PROPOSED,
     RELINK,
     checkpoint_text,
+    note,
     set_note,
 )
 
@@ -97,9 +100,11 @@ def _proposal(c: Connection, m: Membership, body: Proposal) -> None:
     # 3. So many unanswered ones at most. Stops the store from being filled.
     elif len(terms.every(c, m.federation, state="proposed")) >= OPEN_PROPOSALS:
         raise PeerFault("too many proposals wait for an answer", rule="too-many-proposals")
-    offered = terms.Offered(
-        document.digest, document.material, document.raw, "proposed", m.now()
-    )
+    before = f"{PROPOSED}/{document.digest}"
+    first = note(c, m.federation, before)  # a consent of before the store was lost holds on
+    at = parse_time(first) if first else m.now()
+    set_note(c, m.federation, before, "")
+    offered = terms.Offered(document.digest, document.material, document.raw, "proposed", at)
     terms.keep(c, m.federation, offered)
 
 

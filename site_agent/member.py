@@ -19,7 +19,7 @@ import structlog
 from governance.identity import folder
 from governance.statements import timestamp
 from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
-from site_agent import changing, renewal, transfers, voice
+from site_agent import changing, renewal, rollback, transfers, voice
 from site_agent.agent import backoff_s
 from site_agent.bell import Bell
 from site_agent.confinement import Confinement
@@ -84,16 +84,25 @@ class Member:
         )
 
     async def run(self) -> None:
-        """Serve the federation until cancelled, or until this site has left it."""
+        """Serve the federation until cancelled, or until this site has left it.
+
+        Raises:
+            Refused: the store is older than what its keys have signed.
+        """
+        stopped = ""
         try:
             if not await self._noted(notes.LEFT):
                 await self._serve()
         except* Left:
             _log.info("served-to-the-end", federation=self.m.federation)
+        except* rollback.RolledBack as found:
+            stopped = str(_first(found))
         finally:
             await self._workshop.stop()
             await self._link.close()
             self._copy.close()
+        if stopped:
+            raise rollback.refusal(self.m.federation, stopped)
 
     async def _serve(self) -> None:
         federation = self.m.federation
@@ -230,7 +239,7 @@ async def _for_ever(serve: Callable[[], Awaitable[None]], federation: str) -> No
             _log.warning(
                 "begins-again", federation=federation, rule=problem.rule, why=str(problem)
             )
-        except Left:
+        except (Left, rollback.RolledBack):
             raise
         except Exception:  # noqa: BLE001 - a bug ends one of them, never the session
             _log.exception("crashed", federation=federation)
@@ -238,3 +247,7 @@ async def _for_ever(serve: Callable[[], Awaitable[None]], federation: str) -> No
             return
         await asyncio.sleep(backoff_s(failures, draw=random.random()))  # noqa: S311 - no secret
         failures += 1
+
+
+def _first(group: BaseException) -> BaseException:
+    return _first(group.exceptions[0]) if isinstance(group, BaseExceptionGroup) else group

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 OFFICERS: Final = frozenset(
     {
         *("consent-given", "consent-declined", "consent-resumed"),
-        *("exit-requested", "erasure-requested", "log-accepted"),
+        *("exit-requested", "erasure-requested", "log-accepted", "store-recovered"),
     }
 )
 """What only an officer may say; a pause and a withdrawal either key may."""

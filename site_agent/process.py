@@ -10,24 +10,29 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from governance.settings import without_effect
 from protos.errors import Refused
-from site_agent import doorbell, freshness, upgrading
+from site_agent import doorbell, freshness, rollback, upgrading
 from site_agent.confinement import Confinement
 from site_agent.membership import open_membership
 from site_agent.premises import Premises, sole_agent
 from site_agent.store import Store
+from site_agent.store.copy import Copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
     from governance.settings import SiteSettings
     from site_agent.member import Member
+    from site_agent.membership import Membership
 
 _log = structlog.get_logger("agent")
 
@@ -51,8 +56,8 @@ def run(settings: SiteSettings) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
-        Refused: another agent works on the same store, a federation is not enrolled, or the
-            worker cannot be confined as site.yaml says.
+        Refused: another agent works on the same store, a federation is not enrolled, the
+            worker cannot be confined as site.yaml says, or the store is an old one.
     """
     if not settings.federations:
         raise Refused(
@@ -83,6 +88,7 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
         m, identity = open_membership(
             settings, federation, store=store, premises=premises, now=now
         )
+        await store.do(partial(_check_whole, m=m))
         members.append(Member(m, identity, federation))
     serving = asyncio.gather(*(member.run() for member in members))
     loop = asyncio.get_running_loop()
@@ -106,6 +112,19 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
             await serving
     _log.info("stopped", site=settings.name)
     store.close()
+
+
+def _check_whole(c: Connection, m: Membership) -> None:
+    """Refuse to begin with a store that lacks what its keys signed, as far as is known here."""
+    rollback.check(c, m.federation)
+    path = m.premises.copy_of(m.federation)
+    if path.exists():
+        kept = Copy.open(path)
+        try:
+            with kept.looked_at() as copy:
+                rollback.check_copy(c, m, copy)
+        finally:
+            kept.close()
 
 
 def _stop(serving: asyncio.Future[Any], state: Path) -> None:

@@ -26,7 +26,7 @@ from site_agent import inbox
 from site_agent.agent import backoff_s
 from site_agent.rounding import in_tenths
 from site_agent.store import letters
-from site_agent.store.notes import COSIGNED, note
+from site_agent.store.notes import COSIGNED, RELINK, RENUMBER, SENT, note, set_note
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,6 +125,7 @@ class Session:
         m = self._m
         taken = await m.store.ask(partial(letters.taken, federation=m.federation))
         cosigned = await m.store.ask(partial(note, federation=m.federation, name=COSIGNED))
+        renumber = await m.store.ask(partial(note, federation=m.federation, name=RENUMBER))
         hello = Hello(
             protocol_lowest=codec.PROTOCOL,
             protocol_highest=codec.PROTOCOL,
@@ -133,14 +134,19 @@ class Session:
             cosigned_size=int(cosigned or 0),
             clock=m.now(),
             quiet=self._quiet(),
+            renumber=bool(renumber),
         )
         await stream.send(FromSite(hello, ack=taken))
         word = await _heard(stream)
         if not isinstance(word.body, Welcome):
             raise PeerFault("the coordinator did not say welcome", rule="welcome-first")
         welcome = word.body
+        if hello.renumber:
+            forget = partial(set_note, federation=m.federation, name=RENUMBER, value="")
+            await m.store.do(forget)
         if welcome.protocol != codec.PROTOCOL:
             raise PeerFault(f"protocol {welcome.protocol} was not offered", rule="protocol")
+        await self._look_back(word.ack)
         self._presence.skew = m.now() - welcome.clock
         self._presence.connected = True
         self._presence.last_fault = ""
@@ -149,6 +155,18 @@ class Session:
         self._bell.ring()
         _log.info("session-open", skew_s=self._presence.skew.total_seconds())
         return word.ack
+
+    async def _look_back(self, acknowledged: int) -> None:
+        """Have the ledger looked at where more was taken from this site than it ever sent.
+
+        So it is when the store is an old one; the ledger tells by this site's own signatures.
+        """
+        m = self._m
+        sent = await m.store.ask(partial(note, federation=m.federation, name=SENT))
+        if acknowledged > int(sent or 0):
+            look = partial(set_note, federation=m.federation, name=RELINK, value="yes")
+            await m.store.do(look)
+            self._bell.ring()
 
     def _quiet(self) -> Quiet | None:
         """Return the hospital's quiet hours that last or come next, so that it is not asked."""

@@ -20,7 +20,17 @@ from governance.ledger import checkpoint, merkle, note, operators
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
-from site_agent import anew, claims, custody, erasing, evidence, masking, resending, voice
+from site_agent import (
+    anew,
+    claims,
+    custody,
+    erasing,
+    evidence,
+    masking,
+    resending,
+    rollback,
+    voice,
+)
 from site_agent.deciding import Facts, document_of
 from site_agent.readiness import Seen
 from site_agent.store import comparing, copy, journal, letters, notes
@@ -99,6 +109,8 @@ class Witness:
         await self._send_last()
         while True:
             heard = self._bell.count
+            if said := await m.store.ask(partial(rollback.why, federation=m.federation)):
+                raise rollback.RolledBack(said)
             await self._go_on()
             waiting = await m.store.ask(self._waiting)
             if waiting == ("", ""):
@@ -170,7 +182,7 @@ class Witness:
         federation = self._m.federation
         waiting = self._waiting(c)
         return (
-            bool(notes.note(c, federation, ALARM)),
+            bool(notes.note(c, federation, ALARM) or rollback.why(c, federation)),
             waiting != ("", ""),
             custody.has_pending(c, self._m, task),
         )
@@ -189,11 +201,25 @@ class Witness:
         mended = True
         if relink:
             known = await resending.known(m, self._copy, self._link)
+            await self._check_known(known)
             attempts = await self._copy.do(copy.attempts)
             mend = partial(self._relink, known=known, attempts=attempts)
             mended = await m.store.do(mend) > 0
         self._bell.ring()
         return mended
+
+    async def _check_known(self, known: Mapping[str, int]) -> None:
+        try:
+            await self._m.store.ask(partial(rollback.check_known, m=self._m, known=known))
+        except Refused as problem:
+            await self._rolled_back(problem)
+            raise
+
+    async def _rolled_back(self, problem: ConciliumError) -> None:
+        m = self._m
+        _log.error("store-rolled-back", what=problem.what, next=problem.todo)
+        await m.store.do(partial(rollback.keep, federation=m.federation, said=problem.what))
+        self._bell.ring()
 
     def _done(self, c: Connection, value: str) -> None:
         notes.clear_note(c, self._m.federation, CHECKPOINT, value)
@@ -269,6 +295,8 @@ class Witness:
         except (Refused, PeerFault, Corrupt) as problem:
             if problem.rule in FORKS:
                 await self._alarm(text, head, problem)
+            if problem.rule == rollback.RULE:
+                await self._rolled_back(problem)
             raise
 
     async def _witnessed(self, sent: CheckpointSent, head: Checkpoint) -> None:

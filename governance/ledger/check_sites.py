@@ -46,6 +46,28 @@ def budget_reserved(state: State, entry: Entry) -> None:
         raise Refused(f"{site} spends more ε than its consent allows", rule="budget-exceeded")
 
 
+def store_recovered(state: State, entry: Entry) -> None:
+    """Hold what a hospital takes as spent after its store was lost against its reservations."""
+    site, spent = entry.actor_name, entry.body["spent"]
+    if entry.body["size"] > entry.seq:
+        raise Refused(
+            f"{site} says that it read more entries than there were", rule="recovery-misstated"
+        )
+    for (name, cohort), held in state.spending.cohorts.items():
+        if name != site:
+            continue
+        # 1. It is no less than the reservations in the log come to. Stops a loss from being
+        #    used to have patients' privacy back.
+        said = spent.get(cohort, {"delta": "0", "epsilon": "0"})
+        delta = float(said["delta"])
+        if delta <= 0 or spending.exceeds(held.releases, delta, float(said["epsilon"])):
+            raise Refused(
+                f"{site} takes less ε as spent than its reservations come to",
+                rule="epsilon-understated",
+            )
+    state.spending.remember(site, spent)
+
+
 def contribution_made(state: State, entry: Entry) -> None:
     """Add a contribution to its attempt."""
     site, body = entry.actor_name, entry.body

@@ -1,4 +1,4 @@
-"""Kinds of entries about a log that was lost: what came back, who goes on with a new one."""
+"""Kinds of entries about what was lost and came back: a log, or a hospital's own store."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ KINDS: Final[Mapping[str, Kind]] = {
             "spent": map_of(LABEL, record_of(DECIMAL, "delta", "epsilon")),
         },
         project_recovery.log_accepted,
+        by_officers=True,
+    ),
+    "store-recovered": Kind(
+        OFFICER,
+        Carrier.SESSION,
+        {
+            "review": DIGEST,
+            "size": COUNT,
+            "spent": map_of(LABEL, record_of(DECIMAL, "delta", "epsilon")),
+            "tasks": COUNT,
+        },
+        project_recovery.store_recovered,
         by_officers=True,
     ),
 }

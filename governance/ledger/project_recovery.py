@@ -76,6 +76,21 @@ def log_accepted(c: Connection, e: Entry) -> list[Executable]:
     return [accepted.values(accepted_seq=e.seq, held=held)]
 
 
+def store_recovered(_c: Connection, e: Entry) -> list[Executable]:
+    """Take a hospital's word that its store was lost or old, and what it takes as spent.
+
+    1. It looked at a log that had so many entries. Stops what a store has forgotten from being
+       read out of entries that nobody has.
+    """
+    # 1.
+    if e.body["size"] > e.seq:
+        raise Refused(
+            f"it says that it read {e.body['size']} entries, but {e.seq} stand before it",
+            rule="recovery-misstated",
+        )
+    return []
+
+
 def waiting(c: Connection, site: str) -> Row[tuple[object, ...]] | None:
     """Return the row of the latest new log that a hospital has not accepted, or None."""
     mine = (acceptances.c.site == site, acceptances.c.accepted_seq.is_(None))

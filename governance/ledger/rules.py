@@ -33,6 +33,7 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "agreement-in-force": check_rounds.agreement_in_force,
     "budget-reserved": check_sites.budget_reserved,
     "round-opened": check_rounds.round_opened,
+    "store-recovered": check_sites.store_recovered,
     "contribution-made": check_sites.contribution_made,
     "contribution-refused": check_rounds.contribution_refused,
     "evaluation-made": check_sites.evaluation_made,

@@ -56,6 +56,7 @@ def _hello_in(m: pb.Hello) -> Hello:
         cosigned_size=fields.number("hello.cosigned_size", m.cosigned_size),
         clock=fields.time("hello.clock", m.clock),
         quiet=_quiet_in("hello.quiet", m.quiet) if m.HasField("quiet") else None,
+        renumber=m.renumber,
     )
 
 
@@ -68,6 +69,7 @@ def _hello_out(w: Hello) -> pb.Hello:
         cosigned_size=w.cosigned_size,
         clock=fields.time_text(w.clock),
         quiet=_quiet_out(w.quiet),
+        renumber=w.renumber,
     )
 
 

@@ -1,18 +1,31 @@
-"""What the copy of the ledger says in this site's name, to be held against its journal."""
+"""What the copy of the ledger says of this site: in its name, and what it was asked for."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from governance.ledger.schema import entries, rounds
+from governance.ledger.schema import contributions, entries, keys, reservations, rounds
 from governance.ledger.store import Own
+from governance.privacy.releases import Release
 from protos.words import Digest, KeyId
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An attempt that asked this site and is not settled; `reserved` says it is paid for."""
+
+    agreement: str
+    round: int
+    attempt: int
+    task: str
+    reserved: bool
 
 
 def entries_of(c: Connection, actor: str) -> list[Own]:
@@ -35,4 +48,55 @@ def counted_in(c: Connection, site: str) -> dict[tuple[int, int], int]:
         (int(row.round), int(row.attempt)): int(row.ended_seq)
         for row in rows
         if site in json.loads(row.sites_in or "[]")
+    }
+
+
+def keys_of(c: Connection, name: str) -> frozenset[str]:
+    """Return every key that a name ever had."""
+    return frozenset(c.execute(select(keys.c.key_id).where(keys.c.name == name)).scalars())
+
+
+def open_attempts(
+    c: Connection, site: str, federation: str
+) -> tuple[list[Open], list[Release]]:
+    """Return the attempts that asked a site and have nothing of it yet, and what was reserved.
+
+    The second are all hospitals' reservations for them: a round releases the same of all.
+    """
+    found: list[Open] = []
+    releases: list[Release] = []
+    for row in c.execute(select(rounds).where(rounds.c.state == "open")).all():
+        made = (contributions.c.round == row.round, contributions.c.attempt == row.attempt)
+        mine = select(contributions.c.site).where(*made, contributions.c.site == site)
+        if site not in json.loads(row.sites) or c.execute(mine).first() is not None:
+            continue
+        here = (reservations.c.round == row.round, reservations.c.attempt == row.attempt)
+        paid = c.execute(select(reservations).where(*here)).all()
+        releases += [
+            Release(float(one.sampling_rate), float(one.noise_multiplier), int(one.steps))
+            for one in paid
+        ]
+        reserved = any(one.site == site for one in paid)
+        place = (int(row.round), int(row.attempt))
+        found.append(Open(row.agreement, *place, _task(c, federation, row), reserved))
+    return found, releases
+
+
+def _task(c: Connection, federation: str, row: Row[tuple[object, ...]]) -> str:
+    """Return the id of a training task, which counts the log's recoveries before it."""
+    recoveries = select(func.count()).where(
+        entries.c.kind == "log-recovered", entries.c.seq < row.opened_seq
+    )
+    number = int(c.execute(recoveries).scalar_one())
+    name = f"{federation}/{row.round}/{row.attempt}/train"
+    return f"{name}/{number}" if number else name
+
+
+def proposals(c: Connection) -> dict[str, str]:
+    """Return when each agreement was proposed last, by its digest."""
+    wanted = select(entries.c.agreement, entries.c.received_at).where(
+        entries.c.kind == "agreement-proposed"
+    )
+    return {
+        str(row.agreement): row.received_at for row in c.execute(wanted.order_by(entries.c.seq))
     }

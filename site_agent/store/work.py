@@ -304,6 +304,17 @@ def spent_on(c: Connection, cohort: str) -> list[Spent]:
     ]
 
 
+def is_reserved(c: Connection, federation: str, task: str) -> bool:
+    """Tell whether a task has its reservation."""
+    mine = (_reservations.c.federation == federation, _reservations.c.task == task)
+    return c.execute(select(_reservations.c.task).where(*mine)).first() is not None
+
+
+def cohorts(c: Connection) -> list[str]:
+    """Return every cohort that anything was ever reserved from."""
+    return sorted(c.execute(select(_reservations.c.cohort).distinct()).scalars())
+
+
 def keep_control(c: Connection, federation: str, control: Control) -> None:
     """Keep a control variate of an attempt."""
     c.execute(

@@ -176,6 +176,7 @@ class Hello(_message.Message):
     COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
     QUIET_FIELD_NUMBER: _builtins.int
+    RENUMBER_FIELD_NUMBER: _builtins.int
     protocol_lowest: _builtins.int
     protocol_highest: _builtins.int
     software: _builtins.str
@@ -183,6 +184,8 @@ class Hello(_message.Message):
     """of the last checkpoint it cosigned; 0 for none"""
     clock: _builtins.str
     """RFC 3339 UTC, so that skew is named"""
+    renumber: _builtins.bool
+    """its store was recovered: both count messages from one"""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """what this site may train, e.g. builtin:linear"""
@@ -201,10 +204,11 @@ class Hello(_message.Message):
         cosigned_size: _builtins.int = ...,
         clock: _builtins.str = ...,
         quiet: Global___Quiet | None = ...,
+        renumber: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["quiet", b"quiet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "cosigned_size", b"cosigned_size", "models", b"models", "protocol_highest", b"protocol_highest", "protocol_lowest", b"protocol_lowest", "quiet", b"quiet", "software", b"software"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "cosigned_size", b"cosigned_size", "models", b"models", "protocol_highest", b"protocol_highest", "protocol_lowest", b"protocol_lowest", "quiet", b"quiet", "renumber", b"renumber", "software", b"software"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

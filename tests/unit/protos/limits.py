@@ -99,6 +99,7 @@ LIMITS: Final = {
     "Hello.models": line(200, count=64),
     "Hello.cosigned_size": whole(),
     "Hello.clock": TIME,
+    "Hello.renumber": FLAG,
     "Quiet.start": TIME,
     "Quiet.end": TIME,
     "Welcome.protocol": whole(1, 1000),

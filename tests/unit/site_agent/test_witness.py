@@ -10,15 +10,20 @@ import pytest
 from hospital import FEDERATION, SITE, officer_of
 from simulated import Log, agent_of
 
+from governance import statements
+from governance.identity.keys import SigningKey
 from governance.ledger import checkpoint
 from governance.ledger import store as ledger
+from governance.statements import Chain
 from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from protos.words import CosignatureSent, StatementReceipt, StatementSent
-from site_agent import consenting, deciding, desk, voice
+from site_agent import consenting, deciding, desk, rollback, voice
 from site_agent.agent import TaskState
 from site_agent.readiness import Readiness
+from site_agent.rollback import RolledBack
 from site_agent.store import journal, notes
 from site_agent.voice import Saying
+from site_agent.witness import FORKS
 
 
 @contextlib.contextmanager
@@ -114,12 +119,50 @@ async def test_an_older_head_of_another_history_stops_the_site(post):
         )
 
 
-async def test_a_statement_that_this_site_never_made_stops_it(post):
+STARTED = {"program": "x", "version": "1", "os": "y"}
+
+
+async def test_a_statement_in_this_sites_name_by_a_key_it_never_made_is_foreign(post):
+    m, stranger = post.charite.m, SigningKey.from_seed(bytes(32))
+    payload = statements.compose(
+        "software-started",
+        STARTED,
+        actor=f"site/{SITE}",
+        key=stranger.key_id,
+        chain=Chain.START,
+        log=m.voice.log,
+        at=m.now(),
+    )
+    said = statements.read(statements.sign(payload, [stranger]))
+    refusal = post.charite.store.now(lambda c: rollback.stranger(c, m, 9, said))
+    assert refusal.rule == "foreign-statement"
+    assert refusal.rule in FORKS
+
+
+async def test_a_statement_of_its_own_key_that_its_store_forgot_stops_it_without_alarm(post):
     key = post.charite.m.voice.key
-    body = {"program": "x", "version": "1", "os": "y"}
-    post.log.say("software-started", body, f"site/{SITE}", key)
-    with alarmed(post, "foreign-statement"):
+    post.log.say("software-started", STARTED, f"site/{SITE}", key)
+    with pytest.raises(Refused) as told:
         await post.see()
+    assert told.value.rule == "store-rolled-back"
+    assert "concilium-site recover" in told.value.todo
+    assert post.note(notes.ALARM) == ""
+    with pytest.raises(RolledBack, match="this store has no memory of it"):
+        await post.witness.run()
+
+
+async def test_no_task_is_taken_by_a_store_that_was_rolled_back(post):
+    post.log.say("software-started", STARTED, f"site/{SITE}", post.charite.m.voice.key)
+    with pytest.raises(Refused):
+        await post.see()
+    document = post.charite.consented()
+    task = post.charite.task(document)
+    post.charite.take(task)
+    facts = await post.witness.facts_for(task, timedelta(), Readiness(post.charite.m))
+    held = post.charite.held(task)
+    state = post.charite.store.now(lambda c: deciding.decide(c, post.charite.m, held, facts))
+    assert (state, post.charite.held(task).rule) == (TaskState.REFUSED, "store-rolled-back")
+    assert post.charite.spent() == []
 
 
 async def test_another_log_than_the_one_enrolled_in_stops_the_site(post):

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from coordinator.sealing import Sealing, Unsealing
+from governance.sealing import Sealing, Unsealing
 from protos.errors import Corrupt, Refused
 
 PART = 1 << 20
