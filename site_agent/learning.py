@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from governance import statements
 from governance.ledger import checkpoint, merkle, note
 from governance.ledger import store as ledger
-from governance.privacy.releases import of_statement
+from governance.privacy.releases import of_statement, purpose_of
 from protos.errors import Refused
 from site_agent import claims
 from site_agent.deciding import document_of, release_of
@@ -48,7 +48,7 @@ _TAIL: Final = 10_000
 class Read:
     """What the log says: how many entries were read, the own ones, and what is open.
 
-    `others` is what other sites reserved for open attempts: a round releases the same of all.
+    `others` is what anybody reserved in rounds of the agreements that are open.
     `proposed` is when each agreement was proposed last.
     """
 
@@ -179,6 +179,7 @@ def _spend(c: Connection, m: Membership, said: Statement) -> None:
         release=of_statement(body),
         delta=float(body["delta"]),
         epsilon_total=str(body["epsilon_total"]),
+        purpose=purpose_of(body),
     )
     if not work.is_reserved(c, m.federation, spent.task):
         work.reserve(c, spent, at=said.at)
@@ -210,5 +211,5 @@ def _release(c: Connection, m: Membership, one: Open, others: Sequence[Release])
     raise Refused(
         f"round {one.round} is at work, and this store does not know what it would release",
         todo="Wait until the round has ended, then: concilium-site recover",
-        rule="round-open",
+        rule="task-of-unknown-cost",
     )

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 
 from governance.ledger.schema import contributions, entries, keys, reservations, rounds
 from governance.ledger.store import Own
-from governance.privacy.releases import Release
+from governance.privacy.releases import TRAINING, Release
 from protos.words import Digest, KeyId
 
 if TYPE_CHECKING:
@@ -59,9 +59,10 @@ def keys_of(c: Connection, name: str) -> frozenset[str]:
 def open_attempts(
     c: Connection, site: str, federation: str
 ) -> tuple[list[Open], list[Release]]:
-    """Return the attempts that asked a site and have nothing of it yet, and what was reserved.
+    """Return the attempts that asked a site and have nothing of it yet, and what they release.
 
-    The second are all hospitals' reservations for them: a round releases the same of all.
+    The second is what anybody reserved for training under their agreements: a round of one
+    agreement releases the same of all.
     """
     found: list[Open] = []
     releases: list[Release] = []
@@ -70,16 +71,32 @@ def open_attempts(
         mine = select(contributions.c.site).where(*made, contributions.c.site == site)
         if site not in json.loads(row.sites) or c.execute(mine).first() is not None:
             continue
-        here = (reservations.c.round == row.round, reservations.c.attempt == row.attempt)
-        paid = c.execute(select(reservations).where(*here)).all()
-        releases += [
-            Release(float(one.sampling_rate), float(one.noise_multiplier), int(one.steps))
-            for one in paid
-        ]
-        reserved = any(one.site == site for one in paid)
-        place = (int(row.round), int(row.attempt))
-        found.append(Open(row.agreement, *place, _task(c, federation, row), reserved))
+        task = _task(c, federation, row)
+        paid = select(reservations.c.task).where(
+            reservations.c.site == site, reservations.c.task == task
+        )
+        reserved = c.execute(paid).first() is not None
+        found.append(Open(row.agreement, int(row.round), int(row.attempt), task, reserved))
+        releases += _of_agreement(c, row.agreement)
     return found, releases
+
+
+def _of_agreement(c: Connection, agreement: str) -> list[Release]:
+    settings = (
+        reservations.c.sampling_rate,
+        reservations.c.noise_multiplier,
+        reservations.c.steps,
+    )
+    at = (reservations.c.round == rounds.c.round, reservations.c.attempt == rounds.c.attempt)
+    wanted = (
+        select(*settings)
+        .join(rounds, and_(*at))
+        .where(rounds.c.agreement == agreement, reservations.c.purpose == TRAINING)
+        .distinct()
+    )
+    return [
+        Release(float(q), float(sigma), int(steps)) for q, sigma, steps in c.execute(wanted)
+    ]
 
 
 def _task(c: Connection, federation: str, row: Row[tuple[object, ...]]) -> str:

@@ -89,7 +89,11 @@ def test_whose_cap_it_was_is_said(make):
     with pytest.raises(Refused) as refusal:
         poor.store.now(
             lambda c: deciding.reservation_of(
-                c, poor.m, "t", document, standing_of(c, FEDERATION, document.digest)
+                c,
+                poor.m,
+                poor.task(document),
+                document,
+                standing_of(c, FEDERATION, document.digest),
             )
         )
     assert "past the cap of 0.1" in refusal.value.what
