@@ -13,8 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "site_agent"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "coordinator"))
 sys.path.insert(0, str(Path(__file__).parent))
 
+import attacking
 import folders as folders_module
 import masked
+
+from governance.secagg import rules
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +36,19 @@ async def fed(five, tmp_path):
     yield federation
     await federation.end()
     federation.verified()
+
+
+@pytest.fixture
+def attacker(monkeypatch):
+    """The coordinator's owner, who changes it before it starts."""
+    return attacking.Attacker(monkeypatch)
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Take a rule away."""
+
+    def removed(name, instead=lambda *_, **__: None):
+        monkeypatch.setattr(rules, name, instead)
+
+    return removed

@@ -143,7 +143,7 @@ class Agent:
             for h in self.tasks()
             if (h.task.round, h.task.attempt, h.task.kind.value) == (round_, attempt, kind)
         ]
-        return held[0] if held else None
+        return held[-1] if held else None  # the first that it was asked
 
     def run_of(self, round_=1, attempt=1):
         """The masked sum of an attempt as this site keeps it, None for none."""

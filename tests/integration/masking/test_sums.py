@@ -7,18 +7,11 @@ import asyncio
 import numpy as np
 import pytest
 from masked import NAMES
+from summed import is_the_mean_of
 
 from governance import tensors
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
-
-
-def is_the_mean_of(fed, sites, round_=1, attempt=1):
-    before, after = fed.committed(round_)
-    mean = fed.plain_mean(sites, round_, attempt)
-    for name, x in before.items():
-        moved = x.reshape(-1) + mean.piece(f"y/{name}", slice(0, x.size))
-        assert moved.astype(np.float32).tolist() == after[name].reshape(-1).tolist()
 
 
 async def test_the_committed_model_is_the_plain_mean_in_fixed_point_bit_for_bit(fed):
