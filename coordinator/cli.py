@@ -139,13 +139,15 @@ def invite(
         return
     with console_of(folder, identity) as console:
         token, acted = console.invite(role, name, hours=hours, now=now())
-    if not pending(acted):
+    if pending(acted):
+        terminal.tell(f"Give this token to {name} then, not before; it is not shown again:")
+    else:
         from coordinator.console import replaced
 
         if replaced(acted):
             terminal.tell(f"The token that {name} was given before no longer holds.")
         terminal.tell(f"Give this token to {name}; it works once, within {hours} hours:")
-        typer.echo(token)
+    typer.echo(token)
 
 
 @app.command()

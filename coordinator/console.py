@@ -140,6 +140,17 @@ class Console:
         document: bytes = b"",
     ) -> OperatorActed:
         """Sign an act as the next of this operator's chain and send it."""
+        return _named(*self._acted(kind, body, now, disclosures, document))
+
+    def _acted(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        now: datetime,
+        disclosures: Sequence[Disclosure] = (),
+        document: bytes = b"",
+    ) -> tuple[OperatorActed, Digest]:
+        """Return what became of an act, as the coordinator said it, and the act's digest."""
         for _ in range(_RACES):
             try:
                 return self._act(kind, body, now, disclosures, document)
@@ -160,7 +171,7 @@ class Console:
         now: datetime,
         disclosures: Sequence[Disclosure],
         document: bytes,
-    ) -> OperatorActed:
+    ) -> tuple[OperatorActed, Digest]:
         status = self.status()
         key = self._identity.signing_key()
         payload = statements.compose(
@@ -174,7 +185,8 @@ class Console:
             disclosures=disclosures,
         )
         envelope = statements.sign(payload, [key])
-        return self._send(OperatorAct(envelope, tuple(disclosures), document))
+        acted = self._exchanged(OperatorAct(envelope, tuple(disclosures), document))
+        return acted, statements.read(envelope).digest
 
     def signed(
         self,
@@ -196,7 +208,10 @@ class Console:
     def invite(
         self, role: str, name: str, *, hours: int, now: datetime
     ) -> tuple[str, OperatorActed]:
-        """Invite somebody; the token's secret is made here and only its hash is sent."""
+        """Invite somebody; the token's secret is made here and only its hash is sent.
+
+        The token of an invitation that a second operator must approve lets nobody in before.
+        """
         secret, status = secrets.token_bytes(32), self.status()
         body = {
             "act": "invite",
@@ -205,10 +220,8 @@ class Console:
             "expires": statements.timestamp(now + timedelta(hours=hours)),
             "secret": secret_hash(secret),
         }
-        acted = self.act("operator-acted", body, now=now)
-        addresses = {"enrolment": "", "coordinator": ""}
-        if acted.result:
-            addresses |= json.loads(acted.result)
+        acted, digest = self._acted("operator-acted", body, now)
+        addresses = {"enrolment": "", "coordinator": "", **json.loads(acted.result or "{}")}
         token = Token(
             federation=status.federation,
             role=role,
@@ -218,7 +231,7 @@ class Console:
             coordinator=addresses["coordinator"],
             secret=secret,
         )
-        return mint(token), acted
+        return mint(token), _named(acted, digest)
 
     def enrol(self, request: EnrolRequest) -> Enrolled:
         """Hand in a newcomer's request, for whoever may not open a second port."""
@@ -240,17 +253,22 @@ class Console:
         return self._send(OperatorAct(envelope))
 
     def _send(self, act: OperatorAct) -> OperatorActed:
+        return _named(self._exchanged(act), statements.read(act.envelope).digest)
+
+    def _exchanged(self, act: OperatorAct) -> OperatorActed:
         message = codec.act_out(act)
-        acted = codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
-        if not acted.pending:
-            return acted
-        return replace(acted, result=statements.read(act.envelope).digest)
+        return codec.acted_in(self._call(lambda: self._stub.Act(message, timeout=_DEADLINE_S)))
 
     def _call(self, ask: Callable[[], T]) -> T:
         try:
             return ask()
         except grpc.RpcError as problem:
             raise _readable(problem, self._identity.coordinator) from None
+
+
+def _named(acted: OperatorActed, digest: Digest) -> OperatorActed:
+    """Return an act that waits with its digest, by which it is approved."""
+    return replace(acted, result=digest) if acted.pending else acted
 
 
 def replaced(invited: OperatorActed) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from federations import officer_of
-from operators import refusal
+from operators import both_in_force, refusal
 
 from coordinator.console import replaced
 from governance import statements
@@ -46,6 +46,18 @@ async def test_name_invited_twice_enrols_with_the_newer_token_alone(fed, tmp_pat
     with refusal("token-expired"):
         await fed.enrol("site", "gemelli", token=first, place=tmp_path / "other")
     await fed.enrol("site", "gemelli", token=second)
+
+
+async def test_token_of_an_invitation_that_two_must_sign_holds_once_both_have(fed, tmp_path):
+    await both_in_force(fed)
+    await fed.invite("site", "keeps-the-door-open")
+    token, acted = await fed.invite("site", "gemelli")
+    assert acted.pending
+    with refusal("token-unknown"):
+        await fed.enrol("site", "gemelli", token=token, place=tmp_path / "early")
+    await fed.ask(lambda console: console.approve(acted.result), by="rossi")
+    await fed.enrol("site", "gemelli", token=token)
+    assert "gemelli" in [site.name for site in (await fed.status()).sites]
 
 
 async def test_invitation_of_another_name_ends_no_other(fed):
