@@ -102,7 +102,7 @@ def _ask_figures(turn: Turn) -> None:
     assert running.candidate is not None
     deadline = turn.now + timedelta(seconds=document.agreement.round.deadline)
     roundbook.move(turn.connection, State.EVALUATING.value, deadline=deadline)
-    if running.evaluating or not gate.figures_due(document.agreement, running.round):
+    if running.evaluating or not document.agreement.figures_due(running.round):
         return
     for site in _judges(turn):
         what = f"evaluate/{running.candidate.digest[:12]}"

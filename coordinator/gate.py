@@ -16,7 +16,6 @@ from governance.figures import HIGHER_IS_BETTER, NOT_FINITE, pooled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from governance.agreement.schema import Agreement
     from governance.figures import Figures
     from protos.words import SiteName
 
@@ -74,15 +73,6 @@ class Verdict:
             sort_keys=True,
             separators=(",", ":"),
         )
-
-
-def figures_due(agreement: Agreement, round_: int) -> bool:
-    """Tell whether the sites are asked for figures of this round's candidate."""
-    if agreement.privacy is None:
-        return True
-    metrics = agreement.privacy.metrics
-    chosen = metrics.exact or metrics.noised
-    return chosen is not None and round_ % chosen.every == 0
 
 
 def judge(

@@ -119,6 +119,7 @@ def _decided(c: Connection, m: Membership, held: Held, facts: Facts) -> tuple[Ev
     patients.say_left_out(c, m, document.digest, facts.seen)
     standing = standing_of(c, m.federation, task.agreement)
     if task.kind is TaskKind.EVALUATE:
+        _check_figures_due(task, document)
         if not document.agreement.metrics_noised:
             return Event.MAY_EVALUATE, Told()
         return Event.MAY_MEASURE, _reserved(c, m, task, document, standing)
@@ -260,6 +261,16 @@ def reservation_of(
         min(delta, standing.delta),
         caps=f"the lowest of {', '.join(caps)}",
     )
+
+
+def _check_figures_due(task: Task, document: Document) -> None:
+    """Refuse figures of a round that has none. Stops a coordinator from asking more often."""
+    if not document.agreement.figures_due(task.round):
+        raise Refused(
+            f"the agreement asks for no figures of round {task.round}",
+            todo="The round goes on without this hospital's figures.",
+            rule="figures-not-due",
+        )
 
 
 def _check_figures_left(c: Connection, m: Membership, task: Task, document: Document) -> None:

@@ -164,6 +164,14 @@ class Agreement(Section):
         """Whether figures of quality leave with noise."""
         return self.privacy is not None and self.privacy.metrics.noised is not None
 
+    def figures_due(self, round_: int) -> bool:
+        """Tell whether hospitals say figures of a round's candidate."""
+        if self.privacy is None:
+            return True
+        metrics = self.privacy.metrics
+        chosen = metrics.exact or metrics.noised
+        return chosen is not None and round_ % chosen.every == 0
+
     @property
     def evaluations(self) -> int:
         """How many evaluations the metrics' ε is split over; 0 where figures are exact."""

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from coordinator.gate import figures_due, judge
+from coordinator.gate import judge
+from governance.agreement.schema import Agreement
 from governance.figures import Figures
 
 
@@ -120,8 +121,8 @@ def test_what_a_verdict_rests_on_is_told_with_decimals_as_text():
 def test_figures_are_due_every_so_many_rounds(round_, due):
     metrics = SimpleNamespace(exact=SimpleNamespace(every=10), noised=None)
     agreement = SimpleNamespace(privacy=SimpleNamespace(metrics=metrics))
-    assert figures_due(agreement, round_) is due
+    assert Agreement.figures_due(agreement, round_) is due
 
 
 def test_figures_are_due_in_each_round_without_privacy():
-    assert figures_due(SimpleNamespace(privacy=None), 7)
+    assert Agreement.figures_due(SimpleNamespace(privacy=None), 7)

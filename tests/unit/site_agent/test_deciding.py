@@ -391,7 +391,7 @@ def measured(charite, **terms):
 
 def test_an_evaluation_with_noise_is_taken_and_paid_for_before_anything_is_computed(charite):
     document = measured(charite)
-    task = charite.task(document, kind=TaskKind.EVALUATE)
+    task = charite.task(document, round_=5, kind=TaskKind.EVALUATE)
     assert decided(charite, task) is TaskState.RESERVING
     sigma = document.agreement.metrics_sigma
     (spent,) = charite.spent()
@@ -412,7 +412,7 @@ def test_exact_figures_cost_nothing(charite):
 def test_training_and_figures_come_to_one_epsilon_of_the_cohort(charite):
     document = measured(charite)
     decided(charite, charite.task(document))
-    decided(charite, charite.task(document, kind=TaskKind.EVALUATE))
+    decided(charite, charite.task(document, round_=5, kind=TaskKind.EVALUATE))
     releases = [one.release for one in charite.spent()]
     last = charite.said("budget-reserved")[-1].statement.body
     assert float(last["epsilon_total"]) == pytest.approx(epsilon(releases, 1e-5), abs=1e-3)
@@ -430,6 +430,17 @@ def test_no_figures_are_made_past_the_metrics_own_epsilon(charite):
 def test_no_figures_are_made_past_the_cap(make):
     careful = make(policy__cap={"epsilon": 0.1, "delta": 1e-5})
     document = measured(careful)
-    task = careful.task(document, kind=TaskKind.EVALUATE)
+    task = careful.task(document, round_=5, kind=TaskKind.EVALUATE)
     assert decided(careful, task) is TaskState.REFUSED
     assert answers(careful)[-1] == (task.task, False, "budget-exhausted")
+
+
+@pytest.mark.parametrize("how", ["exact", "noised"])
+def test_figures_of_a_round_that_has_none_are_refused(charite, how):
+    chosen = {"exact": {"every": 5}} if how == "exact" else {"noised": NOISED["noised"]}
+    document = charite.consented(privacy__metrics={**chosen, "minimum": 10})
+    task = charite.task(document, round_=4, kind=TaskKind.EVALUATE)
+    assert decided(charite, task) is TaskState.REFUSED
+    assert answers(charite)[-1] == (task.task, False, "figures-not-due")
+    due = charite.task(document, round_=5, kind=TaskKind.EVALUATE)
+    assert decided(charite, due) is not TaskState.REFUSED

@@ -160,3 +160,36 @@ def test_the_paper_to_sign_has_the_text_its_digest_and_lines(charite):
     assert reviewed.to_sign.startswith(reviewed.text)
     assert reviewed.digest in reviewed.to_sign
     assert "Signature" in reviewed.to_sign
+
+
+# --- figures with noise ----------------------------------------------------------------------
+
+NOISED = {"noised": {"epsilon_total": 1.0, "every": 5}, "minimum": 10}
+
+
+def test_exact_figures_are_said_to_be_outside_of_every_epsilon(charite):
+    text = review(charite, charite.proposed()).text
+    assert "Held-out patients' figures are exact and not covered by ε." in text
+
+
+def test_noised_figures_are_counted_and_said_with_what_they_cost(charite):
+    exact = review(charite, charite.proposed())
+    noised = review(charite, charite.proposed(privacy__metrics=NOISED))
+    said = " ".join(noised.text.split())
+    assert "Every 5 rounds: figures of quality on patients held back (noised;" in said
+    assert "counts the figures of held-out patients: 4 times with noise, ε 0.99" in said
+    assert "not covered" not in noised.text
+    assert after(noised) > after(exact) + 0.05
+
+
+def after(reviewed):
+    """Return what ε the review says that all rounds bring the cohort to."""
+    said = " ".join(reviewed.text.split())
+    return float(said.partition("of this one bring it to ε ")[2].split(":")[0])
+
+
+def test_the_round_in_which_a_cap_stops_is_sooner_with_noised_figures(make):
+    careful = make(policy__cap={"epsilon": 1.2, "delta": 1e-5})
+    exact = review(careful, careful.proposed(schedule__rounds=100))
+    terms = {"privacy__metrics": NOISED, "schedule__rounds": 100}
+    assert 0 < review(careful, careful.proposed(**terms)).stops_in_round < exact.stops_in_round
