@@ -114,9 +114,18 @@ def _purposes(agreement: Agreement, law: Law) -> None:
         )
 
 
-# 5. The model is approved here. Stops code or a shape that nobody here has looked at.
+# 5. The model is approved here, and a wheel's runs confined. Stops code that nobody here has
+#    looked at, and code that could call out or read a key.
 def _model(agreement: Agreement, law: Law) -> None:
-    name = f"builtin:{agreement.model.name}"
+    wheel = agreement.model.wheel
+    name = wheel or f"builtin:{agreement.model.name}"
+    if wheel is not None and law.isolation == "none":
+        raise Refused(
+            "the model is a wheel's, and site.yaml says isolation: none",
+            todo="Code from a wheel runs in a confined worker alone: isolation: required under "
+            "resources in site.yaml.",
+            rule="wheel-not-confined",
+        )
     if name not in law.policy.models:
         raise Refused(
             f"the model {agreement.model.name} is not among policy.models of site.yaml",

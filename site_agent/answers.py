@@ -11,7 +11,7 @@ from governance.identity.trust import trust_lines
 from governance.models import catalogue
 from governance.settings import without_effect
 from governance.terminal import Answer
-from site_agent import changing, doorbell, evidence, freshness, office, released
+from site_agent import changing, doorbell, evidence, freshness, office, released, wheels
 from site_agent.standing import standing_of
 from site_agent.store import notes, terms, work
 from site_agent.store.copy import Copy, made_in
@@ -148,10 +148,7 @@ def models(m: Membership) -> Answer:
         (name, "built in", "may train" if name in approved else "not approved", "", "")
         for name in catalogue.NAMES
     ]
-    rows += [
-        (name[:12], "wheel", "approved, but wheels are not built yet", "", "")
-        for name in sorted(approved - set(catalogue.NAMES))
-    ]
+    rows += wheels.rows(m.settings)
     held = sorted(
         m.premises.models.glob("*.safetensors"), key=lambda path: path.stat().st_mtime
     )

@@ -1,4 +1,4 @@
-"""The verbs of `concilium-site` about released models: fetch one, score patients with it."""
+"""The verbs of `concilium-site` about models: approve a wheel, fetch a release and use it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,26 @@ from governance import terminal
 from site_agent.cli_options import HERE, Federation, SiteFile
 
 verbs = typer.Typer()
+
+
+@verbs.command()
+def approve(
+    wheel: Annotated[
+        Path, typer.Argument(help="A wheel of a model, whose code was read here.")
+    ],
+    site: SiteFile = HERE,
+) -> None:
+    """Keep a wheel of a model for the confined worker, and print its digest for site.yaml.
+
+    Example: concilium-site approve sepsis_model-1.0-py3-none-any.whl
+    """
+    from governance.settings import load_site
+    from site_agent import wheels
+
+    digest = wheels.approve(load_site(site), wheel)
+    terminal.tell(f"Kept {wheel.name} for the worker. The digest of all of its files:")
+    typer.echo(digest)
+    terminal.tell("It may train once the digest stands under policy.models in site.yaml.")
 
 
 @verbs.command()

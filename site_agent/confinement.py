@@ -42,7 +42,7 @@ class Confinement:
     """What a worker sees besides Python and this program.
 
     Attributes:
-        reads: Files that it may read: the cohorts', and what decides who never trains.
+        reads: What it may read: the cohorts' files, what decides who never trains, and wheels.
         writes: The one folder that it may write.
     """
 
@@ -55,7 +55,8 @@ class Confinement:
         if settings.resources.isolation == "none":
             return None
         sources = {cohort.source.csv for cohort in settings.cohorts.values()}
-        return cls((*sorted(sources), premises.held_out_secret_path), premises.work)
+        own = (premises.held_out_secret_path, premises.wheels)
+        return cls((*sorted(sources), *own), premises.work)
 
     def command(self, program: Sequence[str]) -> list[str]:
         """Return the command line that runs a program in the confinement."""

@@ -150,7 +150,7 @@ class PrivateSteps:
         Raises:
             Refused: A layer has no gradient for each patient.
         """
-        if not ModuleValidator.is_valid(model):
+        if not (ModuleValidator.is_valid(model) and _each_layer_is_known(model)):
             raise Refused(
                 "the model has a layer without a gradient for each patient",
                 rule="model-not-trainable",
@@ -188,6 +188,15 @@ class PrivateSteps:
         ].requires_grad_()  # else torch warns of Opacus's hooks
         loss = self._loss(self._per_patient(inputs), patients.target[chosen])
         torch.autograd.backward(loss)
+
+
+def _each_layer_is_known(model: nn.Module) -> bool:
+    """Tell whether Opacus has the gradient for each patient of every layer with parameters."""
+    return all(
+        type(layer) in GradSampleModule.GRAD_SAMPLERS
+        for layer in model.modules()
+        if any(True for _ in layer.parameters(recurse=False))
+    )
 
 
 def correct(model: nn.Module, correction: Correction) -> None:

@@ -34,6 +34,7 @@ class TrainJob:
         declared_patients: Those of the consent, in tens; L = q × this.
         noise_seed: None, but where the agreement fixes the noise (Unsafe).
         threads: At most so many.
+        wheels: The folder of approved wheels; none where the worker is not confined.
     """
 
     document: Path
@@ -45,6 +46,7 @@ class TrainJob:
     declared_patients: int
     noise_seed: int | None
     threads: int
+    wheels: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -58,13 +60,14 @@ class TrainJob:
             "declared_patients": self.declared_patients,
             "noise_seed": self.noise_seed,
             "threads": self.threads,
+            "wheels": _text(self.wheels),
         }
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
         """Read what `to_json` returns."""
         paths = {name: Path(said[name]) for name in ("document", "model", "out")}
-        may = {name: _path(said[name]) for name in ("state", "control")}
+        may = {name: _path(said[name]) for name in ("state", "control", "wheels")}
         return cls(**{**said, **paths, **may})
 
 
@@ -77,6 +80,7 @@ class EvaluateJob:
     model: Path
     threads: int
     noise_seed: int | None = None
+    wheels: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -86,12 +90,14 @@ class EvaluateJob:
             "model": str(self.model),
             "threads": self.threads,
             "noise_seed": self.noise_seed,
+            "wheels": _text(self.wheels),
         }
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
         """Read what `to_json` returns."""
-        return cls(**{**said, **{name: Path(said[name]) for name in ("document", "model")}})
+        paths = {name: Path(said[name]) for name in ("document", "model")}
+        return cls(**{**said, **paths, "wheels": _path(said["wheels"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Premises:
 
     def prepare(self) -> None:
         """Make the folders that are missing, mode 0700."""
-        for folder in (self.state, self.work, self.models, self.copies):
+        for folder in (self.state, self.work, self.models, self.copies, self.wheels):
             folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
         os.close(os.open(self.database, os.O_WRONLY | os.O_CREAT, 0o600))
 
@@ -80,6 +80,11 @@ class Premises:
         folder = self.state / "exits"
         folder.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
         return folder / f"{federation}.json"
+
+    @property
+    def wheels(self) -> Path:
+        """Wheels that were approved here, each named by its digest."""
+        return self.state / "wheels"
 
     @property
     def models(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from governance.agreement.meaning_training import parameters
+from governance.agreement.meaning_training import installed, parameters
 from governance.agreement.phrases import listed
 from governance.counts import count
 from governance.yaml_values import duration_text
@@ -23,8 +23,8 @@ def what(document: Document, planned: Plan) -> Iterator[str]:
     model, data, sites = agreement.model, agreement.data, agreement.sites
     yield (
         f"A {model.name} model of {count(parameters(agreement), 'number')} that tells "
-        f"{data.target.name} from {count(len(data.features), 'feature')} of each patient. It "
-        "is installed here; no program code travels."
+        f"{data.target.name} from {count(len(data.features), 'feature')} of each patient. "
+        f"{installed(agreement)}"
     )
     yield (
         f"{_purpose(planned)} It belongs to {agreement.owner}, under the licence "

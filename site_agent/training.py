@@ -21,6 +21,7 @@ from governance.agreement.load import parse
 from governance.privacy.mechanisms import KEY_BYTES, Keystream
 from governance.privacy.releases import expected_batch
 from protos.errors import PeerFault, Refused
+from site_agent import wheel_models
 from site_agent.dpsgd import Mechanism, Patients, PrivateSteps, correct
 from site_agent.jobs import Trained
 from site_agent.ready import ready
@@ -213,7 +214,8 @@ def patients_of(part: PatientSet) -> Patients:
 
 def module(agreement: Agreement, state: Mapping[str, Tensor]) -> nn.Module:
     """Return the agreement's model with these parameters."""
-    made = models.build(agreement)
+    wheel = agreement.model.wheel
+    made = models.build(agreement) if wheel is None else wheel_models.built(agreement)
     made.load_state_dict(dict(state))
     return made
 

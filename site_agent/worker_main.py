@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from protos.errors import ConciliumError
-from site_agent import pipe
+from site_agent import pipe, wheels
 from site_agent.jobs import EvaluateJob, TrainJob
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ def main() -> None:
         try:
             if message["kind"] == "train":
                 job = TrainJob.from_json(message["job"])
-                done = training.train(job, _progress(say, going)).to_json()
+                with wheels.served(job.wheels):
+                    done = training.train(job, _progress(say, going)).to_json()
             else:
                 asked = EvaluateJob.from_json(message["job"])
-                done = evaluation.evaluate(asked).to_json()
+                with wheels.served(asked.wheels):
+                    done = evaluation.evaluate(asked).to_json()
         except ConciliumError as error:
             say({"refused": told(error)})
         else:

@@ -15,7 +15,7 @@ from governance.files import is_whole
 from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import Digest
-from site_agent import changing, deciding, jobs
+from site_agent import changing, deciding, jobs, wheels
 from site_agent.pausing import Course, course_of
 from site_agent.policy import QUIET
 from site_agent.rounding import rounded_up_s
@@ -180,6 +180,7 @@ class Workshop:
             model=tensors.path_of(m.premises.work_of(m.federation), held.task.model.digest),
             threads=m.settings.resources.threads,
             noise_seed=_noise_seed(document, f"{m.site}/figures", held.task),
+            wheels=wheels.at_hand(m.settings),
         )
         made = await _tried(partial(self._worker.evaluate, job), held)
         if document.agreement.metrics_noised:  # as any other site or the coordinator would
@@ -222,6 +223,7 @@ class Workshop:
             declared_patients=standing.declared_patients,
             noise_seed=_noise_seed(document, m.site, task),
             threads=m.settings.resources.threads,
+            wheels=wheels.at_hand(m.settings),
         )
 
     async def _cohort(self) -> Mapping[str, object]:

@@ -83,6 +83,8 @@ CLASS_OF: Final[Mapping[str, Klass]] = {
     "model.hidden": _M,
     "model.norm": _M,
     "model.seed": _M,
+    "model.wheel": _M,
+    "model.parameters": _M,
     "strategy.name": _M,
     "strategy.mu": _M,
     "strategy.server_rate": _M,

@@ -188,13 +188,23 @@ def _category(feature: Feature) -> Iterator[tuple[str, str]]:
         yield "missing.fill", f"is {fill!r}, but must be one of {', '.join(feature.values)}"
 
 
+def _wheel(agreement: Agreement) -> Iterator[Problem]:
+    model = agreement.model
+    if (model.wheel is None) != (model.parameters is None):
+        missing = "parameters" if model.parameters is None else "wheel"
+        yield _problem(f"model.{missing}", "is missing: a model from a wheel has both")
+    if model.wheel is not None and (model.hidden or model.norm != "none"):
+        field = "hidden" if model.hidden else "norm"
+        yield _problem(f"model.{field}", "does not belong to a model from a wheel")
+
+
 def _model(agreement: Agreement) -> Iterator[Problem]:
     model, strategy = agreement.model, agreement.strategy
     if model.name == "linear" and model.hidden:
         yield _problem("model.hidden", "does not belong to a linear model")
     if model.name == "linear" and model.norm == "group":
         yield _problem("model.norm", "does not belong to a linear model")
-    if model.name == "mlp" and not model.hidden:
+    if model.name == "mlp" and not model.hidden and model.wheel is None:
         yield _problem("model.hidden", "is missing, but an mlp must have at least one layer")
     if strategy.name == "fedprox" and strategy.mu is None:
         yield _problem("strategy.mu", "is missing, but fedprox must have it")
@@ -251,5 +261,6 @@ def _figures(agreement: Agreement) -> Iterator[Problem]:
 
 
 _RULES: Final[tuple[Callable[[Agreement], Iterator[Problem]], ...]] = (
-    _times, _sites, _local, _target, _features, _model, _privacy, _aggregation, _figures,
+    _times, _sites, _local, _target, _features, _wheel, _model, _privacy, _aggregation,
+    _figures,
 )  # fmt: skip

@@ -35,8 +35,7 @@ def training_said(agreement: Agreement) -> Iterator[str]:
     layers = f" with hidden layers of {listed(map(str, model.hidden))}" if model.hidden else ""
     yield (
         f"The model is {model.name}{layers}: {count(agreement.input_width, 'input')}, "
-        f"{count(parameters(agreement), 'parameter')}. It is installed at each hospital; no "
-        "program code travels."
+        f"{count(parameters(agreement), 'parameter')}. {installed(agreement)}"
     )
     strategy, optimizer = agreement.strategy, agreement.optimizer
     yield (
@@ -61,6 +60,17 @@ def training_said(agreement: Agreement) -> Iterator[str]:
         else "the same"
     )
     yield f"In the average each hospital weighs {weight}."
+
+
+def installed(agreement: Agreement) -> str:
+    """Say where the model's code comes from."""
+    wheel = agreement.model.wheel
+    if wheel is None:
+        return "It is installed at each hospital; no program code travels."
+    return (
+        f"Its code is a wheel, {wheel[:12]}…, which each hospital has to approve for itself; "
+        "no program code travels."
+    )
 
 
 def parameters(agreement: Agreement) -> int:

@@ -85,8 +85,22 @@ class Round(Section):
     local: Local
 
 
+class Parameter(Section):
+    """A parameter of a model from a wheel: its name and shape, so that nobody need run it."""
+
+    name: Annotated[
+        str,
+        text(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,126}", "a parameter's name, such as hidden.weight"),
+    ]
+    shape: Annotated[
+        tuple[Annotated[int, whole(1, 1_000_000)], ...],
+        Field(min_length=1, max_length=6),
+        Listed,
+    ]
+
+
 class Model(Section):
-    """A model that is installed at every hospital, by name."""
+    """A model that is installed at every hospital, by name; from a wheel by its digest."""
 
     name: Annotated[
         str, text(r"[a-z][a-z0-9-]{0,62}", "the name of a model, such as linear or mlp")
@@ -96,6 +110,13 @@ class Model(Section):
     ] = ()
     norm: Annotated[Literal["none", "group", "batch"], offered("none", "group")] = "none"
     seed: Annotated[int, whole(0, LARGEST_WHOLE)] = 1
+    wheel: (
+        Annotated[str, text(r"[0-9a-f]{64}", "the digest that concilium-site approve prints")]
+        | None
+    ) = None
+    parameters: (
+        Annotated[tuple[Parameter, ...], Field(min_length=1, max_length=1000), Listed] | None
+    ) = None
 
 
 class Strategy(Section):

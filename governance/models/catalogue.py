@@ -37,11 +37,14 @@ def validate(agreement: Agreement) -> None:
     Raises:
         Refused: `model-not-trainable`, with where in the agreement and what to write instead.
     """
-    _checked(agreement)
+    if agreement.model.wheel is None:  # what is in a wheel each hospital sees for itself
+        _checked(agreement)
 
 
 def parameter_shapes(agreement: Agreement) -> dict[str, tuple[int, ...]]:
     """Return every parameter's shape by name; raises as `validate`."""
+    if agreement.model.wheel is not None:
+        return {one.name: one.shape for one in agreement.model.parameters or ()}
     return {
         name: shape
         for layer in _checked(agreement)
@@ -52,6 +55,11 @@ def parameter_shapes(agreement: Agreement) -> dict[str, tuple[int, ...]]:
 def initial_state(agreement: Agreement) -> dict[str, NDArray[np.float32]]:
     """Return the first weights by name, from the agreement's seed; raises as `validate`."""
     draws = np.random.Generator(np.random.PCG64(agreement.model.seed))
+    if agreement.model.wheel is not None:
+        return {
+            name: kinds.first_of_shape(name, shape, draws)
+            for name, shape in parameter_shapes(agreement).items()
+        }
     return {
         name: values
         for layer in _checked(agreement)
@@ -82,6 +90,13 @@ def build(agreement: Agreement) -> nn.Module:
 
 
 def _checked(agreement: Agreement) -> tuple[kinds.Layer, ...]:
+    if agreement.model.wheel is not None:
+        raise Refused(
+            f"the model {agreement.model.name} is a wheel's, whose code runs in a hospital's "
+            "confined worker alone",
+            where="model.wheel",
+            rule="wheel-not-confined",
+        )
     layers_of = _LAYERS.get(agreement.model.name)
     if layers_of is None:
         raise Refused(

@@ -64,6 +64,20 @@ def shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
             return {}
 
 
+def first_of_shape(
+    name: str, shape: tuple[int, ...], draws: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return the first values of a parameter of which only name and shape are known.
+
+    With several dimensions uniform in ±1/√inputs; of one dimension 1 where it is a weight, as
+    of a norm, else 0.
+    """
+    if len(shape) == 1:
+        return np.full(shape, float(name.endswith("weight")), np.float32)
+    bound = 1 / math.sqrt(math.prod(shape[1:]))
+    return ((2 * draws.random(shape) - 1) * bound).astype(np.float32)
+
+
 def first_weights(layer: Layer, draws: np.random.Generator) -> dict[str, NDArray[np.float32]]:
     """Return a layer's first weights: uniform in ±1/√inputs (LeCun et al. 1998), norms at 1."""
     found = shapes(layer)

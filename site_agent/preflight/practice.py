@@ -20,7 +20,7 @@ from governance.agreement.meaning_training import parameters
 from governance.privacy.releases import declared
 from governance.yaml_values import BitRate
 from protos.errors import ConciliumError, Refused
-from site_agent import jobs
+from site_agent import jobs, wheels
 from site_agent.acceptance import OPERATORS, Law, objections
 from site_agent.confinement import Confinement
 from site_agent.preflight.finding import (
@@ -165,6 +165,7 @@ def _job(
         declared_patients=declared(patients),
         noise_seed=None,
         threads=settings.resources.threads,
+        wheels=wheels.at_hand(settings),
     )
 
 

@@ -12,7 +12,7 @@ from protos.errors import Refused
 
 
 def agreement(name="mlp", hidden=(16, 8), norm="group", seed=1, width=5, outputs=1):
-    model = SimpleNamespace(name=name, hidden=hidden, norm=norm, seed=seed)
+    model = SimpleNamespace(name=name, hidden=hidden, norm=norm, seed=seed, wheel=None)
     return SimpleNamespace(model=model, input_width=width, output_width=outputs)
 
 

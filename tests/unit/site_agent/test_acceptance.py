@@ -55,6 +55,39 @@ def test_all_foreign_purposes_are_named(charite):
     assert "DUO:0000007, DUO:0000042" in found.what
 
 
+WHEEL = "ab" * 32
+OF_A_WHEEL = {
+    "model": {
+        "name": "own",
+        "wheel": WHEEL,
+        "parameters": [{"name": "weight", "shape": [1, 2]}, {"name": "bias", "shape": [1]}],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("models", "isolation", "rules"),
+    [
+        ([WHEEL], "required", set()),
+        (["builtin:linear"], "required", {"model-not-approved"}),
+        (["builtin:own"], "required", {"model-not-approved"}),
+        ([WHEEL], "none", {"wheel-not-confined"}),
+    ],
+)
+def test_a_wheel_trains_where_its_digest_is_approved_and_the_worker_confined(
+    make, models, isolation, rules
+):
+    h = make(policy__models=models, resources__isolation=isolation)
+    found = objections(h.document(**OF_A_WHEEL), Law.of(h.settings))
+    assert {one.rule for one in found} == rules
+
+
+def test_the_review_names_the_wheel_whose_code_would_run(make):
+    h = make(policy__models=[WHEEL], resources__isolation="required")
+    said = " ".join(desk.reviewed(h.m, h.proposed(**OF_A_WHEEL)).text.split())
+    assert "Its code is a wheel, abababababab" in said
+
+
 def test_preflight_lists_every_objection_also_before_the_roster_is_filled(make):
     strict = make(**STRICT)
     draft = strict.document(roster=("amc", "ucl", "kth"))
