@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WORTH_IT: Final = 4000
 """How many entries a log has for other processes to be worth their start."""
+_MOST: Final = 4
+"""How many processes keep the walk from ever waiting."""
 _AT_ONCE: Final = 256
 _SIZE: Final = struct.Struct(">I")
 _OWN_NAME: Final = "ed25519:"
@@ -97,7 +99,7 @@ def _told(batch: list[HeldEntry], answer: Future[bytes]) -> Iterator[tuple[HeldE
 @contextmanager
 def beginning(source: Source, *, worth_it: int = WORTH_IT) -> Iterator[Ahead | None]:
     """Have signatures checked by other processes, if the log is long and there are cores."""
-    count = len(os.sched_getaffinity(0)) - 1
+    count = min(_MOST, len(os.sched_getaffinity(0)) - 1)
     if count < 1 or source.size() < worth_it:
         yield None
         return
