@@ -19,6 +19,7 @@ from governance.agreement.load import parse
 from governance.agreement.plan import plan
 from governance.identity import names
 from governance.identity.enrolment import Invitation
+from governance.ledger import replacing
 from governance.ledger import store as ledger
 from governance.ledger.kinds import check_form
 from governance.ledger.operators import ACTS, Operators, check_stated
@@ -68,7 +69,7 @@ def take(
         _check_few(connection, statement)
         kept.keep_act(connection, statement.digest, act)
         # Whoever invites has the secret, and needs the addresses to make the token of it.
-        told = json.dumps(base.addresses) if name == "invite" else ""
+        told = json.dumps(base.addresses) if name in {"invite", replacing.ACT} else ""
         return OperatorActed(pending=True, seq=0, result=told), None
     if first is not None:
         act = replace(first, envelope=act.envelope)
@@ -222,11 +223,16 @@ def _invite(
         raise PeerFault("an invitation has the hash of its secret", rule="bad-body")
     if kept.invitation(connection, said["secret"]) is not None:
         raise Refused("this secret was used for an invitation before", rule="secret-taken")
-    if record.is_enrolled(connection, name) and not exits.may_enrol_again(connection, name):
+    enrolled = record.is_enrolled(connection, name)
+    if statement.body["act"] == replacing.ACT:
+        if role != "site" or name not in record.officer_keys(connection):
+            raise Refused(f"no hospital {name} is enrolled", rule="not-enrolled")
+    elif enrolled and not exits.may_enrol_again(connection, name):
         raise Refused(
             f"{name} is enrolled already",
             rule="already-enrolled",
-            todo="Choose another name: replacing a member's lost keys is not built yet.",
+            todo="Choose another name; or, where a hospital's officer key is lost: "
+            f"concilium-coordinator invite site {name} --replace",
         )
     # One token holds for a name at a time. Stops a token that was lost, and asked for anew.
     replaced = kept.end_invitations(connection, name, base.now())
@@ -329,6 +335,7 @@ _HANDLERS: Final[Mapping[str, _Act]] = {
     "propose": _propose,
     "withdraw-proposal": _withdraw_proposal,
     "invite": _invite,
+    replacing.ACT: _invite,
     "revoke": _revoke,
     "remove": _remove,
     "pause": _pause,

@@ -121,6 +121,10 @@ def invite(
     role: Annotated[str, typer.Argument(help="site, operator or auditor")],
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens.")],
     hours: Annotated[int, typer.Option(min=1, max=24 * 30, help="How long it holds.")] = 72,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="A hospital's officer key is lost: new keys for it."),
+    ] = False,
     request: Annotated[
         Path | None, typer.Option(help="By file: what the invited one wrote with its token.")
     ] = None,
@@ -138,7 +142,12 @@ def invite(
         _enrol_by_file(folder, identity, (role, name), request, response)
         return
     with console_of(folder, identity) as console:
-        token, acted = console.invite(role, name, hours=hours, now=now())
+        token, acted = console.invite(role, name, hours=hours, now=now(), replace_keys=replace)
+    if replace:
+        terminal.tell(f"For 72 hours any statement of {name}'s officer key vetoes it; then its")
+        terminal.tell(
+            "consents are void, and what it spent stays spent. Propose anew after that."
+        )
     if pending(acted):
         terminal.tell(f"Give this token to {name} then, not before; it is not shown again:")
     else:
@@ -146,7 +155,8 @@ def invite(
 
         if replaced(acted):
             terminal.tell(f"The token that {name} was given before no longer holds.")
-        terminal.tell(f"Give this token to {name}; it works once, within {hours} hours:")
+        when = "after those 72 hours" if replace else f"within {hours} hours"
+        terminal.tell(f"Give this token to {name}; it works once, {when}:")
     typer.echo(token)
 
 

@@ -20,7 +20,7 @@ import grpc  # noqa: E402 - after the cipher list is set
 from governance import statements  # noqa: E402
 from governance.identity.enrolment import Token, mint, read_token, secret_hash  # noqa: E402
 from governance.identity.folder import Identity, finish, prepare  # noqa: E402
-from governance.ledger import remote  # noqa: E402
+from governance.ledger import remote, replacing  # noqa: E402
 from protos import codec  # noqa: E402
 from protos.concilium.v1 import (  # noqa: E402
     audit_pb2_grpc,
@@ -206,18 +206,19 @@ class Console:
         return self.act(kind, body, now=now, disclosures=disclosures, document=document)
 
     def invite(
-        self, role: str, name: str, *, hours: int, now: datetime
+        self, role: str, name: str, *, hours: int, now: datetime, replace_keys: bool = False
     ) -> tuple[str, OperatorActed]:
         """Invite somebody; the token's secret is made here and only its hash is sent.
 
         The token of an invitation that a second operator must approve lets nobody in before.
         """
         secret, status = secrets.token_bytes(32), self.status()
+        wait = replacing.VETO if replace_keys else timedelta()
         body = {
-            "act": "invite",
+            "act": replacing.ACT if replace_keys else "invite",
             "role": role,
             "name": name,
-            "expires": statements.timestamp(now + timedelta(hours=hours)),
+            "expires": statements.timestamp(now + wait + timedelta(hours=hours)),
             "secret": secret_hash(secret),
         }
         acted, digest = self._acted("operator-acted", body, now)

@@ -102,6 +102,7 @@ class Foundation:
             base.bar(store.write_now(record.revoked))
             gone = store.write_now(lambda c: exits.gone(c, base.now()))
             base.bar_serials(frozenset().union(*gone.values()))
+            base.bar_serials(store.write_now(record.serials_before_enrolment))
         except (Corrupt, Refused, Unavailable):
             base.close_now()
             raise

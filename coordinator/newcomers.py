@@ -9,10 +9,11 @@ from coordinator.store import exits, kept, outbox, record
 from governance import statements
 from governance.identity.enrolment import check_enrolment, secret_hash
 from governance.identity.renewal import check_request
+from governance.ledger import replacing
 from governance.ledger import store as ledger
 from governance.ledger.checkpoint import log_key
 from protos.errors import Refused
-from protos.words import CertificateIssued, Enrolled, SiteName
+from protos.words import CertificateIssued, Enrolled, Goodbye, SiteName
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -41,12 +42,19 @@ def enrol(base: Foundation, connection: Connection, asked: EnrolRequest) -> Enro
     # one name.
     taken = record.is_enrolled(connection, name)
     if not known and taken and not exits.may_enrol_again(connection, name):
-        raise Refused(f"{name} is enrolled already", rule="already-enrolled")
+        replaced = replacing.asked(connection, name)
+        if replaced is None:
+            raise Refused(f"{name} is enrolled already", rule="already-enrolled")
+        replaced.check(name, now)
     issued = base.authority.issue(asked.csr, name=name, role=role, now=now)
     if not known:
         envelope = statements.countersign(statement.envelope, base.authority.issuing_key)
         ledger.append(connection, statements.read(envelope), received_at=now)
         outbox.begin_anew(connection, SiteName(name))
+        # Whatever was issued to the name before counts no more. Stops old keys from being let
+        # in beside new ones.
+        base.bar_serials(record.serials_before_enrolment(connection, name))
+        base.sessions.end(SiteName(name), Goodbye("replaced", f"{name} enrolled with new keys"))
     base.chronicle.certify(connection, issued.body, now=now)
     kept.use_invitation(connection, hashed, statement.digest)
     return Enrolled(issued.pem_chain, base.authority.root_pem, vkey(base))

@@ -15,7 +15,6 @@ from protos.errors import Refused
 from site_agent import egress
 from site_agent.premises import Premises
 from site_agent.process import now
-from site_agent.standing import has_left
 from site_agent.store import egress as listed
 from site_agent.store import journal, letters
 from site_agent.upgrading import open_store
@@ -164,7 +163,7 @@ def _list(settings: SiteSettings, federation: str, raw: bytes, *, readers: str) 
 
 def _keep_once(c: Connection, federation: str, statement: Statement) -> None:
     if journal.find(c, federation, statement.digest) is None:
-        if has_left(c, federation):
+        if journal.of_kind(c, federation, "enrolled"):  # it left, or its keys are replaced
             letters.begin_anew(c, federation)
         journal.keep(c, federation, statement, status=journal.ACCEPTED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from governance.consent import ENDED, Consent, Event, advance
@@ -13,7 +14,6 @@ from site_agent.store import journal, terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -68,17 +68,24 @@ def has_left(c: Connection, federation: str, *, since: datetime | None = None) -
 def said_of(c: Connection, federation: str, agreement: str) -> Standing:
     """Return what the site said of an agreement, whatever became of the agreement itself."""
     offered = terms.find(c, federation, agreement)
+    enrolled = _enrolled_anew(c, federation)
     kinds = {*EVENTS, ACKNOWLEDGED}
     said = [
         one
         for one in journal.of_agreement(c, federation, agreement, kinds=kinds)
-        if offered is not None and one.statement.at >= offered.received_at
+        if offered is not None and one.statement.at >= max(offered.received_at, enrolled)
     ]
     standing = standing_after(said, _carried(c, federation))
     standing = _declared(c, federation, agreement, standing)
     if offered is not None and has_left(c, federation, since=offered.received_at):
         return _moved(standing, Event.WITHDRAWN)
     return standing
+
+
+def _enrolled_anew(c: Connection, federation: str) -> datetime:
+    """Return when this site enrolled again: what keys of before consented to is void."""
+    said = journal.of_kind(c, federation, "enrolled")
+    return said[-1].statement.at if len(said) > 1 else datetime.min.replace(tzinfo=UTC)
 
 
 def _carried(c: Connection, federation: str) -> Callable[[Statement], Standing]:

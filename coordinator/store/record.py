@@ -16,6 +16,7 @@ from governance.ledger import operators
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
     agreements,
+    certificates,
     consents,
     contributions,
     cosignatures,
@@ -93,6 +94,24 @@ def is_enrolled(connection: Connection, name: str) -> bool:
     return (
         connection.execute(select(keys.c.name).where(keys.c.name == name)).first() is not None
     )
+
+
+def serials_before_enrolment(connection: Connection, name: str = "") -> frozenset[str]:
+    """Return the certificates that were issued before their name enrolled last; of all, or one.
+
+    Who enrols anew, having left or lost its keys, has certificates of its own.
+    """
+    last = (
+        select(entries.c.actor, func.max(entries.c.seq).label("seq"))
+        .where(entries.c.kind == "enrolled")
+        .group_by(entries.c.actor)
+        .subquery()
+    )
+    named = (certificates.c.role + "/" + certificates.c.name) == last.c.actor
+    old = select(certificates.c.serial).where(named, certificates.c.seq < last.c.seq)
+    if name:
+        old = old.where(certificates.c.name == name)
+    return frozenset(connection.execute(old).scalars())
 
 
 def revoked(connection: Connection) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from governance.ledger import checkpoint, new_log, note
+from governance.ledger import checkpoint, new_log, note, replacing
 from governance.ledger.replay import Begun
 from protos.errors import Refused
 
@@ -20,6 +20,34 @@ def act(state: State, entry: Entry) -> None:
     #    agreed to, and one alone where two must act.
     if binding is not None and binding.operators is not None:
         binding.operators.check(entry.statement)
+    if entry.body.get("act") == replacing.ACT:
+        state.replacing[str(entry.body["name"])] = entry.received_at
+
+
+def keys(state: State, entry: Entry) -> None:
+    """Follow whose keys may be replaced, before an entry takes effect.
+
+    1. A statement of the officer's key is a veto. Stops operators from taking a hospital's name
+       away from whoever speaks for it.
+    2. A name that is in use is enrolled again only after a replacement that was asked for long
+       enough before. Stops a second hospital of one name.
+    """
+    body, kind = entry.body, entry.statement.kind
+    # 1.
+    name = state.officers.get(entry.statement.key)
+    if name in state.replacing:
+        state.replacing[str(name)] = None
+    if kind == "key-rotated" and body["usage"] == "officer":
+        state.officers[str(body["new"])] = str(body["name"])
+    # 2.
+    if kind != "enrolled":
+        return
+    name = str(body["name"])
+    if name in state.standing.present:
+        asked = state.replacing.pop(name, None)
+        if asked is None or entry.received_at < asked + replacing.VETO:
+            raise Refused(f"{name} was enrolled already", rule="name-taken")
+    state.officers.update((str(key), name) for key in body["officers"])
 
 
 def log_recovered(state: State, entry: Entry) -> None:

@@ -103,15 +103,15 @@ class Keyring:
         newcomers = self._newcomers(entry)
         if newcomers.keys() & self.keys.keys():
             raise Refused("it brings in a key that another entry had brought", rule="key-taken")
+        if statement.kind == "enrolled":
+            self._end_all(str(body["name"]), entry.seq)  # of a name whose keys are replaced
         self.keys |= newcomers
         if statement.kind == "key-rotated":
             self._end(KeyId(body["old"]), entry.seq)
             self._certify(statement)
         elif statement.kind == "revoked" or _bars(statement):
             name = body["name"] if statement.kind == "revoked" else body["site"]
-            for held in self.keys.values():
-                if held.name == name and held.until_seq is None:
-                    held.until_seq = entry.seq
+            self._end_all(str(name), entry.seq)
 
     def of(self, name: str, usage: str) -> dict[KeyId, Held]:
         """Return all keys that a name ever had for a usage."""
@@ -120,6 +120,11 @@ class Keyring:
             for key, held in self.keys.items()
             if (held.name, held.usage) == (name, usage)
         }
+
+    def _end_all(self, name: str, seq: int) -> None:
+        for held in self.keys.values():
+            if held.name == name and held.until_seq is None:
+                held.until_seq = seq
 
     def officers(self) -> list[KeyId]:
         """Return every key that was ever an officer's."""

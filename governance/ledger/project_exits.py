@@ -89,16 +89,22 @@ def exit_requested(c: Connection, e: Entry) -> list[Executable]:
         raise Refused(f"{site} is not enrolled", rule="not-enrolled")
     check_stays(c, site)
     event = Event.WITHDRAWN if own else Event.LAPSED
-    changes: list[Executable] = [_begun(e, site, Scope.FEDERATION, "", body["cause"])]
-    for row in c.execute(select(consents).where(consents.c.site == site)).all():
-        if Consent(row.state) not in consent.ENDED:
-            after = consent.advance(Consent(row.state), event)
-            changes.append(
-                update(consents)
-                .where(consents.c.site == site, consents.c.agreement == row.agreement)
-                .values(state=after.value, changed_seq=e.seq)
-            )
+    begun = _begun(e, site, Scope.FEDERATION, "", body["cause"])
+    changes = [begun, *lapse_all(c, site, e.seq, event)]
     return changes if own else [*changes, act(e, "remove")]
+
+
+def lapse_all(
+    c: Connection, site: str, seq: int, event: Event = Event.LAPSED
+) -> list[Executable]:
+    """End every consent of a site that has not ended."""
+    return [
+        update(consents)
+        .where(consents.c.site == site, consents.c.agreement == row.agreement)
+        .values(state=consent.advance(Consent(row.state), event).value, changed_seq=seq)
+        for row in c.execute(select(consents).where(consents.c.site == site)).all()
+        if Consent(row.state) not in consent.ENDED
+    ]
 
 
 def withdrawn(e: Entry, agreement: str) -> Executable:

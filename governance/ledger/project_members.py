@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, insert, select, update
 
 from governance import canonical
 from governance.identity import names
-from governance.ledger import founding
+from governance.ledger import founding, replacing
 from governance.ledger.schema import acts, certificates, keys, revocations
 from protos.errors import Refused
 
@@ -54,15 +54,24 @@ def newcomers(statement: Statement) -> list[dict[str, str]]:
 
 
 def enrolled(c: Connection, e: Entry) -> list[Executable]:
-    """Add a newcomer's keys; a key is taken for ever, a name until its exit is over."""
-    from governance.ledger.project_exits import may_enrol_again
+    """Add a newcomer's keys; a key is taken for ever, a name until its exit is over.
+
+    A hospital whose lost keys are replaced keeps its name: its old keys and its consents end.
+    """
+    from governance.ledger.project_exits import lapse_all, may_enrol_again
 
     rows, name = newcomers(e.statement), e.body["name"]
     _check_new(c, [row["key_id"] for row in rows])
     known = c.execute(select(keys.c.role).where(keys.c.name == name)).scalars().first()
+    changes: list[Executable] = []
     if known is not None and not (known == e.body["role"] and may_enrol_again(c, name)):
-        raise Refused(f"{e.body['name']} is enrolled already", rule="name-taken")
-    return [insert(keys).values([{**row, "from_seq": e.seq} for row in rows])]
+        replaced = replacing.asked(c, name) if known == e.body["role"] == "site" else None
+        if replaced is None:
+            raise Refused(f"{e.body['name']} is enrolled already", rule="name-taken")
+        replaced.check(name, e.received_at)
+        ends = update(keys).where(keys.c.name == name, keys.c.until_seq.is_(None))
+        changes = [ends.values(until_seq=e.seq), *lapse_all(c, name, e.seq)]
+    return [*changes, insert(keys).values([{**row, "from_seq": e.seq} for row in rows])]
 
 
 def key_rotated(c: Connection, e: Entry) -> list[Executable]:

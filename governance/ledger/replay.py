@@ -142,8 +142,9 @@ class State:
     `in_force` has the digest of the statement that put an agreement in force; `reserved` and
     `updates` go by (site, round), `tasks` are (site, task), `evaluated` counts noised figures
     by (site, round, attempt). `closed` are the committed rounds in the order of their closing,
-    `exits` go by the seq of their request. `latest` is when the
-    last entry was received.
+    `exits` go by the seq of their request. `replacing` has when it was asked that a name's keys
+    be replaced, None once that was vetoed; `officers` have the name of each key. `latest` is
+    when the last entry was received.
     """
 
     standing: Standing = field(default_factory=Standing)
@@ -161,6 +162,8 @@ class State:
     exits: dict[int, Leaving] = field(default_factory=dict)
     keeping: Keeping = field(default_factory=Keeping)
     new_logs: list[Begun] = field(default_factory=list)
+    replacing: dict[str, datetime | None] = field(default_factory=dict)
+    officers: dict[str, str] = field(default_factory=dict)
     latest: datetime | None = None
 
     def attempt(self, body: Mapping[str, Any]) -> Attempt:

@@ -80,6 +80,7 @@ class Replay:
         try:
             if is_act(entry.statement):
                 check_members.act(self.state, entry)
+            check_members.keys(self.state, entry)
             self.state.standing.take(entry)
             if kind in _CHECKS:
                 _CHECKS[kind](self.state, entry)

@@ -331,10 +331,11 @@ class Standing:
         self.revoked.setdefault(str(entry.body["name"]), entry.seq)
 
     def _enrol(self, entry: Entry) -> None:
-        """Let who had left be asked again: it came back with keys of its own."""
-        self.left.pop(str(entry.body["name"]), None)
-        if entry.body["role"] == "site":
-            self.sites.add(str(entry.body["name"]))
+        """Let who had left be asked again; whose keys are replaced has consented to nothing."""
+        name = str(entry.body["name"])
+        if self.left.pop(name, None) is None:
+            self._end_all(name, Event.LAPSED, entry.seq)
+        self.sites |= {name} if entry.body["role"] == "site" else set()
 
     def _begin_anew(self, entry: Entry) -> None:
         """Let every site be asked nothing until it accepts a new log."""
@@ -346,12 +347,14 @@ class Standing:
 
     def _leave(self, entry: Entry) -> None:
         """End every consent of a site that leaves, or is taken out."""
-        site = str(entry.body["site"])
-        event = Event.WITHDRAWN if site_of(entry.statement) == site else Event.LAPSED
+        site, own = str(entry.body["site"]), site_of(entry.statement)
         self.left[site] = entry.seq
+        self._end_all(site, Event.WITHDRAWN if own == site else Event.LAPSED, entry.seq)
+
+    def _end_all(self, site: str, event: Event, seq: int) -> None:
         for held in list(self.consents.values()):
             if held.site == site and held.state not in ENDED:
-                self._move(held, event, entry.seq)
+                self._move(held, event, seq)
 
     def _check_overtaken(self, asked: Agreed) -> None:
         later = (
