@@ -6,10 +6,13 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).parents[3] / "bench"
 FIELDS = {"bench", "case", "figure", "unit", "value", "reference", "ratio"}
 
 
+@pytest.mark.slow
 def test_figures_are_appended_to_the_list_each_with_its_reference(
     monkeypatch, tmp_path, capsys
 ):
