@@ -237,7 +237,8 @@ def _check(
     if isinstance(said, Signed):
         run_of.check_consistent(terms, site, said.signature, survivors)
         return
-    run_of.check_opened(run(connection, terms), site, said, survivors)
+    shared = masks.times(connection, terms, "shares")
+    run_of.check_opened(site, said, survivors=survivors, shared=shared)
 
 
 def _out(

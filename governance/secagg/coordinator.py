@@ -19,7 +19,7 @@ from governance.secagg.terms import broken
 from protos.errors import PeerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -131,13 +131,21 @@ def _shares(
     }
 
 
-def check_opened(run: Run, site: str, said: Opened, survivors: Sequence[str]) -> None:
+def check_opened(
+    site: str, said: Opened, *, survivors: Collection[str], shared: Collection[str]
+) -> None:
     """Take what a site opened if it is a share of just what was asked for.
+
+    Args:
+        site: Whose word it is.
+        said: What it opened.
+        survivors: U3.
+        shared: U2.
 
     Raises:
         PeerFault: R12, it opened another's, too few, or something that is no share.
     """
-    expected = (set(survivors), set(run.sealed) - set(survivors))
+    expected = (set(survivors), set(shared) - set(survivors))
     if site not in survivors or (set(said.own_masks), set(said.keys)) != expected:
         raise broken(f"{site} opened other shares than those asked for", rule="secagg-r12")
     try:

@@ -154,7 +154,9 @@ class Sum:
                 survivors=survivors,
                 dropped=sorted(set(self.sealed) - set(survivors)),
             )
-            server.check_opened(self.run, name, self.opened[name], survivors)
+            server.check_opened(
+                name, self.opened[name], survivors=survivors, shared=self.sealed
+            )
         return self
 
     def unmasked(self):
