@@ -79,9 +79,9 @@ def forget(turn: Turn) -> None:
     """Forget all that was said, and let each site forget its secrets, when the round ends."""
     if masks.terms_of(turn.connection, turn.at) is None:
         return
-    for site in masking.in_sum(turn.running):
-        asked = turn.running.training[site]
-        outbox.send(turn.connection, site, Cancel(asked.task, "round-over"))
+    for site, asked in sorted(turn.running.training.items()):
+        if asked.state in {"in", "withdrawn"}:  # others' tasks were cancelled when they ended
+            outbox.send(turn.connection, site, Cancel(asked.task, "round-over"))
     masks.forget(turn.connection, turn.at)
 
 

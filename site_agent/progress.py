@@ -84,6 +84,23 @@ def cancel_without_consent(c: Connection, m: Membership) -> None:
         standing = standing_of(c, m.federation, held.task.agreement)
         if held.state is not TaskState.OFFERED and standing.at(m.now()) is not Consent.IN_FORCE:
             cancel(c, m, held, "no-consent")
+    _forget_without_consent(c, m)
+
+
+def _forget_without_consent(c: Connection, m: Membership) -> None:
+    """Forget the secrets of masked sums under a consent that is over, in whatever step.
+
+    A task that is done is cancelled no more, and its sum may not have been opened yet.
+    """
+    for task in masks.remembered(c, m.federation):
+        held = work.find(c, m.federation, task)
+        if held is None:
+            continue
+        if (
+            standing_of(c, m.federation, held.task.agreement).at(m.now())
+            is not Consent.IN_FORCE
+        ):
+            masks.forget(c, m.federation, task)
 
 
 def cancel_of_agreement(c: Connection, m: Membership, agreement: str, rule: str) -> None:

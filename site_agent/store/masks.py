@@ -97,6 +97,14 @@ def find(c: Connection, federation: str, task: str, *, site: str) -> Run | None:
     return None if row is None else _run(row, site)
 
 
+def remembered(c: Connection, federation: str) -> list[str]:
+    """Return the tasks of the runs whose secrets are still here."""
+    asked = select(_masks.c.task).where(
+        _masks.c.federation == federation, _masks.c.seed.is_not(None)
+    )
+    return [str(task) for task in c.execute(asked).scalars()]
+
+
 def has_signed(c: Connection, federation: str, task: str) -> bool:
     """Tell whether this site signed that its vector is in a sum, which may then be opened."""
     signed = select(_masks.c.task).where(
