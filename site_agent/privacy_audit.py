@@ -12,6 +12,7 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from governance.agreement.load import load
@@ -85,17 +86,17 @@ def claim_of(agreement: Agreement, rounds: int | None = None) -> Claim:
     delta = float(agreement.privacy.delta)
     release = releases.of_a_round(agreement).times(rounds)
     epsilon = accountant.epsilon([release], delta)
-    ceilings = {m: _ceiling(m, delta) for m in CANARIES}
-    clear = [m for m, most in ceilings.items() if most > epsilon + _CLEARLY]
-    if not clear and max(ceilings.values()) <= epsilon:
+    clear = next((m for m in CANARIES if _ceiling(m, delta) > epsilon + _CLEARLY), None)
+    most = CANARIES[-1]
+    if clear is None and _ceiling(most, delta) <= epsilon:
         raise Refused(
             f"{count(rounds, 'round')} claim ε = {accountant.format_epsilon(epsilon)}, and "
-            f"{max(CANARIES):,} canaries can show no more than {max(ceilings.values()):.2f}, "
+            f"{most:,} canaries can show no more than {_ceiling(most, delta):.2f}, "
             "even without any noise",
             todo="Audit fewer rounds, which claim less: --rounds 1",
             rule="audit-too-weak",
         )
-    return Claim(agreement, rounds, epsilon, delta, clear[0] if clear else CANARIES[-1])
+    return Claim(agreement, rounds, epsilon, delta, clear or most)
 
 
 def audited(
@@ -232,6 +233,7 @@ def shown() -> Iterator[Progress]:
         yield progress
 
 
+@lru_cache
 def _ceiling(canaries: int, delta: float) -> float:
     """Return the bound where every guess is right."""
     made = canaries // _GUESSED
