@@ -45,9 +45,16 @@ def masking_step(state: State, entry: Entry) -> None:
 
 
 def check_summed(attempt: Attempt, body: Mapping[str, list[str]]) -> None:
-    """Check that a masked round counts who is in its sum: stops a hospital being left out."""
+    """Check that a masked round counts who is in its sum: stops a hospital being left out.
+
+    Masked vectors without a sum's steps stop a sum from being opened off the record.
+    """
     run = attempt.masks.get("train")
     if run is None:
+        if any(attempt.contributions[site].masked for site in body["sites_in"]):
+            raise Refused(
+                "its updates are masked, and no step of a sum is said", rule="mask-step"
+            )
         return
     if run.step != STEPS[-1] or set(body["sites_in"]) != run.summed:
         raise Refused("it counts other sites than those in the masked sum", rule="mask-sites")

@@ -78,7 +78,7 @@ def contribution_made(state: State, entry: Entry) -> None:
     except Refused as broken:
         fault = Fault(entry.seq, broken.rule, f"the contribution of {site}: {broken.what}")
     update = str(body["update"])
-    attempt.contributions[site] = Contributed(entry.seq, update, fault)
+    attempt.contributions[site] = Contributed(entry.seq, update, fault, "of" in body)
     state.updates.setdefault((site, attempt.round), set()).add(_made_of(body))
 
 

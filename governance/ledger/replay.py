@@ -36,6 +36,7 @@ class Contributed:
     seq: int
     update: str
     fault: Fault | None
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def contributed(authorities, first_issuing, tmp_path_factory):
         history.begin()
         history.open(1)
         for site in SITES:
-            history.train(site, 1)
+            history.train(site, 1, of=hashlib.sha256(site.encode()).hexdigest())
         return path, history
 
 
@@ -168,3 +168,7 @@ def test_a_round_that_closes_before_its_sum_was_opened_is_named(finds, says, clo
     says("keys", ALL)
     says("shares", ALL)
     finds(closes(ALL), "mask-sites")
+
+
+def test_a_round_of_masked_updates_without_a_step_of_their_sum_is_named(finds, closes):
+    finds(closes(ALL), "mask-step")
