@@ -63,8 +63,8 @@ class StepWorker(ScriptedWorker):
         seed = int.from_bytes(hashlib.sha256(said.encode()).digest()[:4])
         drawn = np.random.default_rng(seed)
         update = {
-            "y/linear.weight": (0.01 * drawn.standard_normal((1, 2))).astype(np.float32),
-            "y/linear.bias": (0.01 * drawn.standard_normal(1)).astype(np.float32),
+            f"y/{name}": (0.01 * drawn.standard_normal(shape)).astype(np.float32)
+            for name, shape in sorted(tensors.shapes(job.model).items())
         }
         control = None
         if job.state is not None or self.control:
@@ -90,6 +90,7 @@ class Agent:
             "federations.0.coordinator": identity.coordinator,
             "federations.0.folder": str(folders.sites / name),
             "policy.require_secure_aggregation": True,
+            "policy.models": ["builtin:linear", "builtin:mlp"],
         }
         self.worker = StepWorker(name)
         self.place = folders.place / "agents"
