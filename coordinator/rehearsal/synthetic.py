@@ -19,6 +19,7 @@ import yaml
 from coordinator.rehearsal import invented
 from governance.agreement.gate_error import HELD_OUT, gate_error
 from governance.agreement.load import load
+from governance.secagg.terms import FEWEST
 from governance.yaml_positions import read
 from protos.errors import Refused
 
@@ -156,6 +157,9 @@ def _fitted(
     said["federation"] = said["federation"][: _LONGEST_NAME - len(_MARK)].rstrip("-") + _MARK
     said["title"] = f"Synthetic patients: {said['title']}"[:_LONGEST_TITLE]
     yield from _fitted_sites(said, agreement, names)
+    if agreement.aggregation.secure and len(names) < FEWEST:
+        said["aggregation"] = {**said.get("aggregation", {}), "secure": False}
+        yield f"masks, which hide nobody among fewer than {FEWEST} hospitals"
     if not agreement.valid.from_ <= now < agreement.valid.until:
         said["valid"] = {"from": f"{now:%Y-%m-%d}", "until": f"{now.year + 1}-12-31"}
         yield "the dates of valid"
@@ -178,7 +182,9 @@ def _fitted_sites(
     if share != 1:
         ready = min(len(names), math.ceil(terms.ready_at_least * share))
         close = min(ready, math.ceil(terms.close_at_least * share))
-        if agreement.aggregation.secure:  # masks open with more than two thirds alone
+        if (
+            agreement.aggregation.secure and len(names) >= FEWEST
+        ):  # masks open with more than two thirds alone
             close = max(close, 2 * len(names) // 3 + 1)
             ready = max(ready, close)
         sites["ready_at_least"], sites["close_at_least"] = ready, close

@@ -67,6 +67,7 @@ def test_without_privacy_there_is_no_noise_to_fix(place):
     begin, end = text.index("privacy:"), text.index("aggregation:")
     text = text[:begin] + "privacy: off\n" + text[end:]
     text = text.replace("{steps: 10, sampling_rate: 0.2}", "{steps: 10, batch: 32}")
+    text = text.replace("secure: true", "secure: false")
     file.write_text(text, encoding="utf-8")
     assert prepared(place, seed=7).document.agreement.privacy is None
     assert load(place.parent / "out" / "agreement.yaml").agreement.privacy is None

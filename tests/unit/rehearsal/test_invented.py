@@ -197,6 +197,12 @@ def test_any_number_of_hospitals_makes_an_agreement_that_can_be(tmp_path, file, 
     assert objections(load(made.agreement)) == []
 
 
+def test_masks_are_set_aside_and_said_where_they_would_hide_nobody(tmp_path):
+    made = invent(tmp_path, DEMO, count=2)
+    assert not load(made.agreement).agreement.aggregation.secure
+    assert "masks" in " ".join(made.set_aside)
+
+
 def test_a_gate_that_few_hospitals_would_fail_by_chance_is_widened_and_said(tmp_path):
     made = invent(tmp_path, DEMO, count=3)
     gate = load(made.agreement).agreement.quality.accept_if
