@@ -17,7 +17,11 @@ def offered(proposed, tmp_path_factory):
     fed = copied(proposed, tmp_path_factory.mktemp("offered") / "fed")
     privacy = {"metrics": {"exact": {"every": 1}, "minimum": 10}}
     told = {
-        "no-privacy": {"privacy": "off", "round.local": {"steps": 5, "batch": 16}},
+        "no-privacy": {
+            "privacy": "off",
+            "round.local": {"steps": 5, "batch": 16},
+            "aggregation.secure": False,
+        },
         "fixed-noise-seed": {"privacy.noise_seed": 7},
         "exact-small-classes": {"privacy.metrics": {**privacy["metrics"], "minimum": 2}},
         "without-masks": {"aggregation.secure": False},
