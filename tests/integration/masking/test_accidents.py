@@ -15,7 +15,7 @@ from protos.errors import Refused
 from protos.words_masks import Delivered, MaskAsked, Peers, Survivors, Unmask
 from site_agent import office
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio, pytest.mark.long]
 
 ONCE = {"schedule.rounds": 1, "round.attempts": 1}
 SOON = {"round.stragglers": {"close_early_after": "1s"}}

@@ -22,7 +22,7 @@ from protos.words import Task
 from protos.words_masks import Delivered, Keys, Opened, Peers, Survivors, Unmask
 from site_agent import policy
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio, pytest.mark.long]
 
 VICTIM = "amc"
 REST = [name for name in NAMES if name != VICTIM]

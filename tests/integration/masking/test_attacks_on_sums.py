@@ -19,7 +19,7 @@ from protos.words_masks import Opened, Signed, Survivors, Unmask
 from site_agent.answers import _stored
 from site_agent.store import masks
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio, pytest.mark.long]
 
 VICTIM, LAST = "amc", "ucl"
 REST = [name for name in NAMES if name != VICTIM]
