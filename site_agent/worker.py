@@ -38,6 +38,7 @@ _SOURCES: Final = (
     "governance/figures.py",
     "governance/files.py",
     "governance/models/*.py",
+    "governance/noised.py",
     "governance/privacy/*.py",
     "governance/subgroups.py",
     "governance/tensors.py",
@@ -47,9 +48,12 @@ _SOURCES: Final = (
     "site_agent/grouping.py",
     "site_agent/jobs.py",
     "site_agent/pipe.py",
+    "site_agent/premises.py",
     "site_agent/ready.py",
     "site_agent/strategies/*.py",
     "site_agent/training.py",
+    "site_agent/wheel_models.py",
+    "site_agent/wheels.py",
     "site_agent/worker_main.py",
 )
 
