@@ -49,13 +49,14 @@ def asked() -> argparse.Namespace:
 
 
 def hidden_for(wanted: int) -> int:
-    """Return the width of a hidden layer that gives a model about so many parameters."""
-    return max(1, round((wanted - 1) / (INPUTS + 2)))
+    """Return the width of two hidden layers that give a model about so many parameters."""
+    half = (INPUTS + 3) / 2
+    return max(1, round((half**2 + wanted - 1) ** 0.5 - half))
 
 
 def parameters(hidden: int) -> int:
-    """Return how many a model with one hidden layer has."""
-    return hidden * (INPUTS + 2) + 1
+    """Return how many a model with two such layers has."""
+    return hidden * hidden + hidden * (INPUTS + 3) + 1
 
 
 def rounds_of(folder: Path, given: argparse.Namespace, *, secure: bool) -> list[float]:
@@ -64,7 +65,7 @@ def rounds_of(folder: Path, given: argparse.Namespace, *, secure: bool) -> list[
     terms: dict[str, Any] = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     terms["schedule"] = {"rounds": given.rounds}
     terms["round"] |= {"local": {"steps": 1, "sampling_rate": 0.2}, "stragglers": "wait"}
-    terms["model"] = {"name": "mlp", "hidden": [hidden_for(given.parameters)], "seed": 1}
+    terms["model"] = {"name": "mlp", "hidden": [hidden_for(given.parameters)] * 2, "seed": 1}
     terms["privacy"]["budget"] = {"epsilon": 100}
     terms["quality"] = {"visible_to": "own-site"}
     terms["aggregation"]["secure"] = secure
