@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from coordinator import campaign, heads, releasing, resuming
 from coordinator.round_states import Event
-from coordinator.store import exits, kept, outbox, pausing, record, roundbook
+from coordinator.store import exits, holders, kept, outbox, pausing, record, roundbook
 from governance import statements
 from governance.agreement.load import parse
 from governance.agreement.plan import plan
@@ -141,7 +141,7 @@ def _name(statement: Statement) -> str:
 def _signers(connection: Connection, statement: Statement) -> set[str]:
     return {
         f"operator/{name}"
-        for name, key in record.operator_keys(connection).items()
+        for name, key in holders.operator_keys(connection).items()
         if key in statement.signatures
     }
 
@@ -187,7 +187,7 @@ def _propose(
 def _check_roster(
     connection: Connection, roster: Mapping[str, Any], operators: Mapping[str, Any]
 ) -> None:
-    enrolled = record.officer_keys(connection)
+    enrolled = holders.officer_keys(connection)
     for site, keys in roster.items():
         if site not in enrolled:
             raise Refused(
@@ -201,7 +201,7 @@ def _check_roster(
                 rule="roster-key",
                 todo="Write the enrolled keys in with propose --fill-roster.",
             )
-    known = record.operator_keys(connection)
+    known = holders.operator_keys(connection)
     for name, key in operators.items():
         if known.get(name) != key:
             raise Refused(
@@ -223,9 +223,9 @@ def _invite(
         raise PeerFault("an invitation has the hash of its secret", rule="bad-body")
     if kept.invitation(connection, said["secret"]) is not None:
         raise Refused("this secret was used for an invitation before", rule="secret-taken")
-    enrolled = record.is_enrolled(connection, name)
+    enrolled = holders.is_enrolled(connection, name)
     if statement.body["act"] == replacing.ACT:
-        if role != "site" or name not in record.officer_keys(connection):
+        if role != "site" or name not in holders.officer_keys(connection):
             raise Refused(f"no hospital {name} is enrolled", rule="not-enrolled")
     elif enrolled and not exits.may_enrol_again(connection, name):
         raise Refused(
@@ -252,7 +252,7 @@ def _revoke(
     base: Foundation, connection: Connection, statement: Statement, act: OperatorAct
 ) -> str:
     name = str(statement.body.get("name"))
-    if not record.is_enrolled(connection, name):
+    if not holders.is_enrolled(connection, name):
         raise Refused(f"{name} is not enrolled", rule="not-enrolled")
     return name
 

@@ -13,7 +13,7 @@ from coordinator.chronicle import Chronicle
 from coordinator.pace import Pace
 from coordinator.sessions import Sessions
 from coordinator.spool import Spool
-from coordinator.store import exits, kept, record, upgrading
+from coordinator.store import exits, holders, kept, upgrading
 from coordinator.store.writer import Store
 from coordinator.summing import Summing
 from governance import statements
@@ -99,10 +99,10 @@ class Foundation:
         try:
             store.write_now(kept.check_not_moved)
             store.write_now(kept.check_documents)
-            base.bar(store.write_now(record.revoked))
+            base.bar(store.write_now(holders.revoked))
             gone = store.write_now(lambda c: exits.gone(c, base.now()))
             base.bar_serials(frozenset().union(*gone.values()))
-            base.bar_serials(store.write_now(record.serials_before_enrolment))
+            base.bar_serials(store.write_now(holders.serials_before_enrolment))
         except (Corrupt, Refused, Unavailable):
             base.close_now()
             raise

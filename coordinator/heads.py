@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from coordinator.store import exits, outbox, record
+from coordinator.store import exits, holders, outbox, record
 from governance.ledger import checkpoint, note
 from governance.ledger import store as ledger
 from governance.statements import parse_time
@@ -43,8 +43,8 @@ def publish(base: Foundation, connection: Connection) -> None:
     predecessor = ledger.latest_checkpoint(connection) or ""
     head = ledger.sign_checkpoint(connection, base.chronicle.key, base.chronicle.log.origin)
     size = ledger.head(connection).size
-    barred = record.revoked(connection)
-    members = record.officer_keys(connection).keys() - barred
+    barred = holders.revoked(connection)
+    members = holders.officer_keys(connection).keys() - barred
     for site in sorted(members | exits.lingering(connection, base.now()).keys()):
         since = record.cosigned_size(connection, site)
         proof = tuple(ledger.consistency(connection, since, size)) if since else ()

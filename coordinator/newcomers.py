@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from coordinator.store import exits, kept, outbox, record
+from coordinator.store import exits, holders, kept, outbox, record
 from governance import statements
 from governance.identity.enrolment import check_enrolment, secret_hash
 from governance.identity.renewal import check_request
@@ -40,7 +40,7 @@ def enrol(base: Foundation, connection: Connection, asked: EnrolRequest) -> Enro
     known = record.statement_seq(connection, statement.digest) is not None
     # The name is new or left, or this is the same request again. Stops a second hospital of
     # one name.
-    taken = record.is_enrolled(connection, name)
+    taken = holders.is_enrolled(connection, name)
     if not known and taken and not exits.may_enrol_again(connection, name):
         replaced = replacing.asked(connection, name)
         if replaced is None:
@@ -53,7 +53,7 @@ def enrol(base: Foundation, connection: Connection, asked: EnrolRequest) -> Enro
         outbox.begin_anew(connection, SiteName(name))
         # Whatever was issued to the name before counts no more. Stops old keys from being let
         # in beside new ones.
-        base.bar_serials(record.serials_before_enrolment(connection, name))
+        base.bar_serials(holders.serials_before_enrolment(connection, name))
         base.sessions.end(SiteName(name), Goodbye("replaced", f"{name} enrolled with new keys"))
     base.chronicle.certify(connection, issued.body, now=now)
     kept.use_invitation(connection, hashed, statement.digest)
@@ -68,8 +68,8 @@ def renew(
     session = base.sessions.of(site)
     if session is None:
         raise Refused("a certificate is renewed over a live session", rule="no-session")
-    agent = record.agent_keys(connection)[site]
-    officers = record.officer_keys(connection)[site]
+    agent = holders.agent_keys(connection)[site]
+    officers = holders.officer_keys(connection)[site]
     check_request(
         request, peer=session.peer, log=base.chronicle.log, keys=(agent, officers), now=now
     )

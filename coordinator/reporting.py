@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from coordinator import alarms, ending, site_reports, succession, waiting
-from coordinator.store import kept, pausing, record, roundbook
+from coordinator.store import holders, kept, pausing, record, roundbook
 from governance import statements
 from governance.ledger import store as ledger
 from protos.words_operator import PendingAct, RosterKey, StatusReport
@@ -32,7 +32,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
     running = roundbook.running(connection)
     planned = force.agreement.schedule.rounds if force else 0
     counted = record.rounds_of_schedule if force else record.rounds_committed
-    chain = ledger.chain_of(connection, record.operator_keys(connection)[operator])
+    chain = ledger.chain_of(connection, holders.operator_keys(connection)[operator])
     last = record.last_round(connection)
     return StatusReport(
         federation=base.federation,
@@ -45,7 +45,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         sites=site_reports.statuses(
             base, connection, force or _last(connection, proposed), asked
         ),
-        enrolled=tuple(RosterKey(*row) for row in record.enrolled(connection)),
+        enrolled=tuple(RosterKey(*row) for row in holders.enrolled(connection)),
         pending=_pending(connection),
         operator_counter=chain.counter,
         operator_previous=chain.previous,

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 from coordinator import heads
 from coordinator.round_states import Reason
-from coordinator.store import exits, kept, outbox, pausing, record, recovered, roundbook
+from coordinator.store import (
+    exits,
+    holders,
+    kept,
+    outbox,
+    pausing,
+    record,
+    recovered,
+    roundbook,
+)
 from governance.agreement.load import load
 from protos.errors import Refused
 from protos.words import AgreementState, BlobRef, Cancel, Digest, Proposal, SiteName
@@ -50,7 +59,7 @@ def keep_agreements(connection: Connection, files: Sequence[Path]) -> None:
 
 def bring_in_line(base: Foundation, connection: Connection, now: datetime) -> tuple[str, ...]:
     """Make the coordinator's state follow from its ledger; return what is missing, in words."""
-    for site in record.officer_keys(connection):
+    for site in holders.officer_keys(connection):
         outbox.part(connection, SiteName(site))
     _end_round(base, connection, now)
     missing = (*_models(base, connection), *_agreements(connection))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from coordinator import masking, waiting
-from coordinator.store import proposals, record, roundbook
+from coordinator.store import holders, proposals, record, roundbook
 from governance.agreement import counter
 from protos.words import SiteName
 from protos.words_operator import Dissent, SiteStatus
@@ -43,7 +43,7 @@ def statuses(
     running = roundbook.running(connection)
     steps = masking.awaited(connection, running)
     told = _consents(connection, force, proposed)
-    barred = record.revoked(connection)
+    barred = holders.revoked(connection)
     agreement = force.digest if force is not None else ""
     return tuple(
         status(
@@ -126,7 +126,7 @@ def _consents(
     for one in asked:
         reasons |= record.consent_reasons(connection, one.digest)
     told = {}
-    for name in record.officer_keys(connection):
+    for name in holders.officer_keys(connection):
         said = [known.get(name, "not given") for known in states] or ["not given"]
         words = said[0] if len(said) == 1 else f"{said[0]}; to the proposal: {said[1]}"
         told[name] = (words, _one_line(reasons.get(name, "")))

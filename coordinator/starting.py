@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from coordinator.store import record
+from coordinator.store import holders
 from governance import statements
 from governance.identity import certificate
 from governance.identity.names import AUTHORITY
@@ -72,7 +72,7 @@ def name_authority(base: Foundation, connection: Connection) -> None:
     recorded here, else the new authority could vouch for nobody.
     """
     new, key, now = base.authority, base.chronicle.key, base.now()
-    named = record.authority_key(connection)
+    named = holders.authority_key(connection)
     if named == new.issuing_key.key_id:
         return
     payload = statements.compose(

@@ -7,7 +7,7 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from coordinator.store import record, roundbook
+from coordinator.store import holders, record, roundbook
 from governance.agreement.schedule import may_open, next_opening
 from governance.hours import Span, runs_into
 
@@ -54,7 +54,7 @@ def readiness(
 
     A round that counts on a site which is bound to refuse costs the others their privacy.
     """
-    barred = record.revoked(connection)
+    barred = holders.revoked(connection)
     members = record.declared_patients(connection, document.digest, now)
     here = sorted(members.keys() & base.sessions.connected - barred)
     deadline = now + timedelta(seconds=document.agreement.round.deadline)

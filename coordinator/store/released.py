@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select
 
-from coordinator.store import record
+from coordinator.store import holders, record
 from governance import noised, statements
 from governance.ledger import project_releases, project_settling, spending
 from governance.ledger import store as ledger
@@ -191,7 +191,7 @@ def witnessed(c: Connection, seq: int, roster: Iterable[str]) -> tuple[int, set[
     Returns its size (0 where there is none yet), who cosigned the best one, and how many of the
     roster are in force.
     """
-    in_force = set(roster) - record.revoked(c)
+    in_force = set(roster) - holders.revoked(c)
     sizes = select(checkpoints.c.size).where(checkpoints.c.size > seq)
     best: set[str] = set()
     for size in c.execute(sizes.order_by(checkpoints.c.size)).scalars():
