@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from protos.codec import fields
 from protos.concilium.v1 import federation_pb2 as pb
@@ -20,7 +20,7 @@ from protos.words_masks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from protos.words_masks import AskedBody, SaidBody
 
@@ -31,21 +31,12 @@ _SIGNATURE_BYTES: Final = 64
 _VALUE_BYTES: Final = (64, 148)
 """Of a signature, a share and a sealed pair of shares; which it must be, the protocol says."""
 TERMS_BYTES: Final = 64 * 1024
+_Body = TypeVar("_Body")
 
 
 def said_in(m: pb.MaskSaid) -> MaskSaid:
     """Check what a site says in a masked sum."""
-    read = {
-        "keys": _keys_in,
-        "shares": _sealed_in,
-        "signed": _signed_in,
-        "opened": _opened_in,
-    }
-    which = m.WhichOneof("said")
-    if which is None:
-        raise fields.fault("mask_said.said", "is of a kind that this version does not know")
-    said: SaidBody = read[which](f"mask_said.{which}", getattr(m, which))  # type: ignore[operator]
-    return MaskSaid(fields.task("mask_said.task", m.task), said)
+    return MaskSaid(fields.task("mask_said.task", m.task), _member("mask_said", m, _SAID))
 
 
 def said_out(w: MaskSaid) -> pb.MaskSaid:
@@ -69,17 +60,7 @@ def said_out(w: MaskSaid) -> pb.MaskSaid:
 
 def asked_in(m: pb.MaskAsked) -> MaskAsked:
     """Check what a site is brought in a masked sum."""
-    read = {
-        "peers": _peers_in,
-        "delivered": _delivered_in,
-        "survivors": _survivors_in,
-        "unmask": _unmask_in,
-    }
-    which = m.WhichOneof("asked")
-    if which is None:
-        raise fields.fault("mask_asked.asked", "is of a kind that this version does not know")
-    asked: AskedBody = read[which](f"mask_asked.{which}", getattr(m, which))  # type: ignore[operator]
-    return MaskAsked(fields.task("mask_asked.task", m.task), asked)
+    return MaskAsked(fields.task("mask_asked.task", m.task), _member("mask_asked", m, _ASKED))
 
 
 def asked_out(w: MaskAsked) -> pb.MaskAsked:
@@ -99,6 +80,16 @@ def asked_out(w: MaskAsked) -> pb.MaskAsked:
         signatures=_named_out(asked.signatures),
     )
     return pb.MaskAsked(task=w.task, unmask=unmask)
+
+
+def _member(
+    field: str, m: pb.MaskSaid | pb.MaskAsked, doors: Mapping[str, Callable[[str, Any], _Body]]
+) -> _Body:
+    """Check whichever member of the message's union is there."""
+    for name, enter in doors.items():
+        if m.HasField(name):  # type: ignore[arg-type]  # a name of either union
+            return enter(f"{field}.{name}", getattr(m, name))
+    raise fields.fault(field, "is of a kind that this version does not know")
 
 
 def _keys_in(field: str, m: pb.MaskKeys) -> Keys:
@@ -179,3 +170,17 @@ def _named_out(values: Mapping[str, bytes]) -> list[pb.MaskNamed]:
 
 def _exactly(field: str, value: bytes, size: int) -> bytes:
     return fields.octets(field, value, least=size, most=size)
+
+
+_SAID: Final[Mapping[str, Callable[[str, Any], SaidBody]]] = {
+    "keys": _keys_in,
+    "shares": _sealed_in,
+    "signed": _signed_in,
+    "opened": _opened_in,
+}
+_ASKED: Final[Mapping[str, Callable[[str, Any], AskedBody]]] = {
+    "peers": _peers_in,
+    "delivered": _delivered_in,
+    "survivors": _survivors_in,
+    "unmask": _unmask_in,
+}
