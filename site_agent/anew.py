@@ -20,7 +20,7 @@ from protos.errors import Corrupt, PeerFault, Refused
 from protos.words import StatementSent
 from site_agent import claims, progress
 from site_agent.agent import TaskState
-from site_agent.store import copy, journal, letters, notes, work
+from site_agent.store import copy, journal, letters, masks, notes, work
 from site_agent.store.copy import Copy
 
 if TYPE_CHECKING:
@@ -219,3 +219,4 @@ def set_aside(c: Connection, m: Membership, attempts: frozenset[tuple[int, int]]
         if (held.task.round, held.task.attempt) not in attempts:
             progress.cancel(c, m, held, "log-recovered")
     work.set_aside(c, m.federation, attempts)
+    masks.set_aside(c, m.federation, attempts)

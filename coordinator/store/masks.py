@@ -26,7 +26,11 @@ TRAIN: Final = "train"
 
 
 def begin(connection: Connection, terms: Terms) -> bytes:
-    """Keep the terms of a run; return them as every site is sent them."""
+    """Keep the terms of a run; return them as every site is sent them.
+
+    What a backup still had of a run of that name, in a log that begins anew, is forgotten.
+    """
+    forget(connection, (terms.round, terms.attempt))
     said = canonical.encode(terms.to_json())
     place = {"round": terms.round, "attempt": terms.attempt, "purpose": terms.purpose}
     connection.execute(insert(mask_runs).values(**place, terms=said))

@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Integer, LargeBinary, String, Table, insert, select, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from governance import canonical
 from governance.secagg.kept import Kept
@@ -140,6 +150,17 @@ def move(
 def note_sent(c: Connection, federation: str, task: TaskId, digest: str) -> None:
     """Note which masked vector was made, before a byte of it leaves."""
     c.execute(_of(federation, task).values(sent=digest))
+
+
+def set_aside(c: Connection, federation: str, known: frozenset[tuple[int, int]]) -> None:
+    """Forget the runs of attempts that the ledger does not know: their rounds come again."""
+    rows = c.execute(
+        select(_masks.c.task, _masks.c.round, _masks.c.attempt).where(
+            _masks.c.federation == federation
+        )
+    ).all()
+    gone = [row.task for row in rows if (row.round, row.attempt) not in known]
+    c.execute(delete(_masks).where(_masks.c.federation == federation, _masks.c.task.in_(gone)))
 
 
 def forget(c: Connection, federation: str, task: str, *, step: str = OVER) -> None:
