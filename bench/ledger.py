@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from logs import engines
-from logs.federation import Federation, found
+from logs.federation import Federation, digest, found
 from logs.figures import fastest, lasting, options, parsed, rate, tell, timed
 from sqlalchemy import func, select
 
@@ -40,7 +40,9 @@ from governance.ledger import (
     query_agreed,
     query_covered,
     query_heads,
+    query_lineage,
     query_members,
+    query_privacy,
     query_retention,
     query_rounds,
     query_settings,
@@ -50,6 +52,7 @@ from governance.ledger import (
     store,
 )
 from governance.ledger.entry import leaf_data
+from governance.ledger.paging import ROWS, Page
 from governance.ledger.schema import rounds
 from governance.ledger.signatures import Signatures
 from governance.ledger.verify import verify
@@ -71,6 +74,7 @@ REFERENCE = 20_000
 """How many entries a reference is measured on, at most."""
 NOW: Final = datetime(2026, 12, 1, tzinfo=UTC)
 ALL: Final = ("appended", "verified", "asked")
+FIRST: Final = Page(ROWS)
 
 
 def main() -> int:
@@ -295,11 +299,19 @@ def questions(c: Connection, number: int) -> Mapping[str, Callable[[], object]]:
             c, round_=middle
         ),
         "contributions --refused": lambda: query_covered.contributions_covered(c, refused=True),
+        "contributions": lambda: query_covered.contributions_covered(c, page=FIRST),
+        "rounds": lambda: query_rounds.rounds_held(c, page=FIRST),
+        "rounds --after": lambda: query_rounds.rounds_held(c, page=Page(ROWS, middle)),
+        "statistics": lambda: query_privacy.statistics(c, page=FIRST),
+        "lineage": lambda: query_lineage.lineage(c, digest(f"m{number}"), page=FIRST),
         "members": lambda: query_members.members(c),
         "spending": lambda: queries.spent(c),
         "retention": lambda: query_retention.retention(c, now=NOW),
         "acts": lambda: query_acts.acts_done(c),
         "search --kind": lambda: searching.search(c, "karolinska", kind="consent-given"),
+        "search, what many say": lambda: searching.search(c, "karolinska", page=FIRST),
+        "search, a digest": lambda: searching.search(c, digest(f"m{middle}")[:12], page=FIRST),
+        "search, what nobody says": lambda: searching.search(c, "no such word", page=FIRST),
         "agreements": lambda: query_agreed.agreements_at(c, now=NOW),
         "consents --history": lambda: query_agreed.consent_history(c),
         "checkpoint": lambda: query_heads.heads(c),

@@ -30,7 +30,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from governance import models, tensors
-from governance.settings import load_site
+from governance.settings import Resources, load_site
 from governance.terminal import Answer
 from site_agent import training
 from site_agent.dpsgd import Mechanism, Patients, PrivateSteps
@@ -248,7 +248,7 @@ def task(folder: Path, steps: int) -> tuple[TrainJob, int]:
 
 async def in_worker(job: TrainJob) -> float:
     """Return the seconds of a task after a first one, in a worker that is warm."""
-    made = Worker(threads=1, confinement=None)
+    made = Worker(Resources(threads=1))
     await made.start()
     try:
         await made.train(job, lambda _: None)

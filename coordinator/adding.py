@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from coordinator import aggregate, masking, unmasking, uploads
+from coordinator import aggregate, masking, packing, unmasking
 from coordinator.store import masks, record
 from coordinator.unmasking import MaskedSum
+from governance.compression.form import form_of
+from governance.lengths import norm_limits_of
 from governance.tensors import verify
 from protos.errors import Corrupt
 
@@ -66,25 +68,32 @@ def add(base: Foundation, running: Running, document: Document, updates: Inside)
     state, terms, files = running.strategy_state, document.agreement, updates.files
     model = base.model_path(running.model.digest)
     kept = base.model_path(state.digest) if state else None
+    fewest, form = min(updates.declared[site] for site in files), form_of(terms)
+    limits = norm_limits_of(terms, fewest)
     if updates.masked is not None:
-        fewest = min(updates.declared[site] for site in files)
         return unmasking.candidate(
             terms,
             (model, kept),
             files,
             updates.masked,
-            norm_limits=uploads.norm_limits(terms, fewest),
+            norm_limits=limits if form is None else packing.widened(form, limits),
             out=base.models,
         )
     for path in files.values():
         verify(path)  # what lies on the disk may have been changed since it was hashed
     weighting = terms.aggregation.weighting
+    weights = {site: aggregate.weight(weighting, updates.declared[site]) for site in files}
+    if form is not None:
+        before = (model, kept)
+        return packing.candidate(
+            terms, running, before, files, weights, fewest=fewest, out=base.models
+        )
     return aggregate.aggregate(
         terms.strategy,
         model,
         kept,
         files,
-        {site: aggregate.weight(weighting, updates.declared[site]) for site in files},
+        weights,
         roster_size=len(terms.sites.roster),
         out=base.models,
     )

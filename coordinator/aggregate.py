@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from coordinator.strategies import Strategy
-    from governance.agreement.schema import Agreement
-    from governance.secagg.agreed import Mean
     from protos.words import BlobRef, SiteName
 
     Floats = NDArray[np.float32]
@@ -31,6 +29,13 @@ if TYPE_CHECKING:
     Rule = Callable[[Floats, Iterator[Any]], Wide]
     Pieces = Callable[[str, slice], Iterator[Any]]
     """What all updates have of a tensor's part."""
+
+
+class Pieced(Protocol):
+    """A mean of updates that is read piece by piece: what masks hid, or what was compressed."""
+
+    def piece(self, name: str, part: slice, /) -> Wide:
+        """Return some coordinates of a tensor's mean: Δy weighted, Δc not."""
 
 
 _SUMMED_BYTES: Final = 256 << 10
@@ -96,13 +101,13 @@ def aggregate_mean(  # noqa: PLR0913 - what a sum is made of
     strategy: Strategy,
     model: Path,
     state: Path | None,
-    mean: Mean,
+    mean: Pieced,
     *,
     share: float,
     norm_limits: Mapping[str, float],
     out: Path,
 ) -> Candidate:
-    """Take the updates' mean, which a masked sum stands for, by the strategy's rule.
+    """Take the updates' mean by the strategy's rule.
 
     Args:
         strategy: The agreement's strategy.
@@ -192,36 +197,6 @@ def check_update(
                 f"the update's norm is {norm:.3g}, but its training can make {limit:.3g}",
                 rule="norm",
             )
-
-
-def norm_limits(
-    agreement: Agreement, *, expected_batch: float, parameters: int
-) -> dict[str, float]:
-    """Return the norm that a private update stays under with probability 1 − 10⁻¹⁰, by part.
-
-    A step moves y by η (Σ clip(g, C) + N(0, σ²C²)) / L. The sum has at most B·C, where the
-    Poisson batch B stays under 2L + 50; the noise of K steps has at most √K σC (√P + 7)
-    (Laurent and Massart 2000, lemma 1). SCAFFOLD's control variates are means of such steps:
-    with M the largest, ‖c − c_i‖ ≤ 2M and ‖Δc‖ ≤ 2M. FedProx pulls back only.
-
-    Args:
-        agreement: The agreement in force; without privacy nothing bounds a gradient: no limit.
-        expected_batch: L, the smallest of the sites in the round.
-        parameters: P, the model's size.
-    """
-    privacy, optimizer, steps = (
-        agreement.privacy,
-        agreement.optimizer,
-        agreement.round.local.steps,
-    )
-    if privacy is None or steps is None or optimizer.name != "sgd":
-        return {}
-    gradients = steps * (2 + 50 / expected_batch)
-    noise = math.sqrt(steps) * agreement.sigma * (math.sqrt(parameters) + 7) / expected_batch
-    total = privacy.clip * (gradients + noise) / (1 - optimizer.momentum)
-    if agreement.strategy.name == "scaffold":
-        return {"y": 3 * optimizer.rate * total, "c": 2 * total / steps}
-    return {"y": optimizer.rate * total}
 
 
 def _sum(

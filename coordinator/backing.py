@@ -8,18 +8,14 @@ names lies on the disk before it does.
 
 from __future__ import annotations
 
-import os
-import tarfile
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from coordinator.store import moving
+from governance import archive
 from governance.ledger import source
-from governance.sealing import Sealing
 from governance.settings import load_coordinator
-from protos.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 SETTINGS: Final = "coordinator.yaml"
 DATABASE: Final = "state/coordinator.db"
 _FOLDERS: Final = ("keys", "operators", "state/models")
-_OWNER_ONLY: Final = 0o600
 
 
 def backup(folder: Path, file: Path, *, passphrase: bytes) -> int:
@@ -39,31 +34,16 @@ def backup(folder: Path, file: Path, *, passphrase: bytes) -> int:
     """
     settings = load_coordinator(folder / SETTINGS)
     source.open_database(settings.database, whole=False).dispose()
-    if file.exists():
-        raise Refused(
-            "this file is there already, and a backup is never overwritten",
-            where=str(file),
-            todo="Name another file.",
-            rule="backup-exists",
-        )
-    half = file.with_name(f".{file.name}.partial")
-    with ExitStack() as stack:
-        place = stack.enter_context(tempfile.TemporaryDirectory(dir=folder / "state"))
+    with (
+        archive.written(file, passphrase=passphrase) as add,
+        tempfile.TemporaryDirectory(dir=folder / "state") as place,
+    ):
         snapshot = Path(place) / "snapshot.db"
         size = moving.snapshot(settings.database, f"sqlite:///{snapshot}")
-        stack.callback(half.unlink, missing_ok=True)
-        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
-        with os.fdopen(handle, "wb") as out:
-            sealing = Sealing(out, passphrase)
-            with tarfile.open(fileobj=sealing, mode="w|") as tar:  # type: ignore[call-overload]
-                tar.add(folder / SETTINGS, SETTINGS)
-                tar.add(snapshot, DATABASE)
-                for path in _files(folder):
-                    tar.add(path, str(path.relative_to(folder)), recursive=False)
-            sealing.finish()
-            out.flush()
-            os.fsync(out.fileno())
-        half.replace(file)
+        add(folder / SETTINGS, SETTINGS)
+        add(snapshot, DATABASE)
+        for path in _files(folder):
+            add(path, str(path.relative_to(folder)))
     return size
 
 

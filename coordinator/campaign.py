@@ -10,12 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from coordinator import drawing, effects, gate, heads, masking
+from coordinator import drawing, effects, gate, heads, masked_figures, masking, measuring
 from coordinator.effects import Chores, Turn
 from coordinator.round_states import Event, State, advance
 from coordinator.rounds import OUT_CONSENT, RoundView
 from coordinator.store import outbox, record, recovered, roundbook
-from coordinator.store.roundbook import Asked, Running
 from protos.words import Cancel, Task, TaskKind
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
+    from coordinator.store.roundbook import Asked, Running
     from governance.agreement.load import Document
     from protos.words import BlobRef, SiteName
 
@@ -46,6 +46,8 @@ def view(connection: Connection, running: Running, document: Document) -> RoundV
         arrived=inside,
         out=out,
     )
+    if State(running.state) is State.MEASURING:
+        return measuring.view(connection, running, document, plain)
     if document.agreement.aggregation.secure:
         return masking.view(connection, running, plain)
     return plain
@@ -68,7 +70,8 @@ def open_round(
     at = (round_ + 1, 1) if state in {"", "closed"} else (round_, attempt + 1)
     deadline = now + timedelta(seconds=document.agreement.round.deadline)
     asked, draw = drawing.drawn(connection, document, sites, at[0])
-    began = advance(State.OPENED, Event.MASKED_STARTED if secure else Event.STARTED)
+    measures = measuring.is_due(connection, document)
+    began = advance(State.OPENED, _begins(secure=secure, measures=measures))
     until = now + masking.patience(document) if secure else deadline
     roundbook.begin(connection, at, document.digest, files=files, times=(now, until))
     roundbook.move(connection, began.state.value)
@@ -92,9 +95,17 @@ def open_round(
     if secure:
         terms = masking.begin(base, connection, document, task, asked)
         task = replace(task, masks=terms)
-    for site in asked:
-        roundbook.ask(connection, Asked(site, name, TaskKind.TRAIN, "sent", ""), at)
-        outbox.send(connection, site, task)
+    if measures:
+        measuring.ask(base, connection, document, task, asked)
+    else:
+        measuring.give(connection, task, asked, members=asked)
+
+
+def _begins(*, secure: bool, measures: bool) -> Event:
+    """Return how a round begins; a masked one with statistics is refused by the agreement."""
+    if measures:
+        return Event.MEASURED_STARTED
+    return Event.MASKED_STARTED if secure else Event.STARTED
 
 
 def happen(
@@ -140,7 +151,8 @@ def part(base: Foundation, connection: Connection, now: datetime) -> Chores | No
     document = record.read_document(connection, running.agreement)
     over = document is not None and document.agreement.valid.until <= now
     members = {} if over else record.declared_patients(connection, running.agreement, now)
-    for site in sorted({*running.training, *running.evaluating} - members.keys()):
+    asked = {*running.training, *running.evaluating, *running.measuring}
+    for site in sorted(asked - members.keys()):
         event = _leave(connection, running, site)
         if event is not None:
             return happen(base, connection, event, now=now)
@@ -150,11 +162,19 @@ def part(base: Foundation, connection: Connection, now: datetime) -> Chores | No
 def _leave(connection: Connection, running: Running, site: SiteName) -> Event | None:
     """Take a site out of the round at work; return what that means, None when it was out."""
     event: Event | None = None
+    judge = running.evaluating.get(site)
+    summed = masked_figures.at_work(connection, running) is not None
+    if judge is not None and judge.state == "in" and summed:
+        roundbook.mark(connection, judge, "withdrawn", OUT_CONSENT)
+        event = Event.SITE_OUT
     for asked in (running.evaluating.get(site), running.training.get(site)):
         if asked is not None and asked.state in {"sent", "accepted"}:
             outbox.send(connection, site, Cancel(asked.task, OUT_CONSENT))
             roundbook.mark(connection, asked, "withdrawn", OUT_CONSENT)
             event = Event.SITE_OUT
+    measuring_ = running.measuring.get(site)
+    if measuring_ is not None and State(running.state) is State.MEASURING:
+        return _leave_measuring(connection, measuring_)
     training = running.training.get(site)
     if training is not None and training.state == "in":
         roundbook.mark(connection, training, "withdrawn", OUT_CONSENT)
@@ -162,3 +182,13 @@ def _leave(connection: Connection, running: Running, site: SiteName) -> Event | 
             Event.CONSENT if masking.is_bound(connection, running) else Event.UPDATE_WITHDRAWN
         )
     return event
+
+
+def _leave_measuring(connection: Connection, asked: Asked) -> Event | None:
+    """Take a site out of those whose statistics count; what it said stays in the record."""
+    if asked.state not in {"sent", "accepted", "in"}:
+        return None
+    if asked.state != "in":
+        outbox.send(connection, asked.site, Cancel(asked.task, OUT_CONSENT))
+    roundbook.mark(connection, asked, "withdrawn", OUT_CONSENT)
+    return Event.SITE_OUT

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from coordinator import card_groups
+from governance import normalisation
 from governance.agreement.schema import unsafe_terms
 from governance.figures import METRICS, pooled
 from governance.ledger import spending
@@ -21,7 +22,7 @@ from governance.privacy.releases import decimal_text
 from governance.statements import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from coordinator.store.released import Inside
@@ -41,6 +42,9 @@ _WHY: Final = {
 _OWN_SITE: Final = (
     "each hospital's own figures, since the agreement shows them to that hospital alone"
 )
+_MASKED: Final = (
+    "each hospital's own figures, which nobody has: masked, their sum alone is read"
+)
 
 
 def composed(
@@ -58,6 +62,7 @@ def composed(
     agreement = document.agreement
     named = agreement.release.sites == "names"
     return {
+        **_normalisation(agreement, made),
         "card": FORM,
         "release": release,
         "federation": agreement.federation,
@@ -122,6 +127,15 @@ def _data(agreement: Agreement) -> dict[str, Any]:
     }
 
 
+def _normalisation(agreement: Agreement, made: Inside) -> dict[str, Any]:
+    """Return what quantities are normalised by where the agreement does not say it."""
+    if made.scales is None:
+        return {}
+    values = {name: one.to_json() for name, one in made.scales.items()}
+    basis = normalisation.basis_of(agreement)
+    return {"normalisation": {"by": "statistics", "basis": basis, "values": values}}
+
+
 def _values(field: Feature | Target) -> str:
     if field.values:
         return ", ".join(field.values)
@@ -140,21 +154,34 @@ def _fill(feature: Feature) -> str:
 
 def _evaluation(agreement: Agreement, made: Inside, *, named: bool) -> dict[str, Any]:
     every = agreement.quality.visible_to == "all"
-    withheld = [] if every else [_OWN_SITE]
     sites = _each(made.figures, named=named) if every else []
-    silent = [site for site in made.sites if site not in made.figures]
-    if silent and made.figures:
-        withheld.append(f"{len(silent)} of the hospitals inside it said no figures")
     by_group, unsaid = card_groups.composed(agreement, made, told=_told)
-    withheld += unsaid
     return {
         "what": "On held-out patients of the hospitals, who never train. Counts are rounded to "
         "tens.",
-        "pooled": _told(pooled(made.figures[site] for site in sorted(made.figures))),
+        "pooled": _told(_pooled(made)),
         "sites": sites,
         "subgroups": by_group,
-        "withheld": withheld,
+        "withheld": [*_unsaid(agreement, made), *unsaid],
     }
+
+
+def _pooled(made: Inside) -> Figures:
+    if made.summed is not None:
+        return made.summed.figures
+    return pooled(made.figures[site] for site in sorted(made.figures))
+
+
+def _unsaid(agreement: Agreement, made: Inside) -> Iterator[str]:
+    """Say what of each hospital the card does not tell."""
+    told = made.figures if made.summed is None else made.summed.sites
+    if agreement.figures_masked:
+        yield _MASKED
+    elif agreement.quality.visible_to != "all":
+        yield _OWN_SITE
+    silent = [site for site in made.sites if site not in told]
+    if silent and told:
+        yield f"{len(silent)} of the hospitals inside it said no figures"
 
 
 def _each(figures: Mapping[SiteName, Figures], *, named: bool) -> list[dict[str, Any]]:
@@ -206,6 +233,12 @@ def _privacy(agreement: Agreement, made: Inside, *, named: bool) -> dict[str, An
         ),
     ]
     said.append(_figures_covered(agreement, made))
+    if agreement.statistics_federated:
+        alone = format_epsilon(_apart(made, releases.STATISTICS))
+        said.append(
+            "It counts the statistics that values are normalised by, which left with noise, of "
+            f"the patients who train: ε is at most {alone} for them alone."
+        )
     sites = [{"site": s, "epsilon": format_epsilon(e)} for s, e in sorted(epsilon.items())]
     return {
         "unit": "patient",
@@ -221,15 +254,19 @@ def _figures_covered(agreement: Agreement, made: Inside) -> str:
         return (
             "The evaluation's figures are exact, so this ε says nothing of held-out patients."
         )
-    alone = max(
-        spending.epsilon(cohort.apart.get(releases.METRICS, ()), cohort.last.delta)
+    return (
+        "It counts the evaluation's figures, which left with noise: ε is at most "
+        f"{format_epsilon(_apart(made, releases.METRICS))} for them alone."
+    )
+
+
+def _apart(made: Inside, purpose: str) -> float:
+    """Return the largest ε that any hospital spent on one purpose alone."""
+    return max(
+        spending.epsilon(cohort.apart.get(purpose, ()), cohort.last.delta)
         for cohorts in made.spent.values()
         for cohort in cohorts
         if cohort.last is not None
-    )
-    return (
-        "It counts the evaluation's figures, which left with noise: ε is at most "
-        f"{format_epsilon(alone)} for them alone."
     )
 
 

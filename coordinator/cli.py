@@ -301,6 +301,9 @@ def rehearse(
         float | None,
         typer.Option(help="With --synthetic: how much hospitals differ; 0 to 3, default 0.3."),
     ] = None,
+    wheel: Annotated[
+        Path | None, typer.Option(help="The model's file, where the agreement names a wheel.")
+    ] = None,
 ) -> None:
     """Run the whole federation on this machine, as real processes over real TLS.
 
@@ -312,7 +315,12 @@ def rehearse(
     invention = asked(synthetic=synthetic, sites=sites, site_count=site_count, skew=skew)
     folder = out or Path("build") / ("synthetic" if invention else "demo")
     code = rehearsal.rehearse(
-        agreement, sites=invention or sites, out=folder, seed=seed, replaces=out is None
+        agreement,
+        sites=invention or sites,
+        out=folder,
+        seed=seed,
+        replaces=out is None,
+        wheel=wheel,
     )
     raise typer.Exit(code)
 

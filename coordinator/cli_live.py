@@ -45,6 +45,22 @@ def status(
 
 
 @verbs.command()
+def doctor(
+    folder: Folder = HERE, identity: IdentityFolder = None, form: Form = Format.TABLE
+) -> int:
+    """Find what is wrong with host, keys, database and sites, and who must act; exit 1 then.
+
+    Example: concilium-coordinator doctor --folder fed
+    """
+    from coordinator import doctor as looked
+    from governance import findings
+
+    found = list(looked.examine(folder, identity))
+    terminal.say(findings.answer(found, form, findings.WRONG), form)
+    return 1 if findings.stopped(found) else 0
+
+
+@verbs.command()
 def watch(folder: Folder = HERE, identity: IdentityFolder = None) -> None:
     """Show the federation at work until Ctrl-C: live on a terminal, else a line for each news.
 

@@ -25,7 +25,7 @@ def move(
 ) -> None:
     """Move state and history to another database, and verify them there.
 
-    Example: concilium-coordinator move --to postgresql+psycopg://concilium@db/federation
+    Example: concilium-coordinator move --to postgresql://concilium@db/federation
     """
     from coordinator import moving
 

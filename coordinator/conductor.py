@@ -1,16 +1,18 @@
 """The one task that owns rounds, tasks and connected sites.
 
 Whatever happens (a statement, an upload, an operator's act, the clock) is taken one at a time:
-it is written to the store with what follows from it, and only then becomes visible. After each,
-`_onward` does the next step that the state calls for, until there is none, so that a restart
-needs nothing but the store.
+it is written to the store with what follows from it, and only then becomes visible. What sites
+say at once is written at once, each with a savepoint of its own. Then `_onward` does the next
+step that the state calls for, until there is none, so that a restart needs nothing but the
+store.
 """
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -25,11 +27,12 @@ from coordinator import (
     uploads,
     waiting,
 )
+from coordinator.asks import Asks, Kind
 from coordinator.reporting import report
 from coordinator.round_states import Event
-from coordinator.store import exits, kept, outbox, roundbook
+from coordinator.store import kept, outbox, roundbook
 from governance import statements
-from protos.errors import ConciliumError, PeerFault
+from protos.errors import ConciliumError, PeerFault, Refused
 from protos.words import (
     CertificateRequest,
     CosignatureSent,
@@ -41,7 +44,7 @@ from protos.words import (
 from protos.words_masks import MaskSaid
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from sqlalchemy import Connection
 
@@ -76,8 +79,7 @@ class Conductor:
 
     def __init__(self, base: Foundation) -> None:
         self.base = base
-        self._queue: asyncio.Queue[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]]
-        self._queue = asyncio.Queue()
+        self._asks = Asks()
         base.summing.on_done = self.nudge
         base.store.on_mail = base.sessions.wake
         self.on_revoked: Callable[[str], Awaitable[None]] | None = None
@@ -89,38 +91,11 @@ class Conductor:
         await self._restart()
         while True:
             wait_s = await self._onward()
-            try:
-                async with asyncio.timeout(wait_s):
-                    ask, future = await self._queue.get()
-            except TimeoutError:
-                continue
-            await self._answer(ask, future)
+            await self._asks.answer(until_s=asyncio.get_running_loop().time() + wait_s)
 
     def nudge(self) -> None:
         """Look again at what is to be done, soon."""
-        self._queue.put_nowait((_nothing, asyncio.get_running_loop().create_future()))
-
-    async def _answer(
-        self, ask: Callable[[], Awaitable[Any]], future: asyncio.Future[Any]
-    ) -> None:
-        try:
-            result = await ask()
-        except ConciliumError as problem:
-            if not future.cancelled():
-                future.set_exception(problem)
-            return
-        except Exception as bug:  # noqa: BLE001 - ours: logged, given to who asked, loop goes on
-            _log.exception("bug")
-            if not future.cancelled():
-                future.set_exception(bug)
-            return
-        if not future.cancelled():
-            future.set_result(result)
-
-    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        await self._queue.put((ask, future))
-        return await future
+        self._asks.nudge()
 
     # --- what sites ask ------------------------------------------------------------------
 
@@ -130,7 +105,7 @@ class Conductor:
         async def ask() -> None:
             _log.info("hello", site=site, software=hello.software)
 
-        await self._ask(ask)
+        await self._asks.ask(ask)
 
     async def take(self, site: SiteName, message: FromSite) -> int:
         """Take a numbered message once; return the last one taken."""
@@ -138,7 +113,9 @@ class Conductor:
         async def ask() -> int:
             return await self._take(site, message)
 
-        return await self._ask(ask)
+        body = message.body
+        quiet = isinstance(body, TaskAnswer) and body.accepted  # a site works: it is waited for
+        return await self._asks.ask(ask, Kind.LOOKS if quiet else Kind.SAID)
 
     async def _take(self, site: SiteName, message: FromSite) -> int:
         def change(connection: Connection) -> tuple[int, Chores | None]:
@@ -150,6 +127,7 @@ class Conductor:
                     f"message {message.seq} came, but {taken + 1} is the next",
                     rule="message-missing",
                 )
+            outbox.check_heard(connection, site)
             event = self._heard(connection, site, message)
             outbox.take(connection, site, message.seq)
             chores = None
@@ -169,7 +147,7 @@ class Conductor:
         if isinstance(body, StatementSent):
             answer, event = intake.take_statement(self.base, connection, site, body)
         elif isinstance(body, TaskAnswer):
-            event = intake.take_answer(connection, site, body)
+            event = intake.take_answer(self.base, connection, site, body)
         elif isinstance(body, MaskSaid):
             event = masking.take(self.base, connection, site, body)
         elif isinstance(body, CosignatureSent):
@@ -203,24 +181,46 @@ class Conductor:
         """Check an upload before a byte of it is taken, and open it for writing."""
 
         async def ask() -> uploads.Sink:
-            if await self.base.store.read(lambda c: uploads.receipt_of(c, site, header)):
+            if await self.base.store.read(partial(self._is_in, site=site, header=header)):
                 return uploads.Whole(header.upload.size)
-            await self.base.store.read(
-                lambda c: uploads.check_header(self.base, c, site, header)
-            )
             return await asyncio.to_thread(uploads.open_, self.base, site, header)
 
-        return await self._ask(ask)
+        return await self._asks.ask(ask, Kind.LOOKS)
+
+    def _is_in(self, connection: Connection, site: SiteName, header: UploadHeader) -> bool:
+        """Tell whether an update is in the ledger; raise Refused for one that may not be."""
+        if uploads.receipt_of(connection, site, header) is not None:
+            return True
+        uploads.check_before(self.base, connection, site, header)
+        return False
 
     async def upload_ends(self, site: SiteName, header: UploadHeader) -> Receipt:
         """Check an update that is whole, make it durable and enter it in the ledger."""
-        known = await self.base.store.read(lambda c: uploads.receipt_of(c, site, header))
+        known, wanted = await self.base.store.read(
+            lambda c: (uploads.receipt_of(c, site, header), uploads.expected(c, site))
+        )
         if known is not None:
             return known
-        path = await asyncio.to_thread(self.base.spool.finish, site, header.upload)
-        terms = await self.base.store.read(lambda c: uploads.terms_of(c, site))
-        fault = await asyncio.to_thread(uploads.fault_of, path, terms)
+        try:
+            path = await asyncio.to_thread(self.base.spool.finish, site, header.upload)
+        except Refused as problem:
+            await self.upload_spoilt(site, header, problem)
+            raise
+        fault = await asyncio.to_thread(uploads.fault_of, path, wanted)
+        return await self._enter(site, header, fault)
 
+    async def upload_spoilt(
+        self, site: SiteName, header: UploadHeader, problem: Refused | PeerFault
+    ) -> None:
+        """Take who sent other bytes than it declared out of a masked round, and raise R13."""
+        wanted = await self.base.store.read(lambda c: uploads.expected(c, site))
+        fault = uploads.fault_of_masked(problem, wanted)
+        if fault is not None:
+            await self._enter(site, header, fault)
+
+    async def _enter(
+        self, site: SiteName, header: UploadHeader, fault: Refused | None
+    ) -> Receipt:
         async def ask() -> Receipt:
             receipt, chores = await self.base.store.write(
                 lambda c: uploads.enter(self.base, c, site, header, fault)
@@ -230,7 +230,7 @@ class Conductor:
                 raise fault
             return receipt
 
-        return await self._ask(ask)
+        return await self._asks.ask(ask, Kind.SAID)
 
     # --- what operators and newcomers ask ------------------------------------------------
 
@@ -249,15 +249,14 @@ class Conductor:
             await self._door()
             return acted
 
-        return await self._ask(ask)
+        return await self._asks.ask(ask)
 
     async def _bar(self, name: str) -> None:
         self.base.bar(frozenset({name}))
         await self._end_calls(name, Goodbye("revoked", f"{name} is revoked"))
 
-    async def _part_from_those_gone(self) -> None:
+    async def _part_from_those_gone(self, gone: Mapping[str, frozenset[str]]) -> None:
         """Bar the certificates of who left, once it was shown the end of its exit."""
-        gone = await self.base.store.read(lambda c: exits.gone(c, self.base.now()))
         for name, serials in gone.items():
             if not serials <= self.base.revocations.serials:
                 self.base.bar_serials(serials)
@@ -275,7 +274,7 @@ class Conductor:
         async def ask() -> StatusReport:
             return await self.base.store.read(lambda c: report(self.base, c, operator))
 
-        return await self._ask(ask)
+        return await self._asks.ask(ask, Kind.LOOKS)
 
     async def rounds(self, wanted: RoundsRequest) -> RoundsReport:
         """Report attempts of rounds."""
@@ -285,7 +284,7 @@ class Conductor:
                 lambda c: round_reports.report(self.base, c, wanted)
             )
 
-        return await self._ask(ask)
+        return await self._asks.ask(ask, Kind.LOOKS)
 
     async def enrol(self, asked: EnrolRequest) -> Enrolled:
         """Enrol a newcomer."""
@@ -297,14 +296,18 @@ class Conductor:
             self._linger()
             return enrolled
 
-        return await self._ask(ask)
+        return await self._asks.ask(ask)
 
     async def _door(self) -> None:
         if self.on_invitation is None:
             return
         now = self.base.now()
         end = await self.base.store.read(lambda c: kept.open_invitations_end(c, now))
-        await self.on_invitation(end is not None or now < self._lingers_until)
+        await self._open_door(invited=end is not None)
+
+    async def _open_door(self, *, invited: bool) -> None:
+        if self.on_invitation is not None:
+            await self.on_invitation(invited or self.base.now() < self._lingers_until)
 
     def _linger(self) -> None:
         """Listen a while longer: who enrolled may have to ask for its answer again."""
@@ -336,21 +339,16 @@ class Conductor:
         try:
             while await onward.step(self.base):
                 pass
-            await self._part_from_those_gone()
-            wait_s = await onward.wait_s(self.base)
-            await self.base.store.write(lambda c: newcomers.renew_own(self.base, c))
-            await self._door()  # it closes by time alone
+            rest = await onward.rest(self.base)
+            await self._part_from_those_gone(rest.gone)
+            await self._open_door(invited=rest.invited)  # it closes by time alone
         except ConciliumError as problem:
             _log.error("stuck", rule=problem.rule, what=str(problem))
             return _LONGEST_WAIT_S
         except Exception:  # noqa: BLE001 - ours: logged, tried again, sessions go on
             _log.exception("bug")
             return _LONGEST_WAIT_S
-        return min(wait_s, _LONGEST_WAIT_S)
-
-
-async def _nothing() -> None:
-    """Do nothing; the loop looks again at what is due."""
+        return min(rest.wait_s, _LONGEST_WAIT_S)
 
 
 def _site(name: str) -> SiteName:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from coordinator import drawing, gate, heads, mask_steps
+from coordinator import drawing, faults, gate, heads, mask_steps, masked_figures, measuring
 from coordinator.round_states import REASONS, Effect, Event, Reason, State
 from coordinator.rounds import (
     GATE_REFUSALS_IN_A_ROW,
@@ -22,6 +22,7 @@ from coordinator.rounds import (
 from coordinator.store import kept, outbox, pausing, record, recovered, roundbook
 from coordinator.store.roundbook import Asked, Running
 from governance.counts import count
+from governance.ledger import abandoned
 from protos.words import Cancel, Task, TaskKind
 
 if TYPE_CHECKING:
@@ -88,9 +89,14 @@ def _cancel_late(turn: Turn) -> None:
 
 
 def _cancel_tasks(turn: Turn) -> None:
-    for asked in (*turn.running.training.values(), *turn.running.evaluating.values()):
+    every = (turn.running.training, turn.running.evaluating, turn.running.measuring)
+    for asked in (one for tasks in every for one in tasks.values()):
         if asked.state in {"sent", "accepted"}:
             _cancel(turn, asked, "round-over")
+
+
+def _combine_statistics(turn: Turn) -> None:
+    measuring.combine(turn.base, turn.connection, turn.running, turn.document, turn.now)
 
 
 def _aggregate(turn: Turn) -> None:
@@ -100,9 +106,15 @@ def _aggregate(turn: Turn) -> None:
 def _ask_figures(turn: Turn) -> None:
     running, document = turn.running, turn.document
     assert running.candidate is not None
+    masked = document.agreement.figures_masked
+    if masked and running.evaluating:
+        return  # each step of their sum has a time of its own
     deadline = turn.now + timedelta(seconds=document.agreement.round.deadline)
     roundbook.move(turn.connection, State.EVALUATING.value, deadline=deadline)
     if running.evaluating or not document.agreement.figures_due(running.round):
+        return
+    if masked:
+        masked_figures.ask(turn, _judges(turn))
         return
     for site in _judges(turn):
         what = f"evaluate/{running.candidate.digest[:12]}"
@@ -189,10 +201,11 @@ def _record_rejection(turn: Turn) -> None:
 
 def _record_abandonment(turn: Turn) -> None:
     reason = REASONS[turn.event]
+    why = {"reason": reason.value, **faults.of(turn)}
     turn.base.chronicle.say(
         turn.connection,
         "round-abandoned",
-        {**_place(turn), "reason": reason.value, **_who(turn)},
+        {**_place(turn), **why, **_who(turn)},
         now=turn.now,
     )
     refusals = record.gate_refusals_in_a_row(turn.connection)
@@ -203,17 +216,17 @@ def _record_abandonment(turn: Turn) -> None:
         gate_refusals=refusals,
     )
     if after is Next.PAUSE:
-        pausing.pause(turn.connection, _why_paused(turn, reason, refusals))
+        pausing.pause(turn.connection, _why_paused(turn, reason, refusals, why))
 
 
-def _why_paused(turn: Turn, reason: Reason, refusals: int) -> str:
+def _why_paused(turn: Turn, reason: Reason, refusals: int, said: Mapping[str, Any]) -> str:
     round_, attempts = turn.at
     if reason is Reason.STOPPED:
         return f"an operator stopped round {round_}, attempt {attempts}"
     why = f"round {round_} was abandoned {count(attempts, 'time')}"
     if refusals >= GATE_REFUSALS_IN_A_ROW:
         why = "the gate refused three candidates in a row"
-    return f"{why}; the last reason: {reason.value}"
+    return f"{why}; the last reason: {abandoned.in_words(said)}"
 
 
 def _discard_candidate(turn: Turn) -> None:
@@ -240,6 +253,7 @@ def _checkpoint(turn: Turn) -> None:
 
 _EFFECTS: Final[Mapping[Effect, Callable[[Turn], None]]] = {
     Effect.SEND_TRAINING: _nothing,
+    Effect.COMBINE_STATISTICS: _combine_statistics,
     Effect.REFUSE_UPDATE: _nothing,
     Effect.DELETE_WITHDRAWN: _nothing,
     Effect.CANCEL_LATE: _cancel_late,
@@ -270,7 +284,11 @@ def _place(turn: Turn) -> dict[str, Digest | int]:
 
 def _who(turn: Turn) -> dict[str, object]:
     now = roundbook.running(turn.connection)
-    training = now.training if now is not None else turn.running.training
+    known = now if now is not None else turn.running
+    training = known.training
+    if not training:  # nobody was given a task to train: none is in
+        out = {s: a.reason or "round-over" for s, a in known.measuring.items()}
+        return {"sites_in": [], "sites_out": out}
     return {
         "sites_in": sorted(s for s, a in training.items() if a.state == "in"),
         "sites_out": {s: a.reason or a.state for s, a in training.items() if a.state != "in"},

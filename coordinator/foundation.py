@@ -7,6 +7,7 @@ import os
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from coordinator.chronicle import Chronicle
@@ -20,6 +21,7 @@ from governance import statements
 from governance.identity.authority import Authority
 from governance.identity.certificate import authenticate
 from governance.identity.revocation import Revocations
+from governance.places import Place
 from governance.settings import load_coordinator
 from governance.tensors import path_of
 from protos.errors import Corrupt, Refused, Unavailable
@@ -42,7 +44,8 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 class Foundation:
     """One coordinator's ground; `revocations` follows the ledger.
 
-    `migrated` says what was done to a database of an older version when it was opened.
+    `migrated` says what was done to a database of an older version as it was opened; `at_work`
+    is the open round and its attempt, for the log.
     """
 
     folder: Path
@@ -59,7 +62,9 @@ class Foundation:
     heartbeat_s: float = HEARTBEAT_S
     lingers_s: float = LINGERS_S
     own_certificate_looked_at: datetime = _NEVER
+    opened_at: datetime = field(default_factory=partial(datetime.now, UTC))
     migrated: Migrated | None = None
+    at_work: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> Foundation:
@@ -131,12 +136,12 @@ class Foundation:
     @property
     def addresses(self) -> dict[str, str]:
         """Where newcomers enrol and members dial; enrolment is empty when it is by file."""
-        port = self.settings.listen.rsplit(":", 1)[1]
+        port = Place.of(self.settings.listen).port
         enrolment = self.settings.enrolment.listen if self.settings.enrolment else ""
         host = self.settings.host
         return {
             "coordinator": f"{host}:{port}",
-            "enrolment": f"{host}:{enrolment.rsplit(':', 1)[1]}" if enrolment else "",
+            "enrolment": f"{host}:{Place.of(enrolment).port}" if enrolment else "",
         }
 
     def now(self) -> datetime:

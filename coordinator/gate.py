@@ -8,7 +8,7 @@ only what was checked before (finite, norm) decides, and the candidate passes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from governance.figures import HIGHER_IS_BETTER, NOT_FINITE, pooled
@@ -51,6 +51,7 @@ class Verdict:
         candidate: Its pooled value for the candidate, or None.
         current: The same for the model in force, over the same sites, or None.
         not_worse_than: By how much it may be worse.
+        refused: The rule that each site broke, where no candidate came of it.
     """
 
     accepted: bool
@@ -59,6 +60,7 @@ class Verdict:
     candidate: float | None = None
     current: float | None = None
     not_worse_than: float | None = None
+    refused: Mapping[SiteName, str] = field(default_factory=dict)
 
     def told(self) -> str:
         """Return what the verdict rests on as JSON; decimals as strings."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
-from coordinator import masking
+from coordinator import masked_figures, masking
 from coordinator.round_states import Event
 from coordinator.store import record, roundbook
-from governance import noised, statements, subgroups
+from governance import noised, normalisation, statements, subgroups
+from governance.ledger import project_statistics
 from governance.ledger import store as ledger
 from governance.ledger.kind import Carrier
 from governance.ledger.kinds import check_form
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
+    from governance.agreement.load import Document
     from governance.statements import Statement
     from protos.errors import ConciliumError
     from protos.words import CosignatureSent, SiteName, StatementSent
@@ -78,7 +80,9 @@ def _append(
         _check_task(connection, site, statement)
     # 4. Its figures can be read. Stops a text that the gate would stumble over for ever.
     if statement.kind == "evaluation-made":
-        _check_figures(connection, statement, sent)
+        _check_figures(base, connection, site, statement, sent)
+    if statement.kind == project_statistics.RELEASED:
+        _check_statistics(connection, statement, sent)
     # 5. It stands in the roster. Stops a site that the others did not agree to work with.
     if statement.kind == "consent-given":
         _check_roster(connection, site, statement)
@@ -108,13 +112,32 @@ def _check_roster(connection: Connection, site: SiteName, statement: Statement) 
         )
 
 
-def _check_figures(connection: Connection, statement: Statement, sent: StatementSent) -> None:
+def _check_figures(
+    base: Foundation,
+    connection: Connection,
+    site: SiteName,
+    statement: Statement,
+    sent: StatementSent,
+) -> None:
+    body = statement.body
+    document = record.read_document(connection, str(body["agreement"]))
+    if document is None:
+        raise PeerFault("the figures are of no agreement", rule="bad-figures")
+    if document.agreement.figures_masked != ("masked" in body):
+        raise PeerFault("the figures are not masked as agreed", rule="bad-figures")
+    if not document.agreement.figures_masked:
+        _check_told(document, statement, sent)
+        return
+    if sent.disclosures or body["mechanism"] != noised.MECHANISM:
+        raise PeerFault("masked figures come without their values", rule="bad-figures")
+    model, vector = str(body["model"]), str(body["masked"])
+    masked_figures.stated(base, connection, site, model, vector)
+
+
+def _check_told(document: Document, statement: Statement, sent: StatementSent) -> None:
     told = [d.value for d in sent.disclosures if d.label == "figures"]
     if len(told) != 1:
         raise PeerFault("an evaluation comes with its figures", rule="bad-figures")
-    document = record.read_document(connection, str(statement.body["agreement"]))
-    if document is None:
-        raise PeerFault("the figures are of no agreement", rule="bad-figures")
     whole = noised.read(told[0], document.agreement)
     wanted = noised.MECHANISM if document.agreement.metrics_noised else "exact"
     if statement.body["mechanism"] != wanted:
@@ -125,6 +148,34 @@ def _check_figures(connection: Connection, statement: Statement, sent: Statement
     if by_group:
         said = subgroups.from_json(by_group[0], document.agreement)
         subgroups.check(said, whole, document.agreement)
+
+
+def _check_statistics(
+    connection: Connection, statement: Statement, sent: StatementSent
+) -> None:
+    told = [d.value for d in sent.disclosures if d.label == normalisation.LABEL]
+    document = record.read_document(connection, str(statement.body["agreement"]))
+    if len(told) != 1 or document is None or not document.agreement.statistics_federated:
+        raise PeerFault("statistics come for an agreement that asks", rule="bad-statistics")
+    normalisation.from_json(told[0], document.agreement)
+    if statement.body["basis"] != normalisation.basis_of(document.agreement):
+        raise PeerFault("the statistics are of another basis", rule="bad-statistics")
+
+
+def _measured(
+    base: Foundation,  # noqa: ARG001 - one row of the table
+    connection: Connection,
+    site: SiteName,
+    statement: Statement,
+) -> Event | None:
+    running = roundbook.running(connection)
+    asked = running.measuring.get(site) if running is not None else None
+    here = (statement.body["round"], statement.body["attempt"])
+    if running is None or here != (running.round, running.attempt) or asked is None:
+        return None
+    if asked.state in {"sent", "accepted"}:
+        roundbook.mark(connection, asked, "in")
+    return None
 
 
 def _evaluated(
@@ -143,31 +194,36 @@ def _evaluated(
 
 
 def _refused(
-    base: Foundation,  # noqa: ARG001 - one row of the table
+    base: Foundation,
     connection: Connection,
     site: SiteName,
     statement: Statement,
 ) -> Event | None:
     task, rule = TaskId(str(statement.body["task"])), str(statement.body["refusal"])
-    return take_answer(connection, site, TaskAnswer(task, accepted=False, rule=rule))
+    answer = TaskAnswer(task, accepted=False, rule=rule)
+    return take_answer(base, connection, site, answer)
 
 
 def _complained(
     base: Foundation,
     connection: Connection,
     site: SiteName,
-    statement: Statement,  # noqa: ARG001 - one row of the table
+    statement: Statement,
 ) -> Event | None:
-    return masking.object_to(base, connection, site)
+    return masking.object_to(base, connection, site, str(statement.body["purpose"]))
 
 
 _Follow: TypeAlias = "Callable[[Foundation, Connection, SiteName, Statement], Event | None]"
 _OF_A_TASK: Final = frozenset(
-    {"budget-reserved", "complaint", "evaluation-made", "task-refused"}
+    {
+        *("budget-reserved", "complaint", "evaluation-made", "task-refused"),
+        project_statistics.RELEASED,
+    }
 )
 _FOLLOWS: Final[Mapping[str, _Follow]] = {
     "complaint": _complained,
     "evaluation-made": _evaluated,
+    project_statistics.RELEASED: _measured,
     "task-refused": _refused,
 }
 
@@ -180,11 +236,15 @@ def take_cosignature(connection: Connection, site: SiteName, sent: CosignatureSe
         _log.warning("cosignature-refused", site=site, rule=problem.rule)
 
 
-def take_answer(connection: Connection, site: SiteName, answer: TaskAnswer) -> Event | None:
+def take_answer(
+    base: Foundation, connection: Connection, site: SiteName, answer: TaskAnswer
+) -> Event | None:
     """Note whether a site took its task, or could not do it."""
     asked = roundbook.find(connection, site, answer.task)
-    if asked is None or asked.state not in {"sent", "accepted"}:
+    if asked is None or (answer.accepted and asked.state not in {"sent", "accepted"}):
         return None
+    if asked.state not in {"sent", "accepted"}:
+        return masking.object_to(base, connection, site, asked.kind.value)
     if answer.accepted:
         roundbook.mark(connection, asked, "accepted")
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,17 +17,20 @@ from coordinator import (
     heads,
     lapsing,
     leaving,
+    masked_figures,
     masking,
+    newcomers,
     succession,
+    summed_figures,
     waiting,
 )
 from coordinator.round_states import Event, State
 from coordinator.rounds import due, may_judge, next_wakeup
-from coordinator.store import exits, kept, pausing, record, roundbook
+from coordinator.store import exits, kept, pausing, quality, record, roundbook
 from coordinator.summing import What
-from governance import noised
 from governance.agreement.schedule import may_open
 from governance.models import parameter_shapes
+from governance.secagg.coordinator import WrongShares
 from governance.tensors import shapes, verify, write
 from protos.errors import Corrupt, PeerFault, Refused
 from protos.words import Digest, SiteName
@@ -47,42 +52,68 @@ _log = structlog.get_logger("conductor")
 _IDLE_S: Final = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a step found, and whether it moved anything already."""
+
+    moved: bool = False
+    chores: Chores | None = None
+    running: Running | None = None
+    document: Document | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What there is to know once no step is due: for how long, and who and what is gone."""
+
+    wait_s: float
+    gone: Mapping[str, frozenset[str]]
+    invited: bool
+
+
 async def step(base: Foundation) -> bool:
     """Do the next step that is due; say whether there was one."""
-    if await _part(base):
+    found = await base.store.write(partial(_look, base))
+    if found.chores is not None:
+        await do(base, found.chores)
+    if found.moved:
         return True
-    running, document = await base.store.read(_at_work)
+    running, document = found.running, found.document
+    base.at_work.clear()
     if running is None:
-        if await base.store.write(lambda c: succession.settle(base, c)):
-            return True
         return await _open(base)
     assert document is not None
+    base.at_work.update(round=running.round, attempt=running.attempt)
     if running.state == State.AGGREGATING.value:
         return await _aggregate(base, running, document)
     if running.state == State.EVALUATING.value:
         return await _judge(base, running, document)
-    return await _collect(base)
+    return False
 
 
-async def _part(base: Foundation) -> bool:
-    """Take a site whose consent ended out of the round; record what time ended, and exits.
+def _look(base: Foundation, connection: Connection) -> _Found:
+    """Do what can be done in one transaction: consents that ended, exits, rounds that close."""
+    moved, chores = _part(base, connection)
+    if moved:
+        return _Found(moved=True, chores=chores)
+    running, document = _at_work(connection)
+    if running is None or document is None:
+        return _Found(moved=succession.settle(base, connection))
+    event = due(State(running.state), campaign.view(connection, running, document), base.now())
+    if event is not None:
+        chores = campaign.happen(base, connection, event, now=base.now())
+        return _Found(moved=True, chores=chores)
+    return _Found(running=running, document=document)
 
-    Says whether there was anything.
-    """
 
-    def change(connection: Connection) -> tuple[Chores | None, bool]:
-        chores = campaign.part(base, connection, base.now())
-        if chores is not None:
-            return chores, True
-        if lapsing.lapse(base, connection):
-            return None, True
-        moved, chores = leaving.proceed(base, connection)
-        return chores, moved
-
-    chores, lapsed = await base.store.write(change)
+def _part(base: Foundation, connection: Connection) -> tuple[bool, Chores | None]:
+    """Take a site whose consent ended out of the round; record what time ended, and exits."""
+    chores = campaign.part(base, connection, base.now())
     if chores is not None:
-        await do(base, chores)
-    return lapsed or chores is not None
+        return True, chores
+    if lapsing.lapse(base, connection):
+        return True, None
+    return leaving.proceed(base, connection)
 
 
 async def do(base: Foundation, chores: Chores) -> None:
@@ -115,19 +146,22 @@ def _verify_files(base: Foundation, running: Running) -> None:
             verify(base.spool.whole(site, running.round, running.attempt))
 
 
-async def wait_s(base: Foundation) -> float:
-    """Return for how long nothing is due by the clock alone, in seconds."""
+async def rest(base: Foundation) -> Rest:
+    """Return for how long nothing is due by the clock alone, and what time alone has ended."""
 
-    def question(connection: Connection) -> datetime | None:
+    def look(connection: Connection) -> Rest:
         now = base.now()
+        newcomers.renew_own(base, connection)
         due_at = [_due_by_time(base, connection, now), lapsing.next_end(connection)]
         due_at += exits.lingering(connection, now).values()
-        return min((moment for moment in due_at if moment is not None), default=None)
+        moment = min((moment for moment in due_at if moment is not None), default=None)
+        return Rest(
+            _IDLE_S if moment is None else max(0.0, (moment - now).total_seconds()),
+            exits.gone(connection, now),
+            kept.open_invitations_end(connection, now) is not None,
+        )
 
-    moment = await base.store.read(question)
-    if moment is None:
-        return _IDLE_S
-    return max(0.0, (moment - base.now()).total_seconds())
+    return await base.store.write(look)
 
 
 def _due_by_time(base: Foundation, connection: Connection, now: datetime) -> datetime | None:
@@ -143,10 +177,11 @@ def _due_by_time(base: Foundation, connection: Connection, now: datetime) -> dat
         )
         return min((moment for moment in moments if moment is not None), default=None)
     assert document is not None
+    base.at_work.update(round=running.round, attempt=running.attempt)
     if running.state == State.AGGREGATING.value:
         return None
     if running.state == State.EVALUATING.value:
-        return running.deadline
+        return summed_figures.wakes_at(connection, running, document, now)
     return next_wakeup(campaign.view(connection, running, document), now)
 
 
@@ -235,20 +270,6 @@ async def _happen(base: Foundation, event: Event, verdict: gate.Verdict | None =
     await do(base, chores)
 
 
-async def _collect(base: Foundation) -> bool:
-    def question(connection: Connection) -> Event | None:
-        running, document = _at_work(connection)
-        if running is None or document is None:
-            return None
-        view = campaign.view(connection, running, document)
-        return due(State(running.state), view, base.now())
-
-    event = await base.store.read(question)
-    if event is not None:
-        await _happen(base, event)
-    return event is not None
-
-
 async def _aggregate(base: Foundation, running: Running, document: Document) -> bool:
     """Take the sum of the updates that are in once it is made; say whether it was."""
     try:
@@ -257,7 +278,9 @@ async def _aggregate(base: Foundation, running: Running, document: Document) -> 
         made = base.summing.outcome(what, lambda: adding.add(base, running, document, inside))
     except (Refused, PeerFault) as problem:
         _log.warning("candidate-refused", rule=problem.rule)
-        verdict = gate.Verdict(accepted=False, rule=problem.rule)
+        liars = problem.liars if isinstance(problem, WrongShares) else ()
+        refused = {SiteName(site): problem.rule for site in sorted(liars)}
+        verdict = gate.Verdict(accepted=False, rule=problem.rule, refused=refused)
         await _happen(base, Event.REJECTED, verdict)
         return True
     except Corrupt as problem:
@@ -276,16 +299,18 @@ async def _aggregate(base: Foundation, running: Running, document: Document) -> 
     return True
 
 
-def _judged(connection: Connection) -> dict[SiteName, str]:
+def _judged(connection: Connection) -> dict[SiteName, Figures]:
     """Return the figures of the model in force, as the sites said them when it was judged."""
     judged = kept.note(connection, "judged")
     if not judged:
         return {}
     round_, attempt, model = judged.split()
-    return record.figures(connection, int(round_), int(attempt), Digest(model))
+    return quality.said(connection, int(round_), int(attempt), Digest(model))
 
 
 async def _judge(base: Foundation, running: Running, document: Document) -> bool:
+    if await base.store.read(lambda c: masked_figures.at_work(c, running)) is not None:
+        return await summed_figures.go_on(base, running, document)
     asked = frozenset(running.evaluating)
     answered = frozenset(
         s for s, a in running.evaluating.items() if a.state not in {"sent", "accepted"}
@@ -293,19 +318,15 @@ async def _judge(base: Foundation, running: Running, document: Document) -> bool
     if not may_judge(asked, answered, deadline=running.deadline, now=base.now()):
         return False
 
-    def question(connection: Connection) -> tuple[dict[SiteName, str], dict[SiteName, str]]:
+    def question(
+        connection: Connection,
+    ) -> tuple[dict[SiteName, Figures], dict[SiteName, Figures]]:
         assert running.candidate is not None
         at = (running.round, running.attempt, running.candidate.digest)
-        return record.figures(connection, *at), _judged(connection)
+        return quality.said(connection, *at), _judged(connection)
 
-    new, old = await base.store.read(question)
-    terms = document.agreement
-    said = {site: noised.read(text, terms) for site, text in new.items()}
-    verdict = gate.judge(
-        said,
-        {site: noised.read(text, terms) for site, text in old.items()} or None,
-        terms.quality.accept_if,
-    )
+    said, before = await base.store.read(question)
+    verdict = gate.judge(said, before or None, document.agreement.quality.accept_if)
     _log.info(
         "candidate-judged", round=running.round, rule=verdict.rule, accepted=verdict.accepted
     )

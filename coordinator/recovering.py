@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +17,11 @@ from coordinator import acts, behind, resuming
 from coordinator.backing import DATABASE, SETTINGS
 from coordinator.copies import extend
 from coordinator.foundation import Foundation
-from governance import statements
+from governance import archive, statements
 from governance.identity.folder import Identity
 from governance.ledger import source
 from governance.ledger import store as ledger
 from governance.ledger.verify import verify
-from governance.sealing import Unsealing, altered
 from protos.errors import Corrupt, Refused
 
 if TYPE_CHECKING:
@@ -118,25 +116,9 @@ def recover(
 
 
 def _unpack(file: Path, half: Path, passphrase: bytes) -> None:
-    try:
-        sealed = file.open("rb")
-    except OSError as problem:
-        raise Refused(
-            f"the backup cannot be read: {problem.strerror}",
-            where=str(file),
-            todo="Name the file that a backup was written to.",
-            rule="no-backup",
-        ) from None
-    with sealed:
-        unsealing = Unsealing(sealed, passphrase, where=str(file))
-        try:
-            with tarfile.open(fileobj=unsealing, mode="r|") as tar:  # type: ignore[call-overload]
-                for member in tar:
-                    tar.extract(member, half, filter="data")
-        except tarfile.TarError:
-            raise altered(str(file)) from None
-        unsealing.finish()
-    (half / DATABASE).chmod(0o600)
+    by = "concilium-coordinator backup"
+    archive.unpack(file, half, passphrase=passphrase, holding=DATABASE, written_by=by)
+    (half / DATABASE).chmod(archive.OWNER_ONLY)
     settings = half / SETTINGS
     line = f"database: sqlite:///{DATABASE}"
     text, found = _DATABASE_LINE.subn(line, settings.read_text("utf-8"), count=1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coordinator import cards
-from coordinator.store import kept, record, released
+from coordinator.store import kept, measured, record, released
 from governance import canonical
 from governance.ledger import store as ledger
 from governance.statements import parse_time
@@ -210,6 +210,7 @@ def parts(base: Foundation, connection: Connection, release: str) -> ReleasePart
         *(0, made.closed_seq, row.seq),
         *released.keys_of(connection, binding.agreement.sites.roster),
         *(released.in_force_seq(connection, digest) for digest in agreements),
+        *measured.seqs(connection, own),
     ]
     path = base.model_path(Digest(row.model))
     return ReleaseParts(

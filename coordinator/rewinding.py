@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from coordinator import ending
-from coordinator.store import exits, kept, pausing, record
+from coordinator.store import exits, kept, pausing, quality, record
 from governance.counts import count
 from governance.privacy.releases import of_a_round
 from protos.errors import Corrupt
@@ -54,7 +54,7 @@ def rewind(
         step: The seq of the step.
     """
     undone = exits.undone_by(connection, step)
-    judged = [one for one in undone if record.figures(connection, *one)]
+    judged = [one for one in undone if quality.said(connection, *one)]
     history = kept.history(connection)
     kept.set_history(connection, history[: max(0, len(history) - len(judged))])
     ending.forget(connection, document, len(judged))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from coordinator import masking, site_reports
 from coordinator.store import attempts as store
 from coordinator.store import record, roundbook
+from governance.ledger import abandoned
+from governance.ledger.upstream import came_up
 from governance.statements import timestamp
 from protos.codec import asking
 from protos.errors import Refused
@@ -62,12 +64,13 @@ def _attempt(
     )
     now = running if at_work else None
     parts = _now(base, connection, now) if now is not None else _then(row)
+    came = came_up(connection, row.round, row.attempt)
     return AttemptStatus(
         round=row.round,
         attempt=row.attempt,
         agreement=Digest(row.agreement),
         state=now.state if now is not None else row.state,
-        reason=row.reason or "",
+        reason=abandoned.reason_of(connection, row),
         opened_seq=row.opened_seq,
         ended_seq=row.ended_seq or 0,
         opened_at=row.opened_at,
@@ -76,13 +79,15 @@ def _attempt(
         model_in=row.model_in,
         model_out=row.model_out or "",
         sites=tuple(parts),
+        updates=came.updates,
+        update_bytes=came.size_bytes,
     )
 
 
 def _now(base: Foundation, connection: Connection, running: Running) -> Iterator[SitePart]:
     consents: Mapping[str, str] = record.consent_states(connection, running.agreement)
     steps = masking.awaited(connection, running)
-    for site, asked in sorted(running.training.items()):
+    for site, asked in sorted((running.training or running.measuring).items()):
         now = site_reports.status(
             base, site, running, consents.get(site, "not given"), step=steps.get(site, "")
         )

@@ -1,6 +1,6 @@
 """The life of one attempt of a round: a table of states, and what each step of it has done.
 
-    plain:   opened → training → collecting → aggregating → evaluating → committed
+    plain:   opened → [measuring →] training → collecting → aggregating → evaluating → committed
     masked:  opened → keys → shares → training → collecting → consistency → unmasking
              → aggregating → evaluating → committed
        any → abandoned(reason)
@@ -24,6 +24,7 @@ class State(enum.Enum):
     """Where an attempt of a round stands."""
 
     OPENED = "opened"
+    MEASURING = "measuring"
     KEYS = "keys"
     SHARES = "shares"
     TRAINING = "training"
@@ -44,6 +45,7 @@ class Event(enum.Enum):
 
     STARTED = "round-opened is in the ledger"
     MASKED_STARTED = "round-opened is in the ledger, of a masked round"
+    MEASURED_STARTED = "round-opened is in the ledger, of a round that asks statistics first"
     UPDATE_IN = "an update is safely in"
     SITE_OUT = "a site without an update here refused, failed or left"
     UPDATE_WITHDRAWN = "a site whose update is in withdrew"
@@ -64,6 +66,7 @@ class Effect(enum.Enum):
     """What is to be done, in this order; doing it twice is doing it once."""
 
     SEND_TRAINING = "give the training task to every site that was asked"
+    COMBINE_STATISTICS = "combine and record the statistics that are in, and then SEND_TRAINING"
     REFUSE_UPDATE = "refuse the update that came, and delete it"
     DELETE_WITHDRAWN = "delete the update that was withdrawn"
     CANCEL_LATE = "cancel the tasks of those not in, and note them as out: late"
@@ -138,6 +141,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.OPENED: {
         _E.STARTED: Step(_S.TRAINING, (_F.SEND_TRAINING,)),
         _E.MASKED_STARTED: Step(_S.KEYS, (_F.SEND_TRAINING,)),
+        _E.MEASURED_STARTED: Step(_S.MEASURING),
         _E.UPDATE_IN: Step(_S.OPENED, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.OPENED),
         _E.UPDATE_WITHDRAWN: Step(_S.OPENED),
@@ -153,9 +157,29 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
         _E.INTEGRITY: _ABANDON,
         _E.RESTARTED: Step(_S.OPENED),
     },
+    _S.MEASURING: {
+        _E.STARTED: Step(_S.MEASURING),
+        _E.MASKED_STARTED: Step(_S.MEASURING),
+        _E.MEASURED_STARTED: Step(_S.MEASURING),
+        _E.UPDATE_IN: Step(_S.MEASURING, (_F.REFUSE_UPDATE,)),
+        _E.SITE_OUT: Step(_S.MEASURING),
+        _E.UPDATE_WITHDRAWN: Step(_S.MEASURING),
+        _E.CLOSE: Step(_S.TRAINING, (_F.COMBINE_STATISTICS,)),
+        _E.MASKED_CLOSE: Step(_S.MEASURING),
+        _E.CANDIDATE_MADE: Step(_S.MEASURING),
+        _E.ACCEPTED: Step(_S.MEASURING),
+        _E.REJECTED: Step(_S.MEASURING),
+        _E.TOO_FEW: _ABANDON,
+        _E.DEADLINE: _ABANDON,
+        _E.CONSENT: _ABANDON,
+        _E.STOPPED: _ABANDON,
+        _E.INTEGRITY: _ABANDON,
+        _E.RESTARTED: Step(_S.MEASURING),
+    },
     _S.KEYS: {
         _E.STARTED: Step(_S.KEYS),
         _E.MASKED_STARTED: Step(_S.KEYS),
+        _E.MEASURED_STARTED: Step(_S.KEYS),
         _E.UPDATE_IN: Step(_S.KEYS, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.KEYS),
         _E.UPDATE_WITHDRAWN: Step(_S.KEYS),
@@ -174,6 +198,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.SHARES: {
         _E.STARTED: Step(_S.SHARES),
         _E.MASKED_STARTED: Step(_S.SHARES),
+        _E.MEASURED_STARTED: Step(_S.SHARES),
         _E.UPDATE_IN: Step(_S.SHARES, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.SHARES),
         _E.UPDATE_WITHDRAWN: Step(_S.SHARES),
@@ -192,6 +217,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.TRAINING: {
         _E.STARTED: Step(_S.TRAINING),
         _E.MASKED_STARTED: Step(_S.TRAINING),
+        _E.MEASURED_STARTED: Step(_S.TRAINING),
         _E.UPDATE_IN: Step(_S.COLLECTING),
         _E.SITE_OUT: Step(_S.TRAINING),
         _E.UPDATE_WITHDRAWN: Step(_S.TRAINING),
@@ -210,6 +236,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.COLLECTING: {
         _E.STARTED: Step(_S.COLLECTING),
         _E.MASKED_STARTED: Step(_S.COLLECTING),
+        _E.MEASURED_STARTED: Step(_S.COLLECTING),
         _E.UPDATE_IN: Step(_S.COLLECTING),
         _E.SITE_OUT: Step(_S.COLLECTING),
         _E.UPDATE_WITHDRAWN: Step(_S.COLLECTING, (_F.DELETE_WITHDRAWN,)),
@@ -228,6 +255,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.CONSISTENCY: {
         _E.STARTED: Step(_S.CONSISTENCY),
         _E.MASKED_STARTED: Step(_S.CONSISTENCY),
+        _E.MEASURED_STARTED: Step(_S.CONSISTENCY),
         _E.UPDATE_IN: Step(_S.CONSISTENCY, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.CONSISTENCY),
         _E.UPDATE_WITHDRAWN: Step(_S.CONSISTENCY),
@@ -246,6 +274,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.UNMASKING: {
         _E.STARTED: Step(_S.UNMASKING),
         _E.MASKED_STARTED: Step(_S.UNMASKING),
+        _E.MEASURED_STARTED: Step(_S.UNMASKING),
         _E.UPDATE_IN: Step(_S.UNMASKING, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.UNMASKING),
         _E.UPDATE_WITHDRAWN: Step(_S.UNMASKING),
@@ -264,6 +293,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.AGGREGATING: {
         _E.STARTED: Step(_S.AGGREGATING),
         _E.MASKED_STARTED: Step(_S.AGGREGATING),
+        _E.MEASURED_STARTED: Step(_S.AGGREGATING),
         _E.UPDATE_IN: Step(_S.AGGREGATING, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.AGGREGATING),
         _E.UPDATE_WITHDRAWN: _REOPEN,
@@ -282,6 +312,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.EVALUATING: {
         _E.STARTED: Step(_S.EVALUATING),
         _E.MASKED_STARTED: Step(_S.EVALUATING),
+        _E.MEASURED_STARTED: Step(_S.EVALUATING),
         _E.UPDATE_IN: Step(_S.EVALUATING, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.EVALUATING),
         _E.UPDATE_WITHDRAWN: _REOPEN,
@@ -300,6 +331,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.COMMITTED: {
         _E.STARTED: Step(_S.COMMITTED),
         _E.MASKED_STARTED: Step(_S.COMMITTED),
+        _E.MEASURED_STARTED: Step(_S.COMMITTED),
         _E.UPDATE_IN: Step(_S.COMMITTED, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.COMMITTED),
         _E.UPDATE_WITHDRAWN: Step(_S.COMMITTED),
@@ -318,6 +350,7 @@ _NEXT: Final[Mapping[State, Mapping[Event, Step]]] = {
     _S.ABANDONED: {
         _E.STARTED: Step(_S.ABANDONED),
         _E.MASKED_STARTED: Step(_S.ABANDONED),
+        _E.MEASURED_STARTED: Step(_S.ABANDONED),
         _E.UPDATE_IN: Step(_S.ABANDONED, (_F.REFUSE_UPDATE,)),
         _E.SITE_OUT: Step(_S.ABANDONED),
         _E.UPDATE_WITHDRAWN: Step(_S.ABANDONED),

@@ -27,7 +27,8 @@ OUT_CONSENT: Final = "consent"
 class RoundView:
     """What the policies look at; a site is in, out or waited for.
 
-    In a step of a masked sum a site is in once it took the step.
+    In a step of a masked sum a site is in once it took the step; while statistics are asked,
+    once its own are in.
 
     Attributes:
         asked: The sites of `round-opened`, or those of a masked sum's step.
@@ -81,6 +82,7 @@ def must_abandon(view: RoundView, now: datetime) -> Reason | None:
 WAITING: Final = frozenset(
     {
         State.OPENED,
+        State.MEASURING,
         State.KEYS,
         State.SHARES,
         State.TRAINING,

@@ -21,6 +21,7 @@ async def send_file(base: Foundation, wanted: DownloadRequest, context: Any) -> 
         raise Refused("there is no model of this digest", rule="unknown-model")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        for offset in range(wanted.offset, size, codec.CHUNK_BYTES):
-            data = os.pread(file.fileno(), codec.CHUNK_BYTES, offset)
+        chunk = codec.RESUMED_CHUNK_BYTES if wanted.offset else codec.CHUNK_BYTES
+        for offset in range(wanted.offset, size, chunk):
+            data = os.pread(file.fileno(), chunk, offset)
             await context.write(codec.chunk_out(data))

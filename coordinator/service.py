@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from governance.identity.tls import pin_tls13
 
@@ -17,6 +18,9 @@ import structlog  # noqa: E402
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # noqa: E402
 
 from coordinator import (  # noqa: E402
+    doors,
+    metrics,
+    noticing,
     service_desk,
     service_enrolment,
     service_federation,
@@ -26,6 +30,7 @@ from coordinator.conductor import Conductor  # noqa: E402
 from coordinator.foundation import Foundation  # noqa: E402
 from coordinator.service_enrolment import Door  # noqa: E402
 from coordinator.service_guard import Guard  # noqa: E402
+from governance.exposition import exposed  # noqa: E402
 from protos.errors import Unavailable  # noqa: E402
 from protos.words import Goodbye  # noqa: E402
 
@@ -33,21 +38,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _log = structlog.get_logger("service")
-_OPTIONS: Final = [
-    ("grpc.so_reuseport", 0),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-    ("grpc.max_send_message_length", 4 * 1024 * 1024),
-]
 
 
 def serve(folder: Path) -> None:
     """Serve a coordinator's folder until SIGINT or SIGTERM."""
-    starting.log_to_stderr()
+    at_work: dict[str, int] = {}
+    starting.log_to_stderr(at_work)
+    doors.allow_files()
     base = Foundation.open(folder)
+    base.at_work = at_work
     if base.migrated is not None:
         _log.info("migrated", what=base.migrated.sentence)
     asyncio.run(_serve_until_signalled(base))
@@ -79,13 +78,22 @@ async def _serve(base: Foundation, stop: asyncio.Event) -> None:
     starting.say_unbuilt(base.settings)
     await base.store.write(lambda c: starting.name_authority(base, c))
     await base.store.write(lambda c: starting.say_started(base, c))
-    door = Door(conductor, _enrolment(base), _server_only_credentials(base))
+    door = Door(conductor, _enrolment(base), partial(doors.newcomers, base.authority))
     conductor.on_revoked = guard.end_calls_of
     conductor.on_invitation = door.set_open
+    async with exposed(_metrics(base), partial(metrics.figures, base)):
+        await _work(conductor, server, door, stop)
+
+
+async def _work(
+    conductor: Conductor, server: grpc.aio.Server, door: Door, stop: asyncio.Event
+) -> None:
+    base = conductor.base
     await server.start()
     _log.info("serving", federation=base.federation, listen=base.settings.listen)
     work = asyncio.create_task(conductor.run())
     stopping = asyncio.create_task(stop.wait())
+    telling = asyncio.create_task(noticing.notice(base))
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping")
     base.sessions.end_all(Goodbye("draining", "the coordinator stops; it will be back"))
@@ -93,7 +101,9 @@ async def _serve(base: Foundation, stop: asyncio.Event) -> None:
     results = await asyncio.gather(work, return_exceptions=True)
     await door.set_open(False)
     await server.stop(0.5)
-    stopping.cancel()
+    for task in (stopping, telling):
+        task.cancel()
+    await asyncio.gather(stopping, telling, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
             raise result
@@ -106,7 +116,7 @@ def make_server(conductor: Conductor) -> tuple[grpc.aio.Server, Guard]:
         Unavailable: the port is taken.
     """
     base = conductor.base
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(options=doors.options())
     guard = Guard(server, base.identify)
     service_federation.register(conductor, guard)
     service_desk.register(conductor, guard)
@@ -114,7 +124,7 @@ def make_server(conductor: Conductor) -> tuple[grpc.aio.Server, Guard]:
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, guard)
     healthy._server_status[""] = health_pb2.HealthCheckResponse.SERVING  # noqa: SLF001
-    _bind(server, base.settings.listen, _mutual_credentials(base))
+    _bind(server, base.settings.listen, doors.mutual(base.authority))
     return server, guard
 
 
@@ -129,24 +139,9 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
         ) from None
 
 
+def _metrics(base: Foundation) -> str | None:
+    return base.settings.metrics.listen if base.settings.metrics else None
+
+
 def _enrolment(base: Foundation) -> str | None:
     return base.settings.enrolment.listen if base.settings.enrolment else None
-
-
-def _mutual_credentials(base: Foundation) -> grpc.ServerCredentials:
-    """Client certificates are required, and checked against the root alone."""
-
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        key, chain = base.authority.coordinator_tls()
-        return grpc.ssl_server_certificate_configuration(
-            [(key, chain)], root_certificates=base.authority.root_pem
-        )
-
-    return grpc.dynamic_ssl_server_credentials(
-        configuration(), configuration, require_client_authentication=True
-    )
-
-
-def _server_only_credentials(base: Foundation) -> grpc.ServerCredentials:
-    key, chain = base.authority.coordinator_tls()
-    return grpc.ssl_server_credentials([(key, chain)])

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import structlog
 
+from coordinator import doors
 from coordinator.service_guard import details
 from governance.identity.clock import check_clock
+from governance.pacing import Hush
 from protos import codec
 from protos.concilium.v1 import enrolment_pb2, enrolment_pb2_grpc
 from protos.errors import ConciliumError, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from coordinator.conductor import Conductor
 
 _log = structlog.get_logger("enrolment")
+_CALLS_AT_ONCE: Final = 16
+"""Of everybody who has a token yet: they are few, and none needs more than one."""
 
 
 class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
@@ -25,6 +31,7 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
+        self._hush = Hush()
 
     async def Enrol(
         self, request: enrolment_pb2.EnrolRequest, context: Any
@@ -35,7 +42,10 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
             check_clock(self._conductor.base.now(), asked.clock)
             return codec.enrolled_out(await self._conductor.enrol(asked))
         except ConciliumError as problem:
-            _log.warning("enrolment-refused", rule=problem.rule)
+            now_s = asyncio.get_running_loop().time()
+            more = self._hush.says("enrolment-refused", problem.rule, at_s=now_s)
+            if more is not None:  # anybody can ask, as often as they like
+                _log.warning("enrolment-refused", rule=problem.rule, **more)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details(problem))
             raise
 
@@ -69,11 +79,14 @@ class Door:
     """Open and close the enrolment listener as invitations come and go."""
 
     def __init__(
-        self, conductor: Conductor, listen: str | None, credentials: grpc.ServerCredentials
+        self,
+        conductor: Conductor,
+        listen: str | None,
+        credentials: Callable[[], grpc.ServerCredentials],
     ) -> None:
         self._conductor = conductor
         self._listen = listen
-        self._credentials = credentials
+        self._credentials = credentials  # made for each listener: gRPC takes them once
         self._server: grpc.aio.Server | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -106,12 +119,14 @@ class Door:
         _log.info("enrolment-closed")
 
     async def _open(self, listen: str) -> None:
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server = grpc.aio.server(
+            options=doors.options(), maximum_concurrent_rpcs=_CALLS_AT_ONCE
+        )
         enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
             EnrolmentService(self._conductor), server
         )
         try:
-            server.add_secure_port(listen, self._credentials)
+            server.add_secure_port(listen, self._credentials())
         except RuntimeError:
             raise Unavailable(
                 f"the enrolment port {listen} is taken by another program",

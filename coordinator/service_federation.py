@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from coordinator import resuming, sending
-from coordinator.pacing import Pace
+from coordinator.doors import MESSAGE_BYTES
 from coordinator.service_guard import caller
 from coordinator.store import outbox
+from coordinator.store.fetchable import may_fetch
 from governance.identity.clock import check_clock
+from governance.pacing import Pace
 from protos import codec
 from protos.concilium.v1 import federation_pb2 as pb
 from protos.concilium.v1 import federation_pb2_grpc
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
 
     from coordinator import sessions
     from coordinator.conductor import Conductor
+    from coordinator.uploads import Sink
     from protos.words import FromSite
 
 _log = structlog.get_logger("federation")
-_MESSAGE_LIMIT = 4 * 1024 * 1024
+_SMALL_BYTES = 64 * 1024
 
 
 class FederationService(federation_pb2_grpc.FederationServicer):
@@ -57,6 +60,7 @@ class FederationService(federation_pb2_grpc.FederationServicer):
         hello = codec.from_site_in(first)
         goodbye = self._welcome_or_not(hello)
         if goodbye is not None:
+            _log.warning("goodbye", site=site, rule=goodbye.rule, what=goodbye.sentence)
             await context.write(codec.to_site_out(ToSite(goodbye)))
             return
         session = self._base.sessions.open(site, peer)
@@ -81,8 +85,11 @@ class FederationService(federation_pb2_grpc.FederationServicer):
         if not hello.protocol_lowest <= codec.PROTOCOL <= hello.protocol_highest:
             newer = hello.protocol_lowest > codec.PROTOCOL
             who = "the coordinator" if newer else "this site"
+            spoken = f"{hello.protocol_lowest} to {hello.protocol_highest}"
             return Goodbye(
-                "protocol-version", f"no common protocol version; {who} must upgrade"
+                "protocol-version",
+                f"no common protocol version: {hello.software} speaks {spoken}, the "
+                f"coordinator {codec.PROTOCOL}; {who} must upgrade",
             )
         try:
             check_clock(self._base.now(), hello.clock)
@@ -104,7 +111,7 @@ class FederationService(federation_pb2_grpc.FederationServicer):
         taken = await self._base.store.write(known)
         session.written = message.ack
         welcome = Welcome(
-            codec.PROTOCOL, self._base.heartbeat_s, _MESSAGE_LIMIT, self._base.now()
+            codec.PROTOCOL, self._base.heartbeat_s, MESSAGE_BYTES, self._base.now()
         )
         await context.write(codec.to_site_out(ToSite(welcome, ack=taken)))
         session.quiet = hello.quiet
@@ -114,15 +121,15 @@ class FederationService(federation_pb2_grpc.FederationServicer):
     async def _read(
         self, session: sessions.Session, requests: AsyncIterator[pb.FromSite]
     ) -> None:
-        acknowledged = session.written
-        pace = Pace(self._base.settings.limits.session_messages_per_second)
+        acknowledged, store = session.written, self._base.store
+        pace = self._pace()
         async for request in requests:
             await asyncio.sleep(pace.wait_s(asyncio.get_running_loop().time()))
             message = codec.from_site_in(request)
             if message.ack > acknowledged:
-                acknowledged = message.ack
-                site, upto = session.site, message.ack
-                await self._base.store.write(partial(outbox.acknowledged, site=site, seq=upto))
+                acknowledged, site = message.ack, session.site
+                done = partial(outbox.acknowledged, site=site, seq=acknowledged)
+                store.later(("acknowledged", site), done)  # its next hello says so again
             if isinstance(message.body, Heartbeat):
                 if session.heard(message.body):
                     self._conductor.nudge()
@@ -155,17 +162,28 @@ class FederationService(federation_pb2_grpc.FederationServicer):
     async def _flush(self, session: sessions.Session, context: Any) -> None:
         while session.unnumbered:
             await context.write(codec.to_site_out(session.unnumbered.popleft()))
+        if not session.mail:
+            return
+        session.mail = False
         site, after = session.site, session.written
         waiting = await self._base.store.read(lambda c: outbox.unsent(c, site, after))
         for seq, message in waiting:
             await context.write(pb.ToSite.FromString(message))
             session.written = seq
 
+    def _pace(self) -> Pace:
+        return Pace(self._base.settings.limits.session_messages_per_second)
+
     # --- transfers -----------------------------------------------------------------------
 
     async def Download(self, request: pb.DownloadRequest, context: Any) -> None:
-        """Send a model or a strategy state, by digest, from an offset on."""
-        await sending.send_file(self._base, codec.download_in(request), context)
+        """Send a model or a strategy state, by digest, from an offset on; only a site's own."""
+        wanted, site = codec.download_in(request), SiteName(caller().name)
+        if not await self._base.store.read(partial(may_fetch, site=site, digest=wanted.digest)):
+            raise Refused(
+                f"no agreement that {site} works under has this model", rule="unknown-model"
+            )
+        await sending.send_file(self._base, wanted, context)
 
     async def UploadStatus(self, request: pb.UploadRef, context: Any) -> pb.UploadOffset:
         """Say from which byte an upload goes on."""
@@ -182,13 +200,28 @@ class FederationService(federation_pb2_grpc.FederationServicer):
         if not isinstance(header, UploadHeader):
             raise PeerFault("an upload begins with its header", rule="header-first")
         slot = await self._conductor.upload_begins(site, header)
-        with slot as writing:
-            async for part in parts:
-                chunk = codec.upload_part_in(part)
-                if isinstance(chunk, UploadHeader):
-                    raise PeerFault("an upload has one header", rule="header-first")
-                await asyncio.to_thread(writing.write, chunk)
+        try:
+            await _written(slot, parts, self._pace())
+        except PeerFault as problem:
+            await self._conductor.upload_spoilt(site, header, problem)
+            raise
         return codec.receipt_out(await self._conductor.upload_ends(site, header))
+
+
+async def _written(slot: Sink, parts: AsyncIterator[pb.UploadPart], pace: Pace) -> None:
+    """Write the bytes that follow a header; raises PeerFault for more than it declared.
+
+    Parts that are small have a pace. Stops an update that comes byte by byte, each of which
+    costs as much as a mebibyte.
+    """
+    with slot as writing:
+        async for part in parts:
+            chunk = codec.upload_part_in(part)
+            if isinstance(chunk, UploadHeader):
+                raise PeerFault("an upload has one header", rule="header-first")
+            if len(chunk) < _SMALL_BYTES:
+                await asyncio.sleep(pace.wait_s(asyncio.get_running_loop().time()))
+            await asyncio.to_thread(writing.write, chunk)
 
 
 def register(conductor: Conductor, server: Any) -> None:

@@ -1,28 +1,32 @@
 """Every RPC passes here: who is the peer, may it ask this, and what does an error become.
 
 The guard stands in for the server while services are registered and wraps each handler, so that
-none can be forgotten: an interceptor would not see the certificate.
+none can be forgotten: an interceptor would not see the certificate. Bytes become messages here
+too, after the peer is known, so that what is none is the peer's fault and not ours.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
-from protos.errors import GRPC_STATUS, ConciliumError, Refused, Unavailable
+from coordinator.manners import Manners
+from governance.pacing import Hush
+from protos.errors import GRPC_STATUS, ConciliumError, PeerFault, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from governance.identity.certificate import Peer
 
 _log = structlog.get_logger("service")
 _peer: ContextVar[Peer] = ContextVar("peer")
-_CALLS_AT_ONCE: Final = 32
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "concilium.v1.Federation": frozenset({"site"}),
@@ -56,6 +60,8 @@ class Guard:
         self._identify = identify
         self.guarded: list[str] = []
         self._open: dict[Any, Peer] = {}
+        self._manners = Manners()
+        self._hush = Hush()
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Leave out the unwrapped path: registered handlers serve every method."""
@@ -82,10 +88,10 @@ class Guard:
 
     def _wrap(self, handler: Handler, roles: frozenset[str], name: str) -> Handler:
         make, inner = _shape(handler)
-        guarded = self._guarded(inner, roles, name)
+        guarded = self._guarded(_reading(handler, inner), roles, name)
         return make(
             guarded,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
@@ -96,30 +102,33 @@ class Guard:
             try:
                 peer = self._admit(context, roles, name)
             except Refused as problem:
-                _log.warning("call-refused", rpc=name, rule=problem.rule)
+                self._tell(_log.warning, "call-refused", problem, rpc=name)
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, details(problem))
                 raise
             _peer.set(peer)
-            self._open[context] = peer
             try:
-                self._check_few(peer)
-                return await inner(request, context)
+                self._manners.begin(peer.actor, name, at_s=_clock_s())
+                self._open[context] = peer
+                try:
+                    return await inner(request, context)
+                finally:
+                    del self._open[context]
+                    self._manners.end(peer.actor)
             except ConciliumError as problem:
-                _log.info("call-failed", rpc=name, peer=peer.name, rule=problem.rule)
+                self._tell(_log.info, "call-failed", problem, rpc=name, peer=peer.name)
                 status = grpc.StatusCode[GRPC_STATUS[type(problem)]]
                 await context.abort(status, details(problem))
-            finally:
-                del self._open[context]
 
         return call
 
-    def _check_few(self, peer: Peer) -> None:
-        """Stops one peer from filling the memory with streams that it never reads."""
-        mine = sum(other.actor == peer.actor for other in self._open.values())
-        if mine > _CALLS_AT_ONCE:
-            raise Unavailable(
-                f"{peer.actor} has {_CALLS_AT_ONCE} calls open", rule="too-many-calls"
-            )
+    def _tell(
+        self, log: Callable[..., Any], event: str, problem: ConciliumError, **where: str
+    ) -> None:
+        """Log that a call ended in an error; the same of the same peer once in a minute."""
+        of = where.get("peer", "")
+        more = self._hush.says(f"{where['rpc']} {problem.rule}", of, at_s=_clock_s())
+        if more is not None:
+            log(event, **where, rule=problem.rule, **more)
 
     def _admit(self, context: Any, roles: frozenset[str], name: str) -> Peer:
         certificates = context.auth_context().get("x509_pem_cert", [])
@@ -132,6 +141,33 @@ class Guard:
         if peer.role not in roles:
             raise Refused(f"a {peer.role} may not call {name}", rule="role")
         return peer
+
+
+def _clock_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _reading(
+    handler: Handler, inner: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """Return a handler that takes bytes, and raises PeerFault for what is no message."""
+    read = handler.request_deserializer
+
+    def message(raw: bytes) -> Any:
+        try:
+            return read(raw) if read is not None else raw
+        except DecodeError:
+            raise PeerFault("what came is no message", rule="malformed-message") from None
+
+    async def messages(parts: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in parts:
+            yield message(raw)
+
+    async def call(request: Any, context: Any) -> Any:
+        taken = messages(request) if handler.request_streaming else message(request)
+        return await inner(taken, context)
+
+    return call
 
 
 def _shape(

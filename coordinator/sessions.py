@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Session:
     """One site's live stream. `written` is the highest seq written to this stream.
 
+    `mail` is whether its outbox may hold more.
     `unwilling` is the agreement under which it refused a task for a lasting reason, and by
     which rule: it is asked again when it comes back, as it does once somebody has acted there.
     """
@@ -31,6 +32,7 @@ class Session:
     site: SiteName
     peer: Peer
     written: int = 0
+    mail: bool = True
     unnumbered: deque[ToSite] = field(default_factory=deque)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ended: Goodbye | None = None
@@ -91,6 +93,7 @@ class Sessions:
         for site in sites:
             session = self._live.get(site)
             if session is not None:
+                session.mail = True
                 session.woken.set()
 
     def end(self, site: SiteName, goodbye: Goodbye) -> None:

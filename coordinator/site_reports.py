@@ -92,6 +92,7 @@ def status(  # noqa: PLR0913 - what a row is made of
     asked = None
     if running is not None:
         asked = running.evaluating.get(site) or running.training.get(site)
+        asked = asked or running.measuring.get(site)
     doing = f"{asked.kind.value}: {asked.state}" if asked else "idle"
     came, all_ = (0, 0)
     if running is not None:

@@ -40,9 +40,13 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a transfer is: the bytes in the file, the hash over them, and who writes now."""
+    """How far a transfer is: the bytes in the file, the hash over them, and who writes now.
+
+    `from_disk` tells whether bytes that an earlier run of this program took are among them.
+    """
 
     size_bytes: int
+    from_disk: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     writing: Writing | None = None
     offset: int = 0
@@ -99,6 +103,8 @@ class Spool:
 
         Raises:
             Refused: Bytes are missing, or their digest is another; the latter are deleted.
+            Unavailable: As the latter, but some of them had lain on the disk when this program
+                started: nobody can say that they came so.
         """
         final, part = self.path(site, upload), self._part(site, upload)
         if final.exists():
@@ -114,12 +120,7 @@ class Spool:
             self._forget(part)
             if progress.hash.hexdigest() != upload.digest or progress.offset > upload.size:
                 part.unlink()
-                raise Refused(
-                    "the update's bytes do not match its digest and are deleted",
-                    where=site,
-                    todo="Send it again.",
-                    rule="wrong-digest",
-                )
+                raise _other_bytes(site, from_disk=progress.from_disk)
             _make_durable(part, final)
         return final
 
@@ -292,11 +293,29 @@ def _catch_up(part: Path, progress: _Progress) -> None:
         progress.offset, progress.hash = 0, hashlib.sha256()
     if progress.offset == size:
         return
+    progress.from_disk = True
     with part.open("rb") as file:
         file.seek(progress.offset)
         while piece := file.read(CHUNK_BYTES):
             progress.hash.update(piece)
             progress.offset += len(piece)
+
+
+def _other_bytes(site: SiteName, *, from_disk: bool) -> Refused | Unavailable:
+    if from_disk:
+        return Unavailable(
+            "what had come of an update before this coordinator started was spoilt on its disk"
+            " and is deleted",
+            where=site,
+            todo="Send it again.",
+            rule="upload-spoilt",
+        )
+    return Refused(
+        "the update's bytes do not match its digest and are deleted",
+        where=site,
+        todo="Send it again.",
+        rule="wrong-digest",
+    )
 
 
 def _write_all(handle: int, data: bytes, offset: int) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import platform
-import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
 
 from coordinator.store import holders
-from governance import statements
+from governance import logs, statements
 from governance.identity import certificate
 from governance.identity.names import AUTHORITY
 from governance.ledger import store as ledger
 from governance.settings import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
@@ -26,18 +26,13 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("starting")
 
 
-def log_to_stderr() -> None:
-    """Write structured logs to standard error, one event a line, as JSON."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+def log_to_stderr(at_work: Mapping[str, int]) -> None:
+    """Write structured logs to standard error, one event a line, as JSON.
+
+    Args:
+        at_work: Round and attempt as they are when something is logged; every line has them.
+    """
+    logs.as_json(lambda _: at_work)
 
 
 def say_started(base: Foundation, connection: Connection) -> None:
@@ -54,8 +49,6 @@ def say_unbuilt(settings: CoordinatorSettings) -> None:
     """Log by name what coordinator.yaml asks for and this version does not do."""
     limits, usual = settings.limits, Limits()
     asked = {
-        "metrics": settings.metrics is not None,
-        "notify": settings.notify is not None,
         "limits.sessions_per_site": limits.sessions_per_site != usual.sessions_per_site,
         "limits.message": limits.message != usual.message,
     }

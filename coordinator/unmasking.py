@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from coordinator import aggregate
-from governance.models import parameter_shapes
 from governance.secagg import coordinator as run_of
-from governance.secagg.agreed import MASKED, Mean
+from governance.secagg.agreed import MASKED, Mean, check_words, from_words
 from governance.tensors import chunks, load, verify
 from protos.errors import PeerFault
 
@@ -35,22 +34,16 @@ class MaskedSum:
     opened: Mapping[str, Opened]
 
 
-def check_vector(path: Path, length: int) -> None:
+def check_vector(path: Path, terms: Terms | None) -> None:
     """R13: take a file of one masked vector of the agreed length alone.
 
     Raises:
         PeerFault: it is another file.
     """
-    shapes = {name: tensor.shape for name, tensor in load(path).items()}
-    if shapes != {MASKED: (length,)}:
+    update = load(path)
+    if terms is None or list(update) != [MASKED]:
         raise PeerFault("the masked vector has not the model's length", rule="secagg-r13")
-
-
-def length_of(agreement: Agreement) -> int:
-    """Return how many coordinates a masked update has."""
-    parts = 2 if agreement.strategy.name == "scaffold" else 1
-    count = sum(int(np.prod(shape)) for shape in parameter_shapes(agreement).values())
-    return parts * count
+    check_words(terms, update[MASKED].view(np.uint32))
 
 
 def candidate(
@@ -100,7 +93,7 @@ def _summed(terms: Terms, files: Mapping[SiteName, Path]) -> NDArray[np.uint32]:
     total = np.zeros(terms.length, dtype=np.uint32)
     for path in files.values():
         verify(path)  # what lies on the disk may have been changed since it was hashed
-        vector = load(path)[MASKED].view(np.uint32)
+        vector = from_words(terms, load(path)[MASKED].view(np.uint32))
         for part in chunks(total.size):
             np.add(total[part], vector[part], out=total[part])
     return total

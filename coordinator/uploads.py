@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from coordinator import aggregate, campaign, unmasking
+from coordinator import aggregate, campaign, packing, unmasking
 from coordinator.round_states import Event, State
-from coordinator.store import record, roundbook
+from coordinator.store import masks, record, roundbook
+from coordinator.strategies import server_rule
 from governance import statements
+from governance.compression.form import form_of
 from governance.ledger import store as ledger
 from governance.ledger.kinds import check_form
+from governance.lengths import norm_limits_of
 from governance.models import parameter_shapes
+from governance.tensors import HEADER_LIMIT_BYTES
 from protos.errors import PeerFault, Refused
 from protos.words import Receipt
 
@@ -24,9 +29,11 @@ if TYPE_CHECKING:
     from coordinator.foundation import Foundation
     from coordinator.store.roundbook import Asked, Running
     from governance.agreement.schema import Agreement
+    from governance.secagg.terms import Terms
     from governance.statements import Statement
     from protos.words import SiteName, UploadHeader, UploadRef
 
+_OTHER_BYTES = frozenset({"wrong-digest", "upload-long"})
 _OPEN = frozenset({State.TRAINING.value, State.COLLECTING.value})
 
 
@@ -63,6 +70,31 @@ def check_header(
     if (body["agreement"], body["base"]) != (running.agreement, running.model.digest):
         raise Refused("the update was not trained from this round's model", rule="base")
     return statement, running, asked
+
+
+def check_before(
+    base: Foundation, connection: Connection, site: SiteName, header: UploadHeader
+) -> None:
+    """Check a contribution before a byte of it is taken, as `check_header` and its size."""
+    _, running, _ = check_header(base, connection, site, header)
+    # 7. It is no longer than an update of this model is. Stops a disk from being filled.
+    document = record.read_document(connection, running.agreement)
+    assert document is not None
+    most = largest_update(document.agreement)
+    if header.upload.size > most:
+        raise Refused(
+            f"the update has {header.upload.size} bytes; one of this model has at most {most}",
+            rule="file-too-large",
+        )
+
+
+def largest_update(agreement: Agreement) -> int:
+    """Return how many bytes an update may have: float32 of each of its parts, and a header."""
+    form = form_of(agreement)
+    whole = sum(math.prod(shape) for shape in parameter_shapes(agreement).values())
+    count = form.count if form is not None else whole
+    parts = len(server_rule(agreement.strategy).parts)
+    return HEADER_LIMIT_BYTES + 4 * count * parts
 
 
 def open_(base: Foundation, site: SiteName, header: UploadHeader) -> Sink:
@@ -117,33 +149,38 @@ def is_in(connection: Connection, site: SiteName, upload: UploadRef) -> bool:
     return record.updates(connection, upload.round, upload.attempt).get(site) == upload.digest
 
 
-def terms_of(connection: Connection, site: SiteName) -> tuple[Agreement, int] | None:
-    """Return the agreement of the round at work, and what a site declared under it."""
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an update is held against: its agreement, the site's patients, a sum's terms."""
+
+    agreement: Agreement
+    declared: int
+    masks: Terms | None
+
+
+def expected(connection: Connection, site: SiteName) -> Expected | None:
+    """Return what an update of the round at work is held against; None without a round."""
     running = roundbook.running(connection)
     if running is None:
         return None
     document = record.read_document(connection, running.agreement)
     assert document is not None
     declared = record.declared_ever(connection, running.agreement)
-    return document.agreement, declared.get(site, 0)
+    at = (running.round, running.attempt)
+    terms = masks.terms_of(connection, at)
+    return Expected(document.agreement, declared.get(site, 0), terms)
 
 
-def fault_of(path: Path, terms: tuple[Agreement, int] | None) -> Refused | None:
+def fault_of(path: Path, wanted: Expected | None) -> Refused | None:
     """Return what is wrong with an update's shape or numbers, None when nothing is."""
-    if terms is None:
+    if wanted is None:
         return Refused("the round is over", rule="round-over")
-    agreement, declared = terms
-    shapes = parameter_shapes(agreement)
+    agreement = wanted.agreement
     try:
         if agreement.aggregation.secure:
-            unmasking.check_vector(path, unmasking.length_of(agreement))
-            return None
-        aggregate.check_update(
-            path,
-            shapes,
-            strategy=agreement.strategy,
-            norm_limits=norm_limits(agreement, declared),
-        )
+            unmasking.check_vector(path, wanted.masks)
+        else:
+            _check_plain(path, agreement, wanted.declared)
     except Refused as problem:
         return problem
     except PeerFault as problem:
@@ -151,17 +188,26 @@ def fault_of(path: Path, terms: tuple[Agreement, int] | None) -> Refused | None:
     return None
 
 
-def norm_limits(agreement: Agreement, declared: int) -> dict[str, float]:
-    """Return the norm that an update of a site with so many patients stays under, by part."""
-    rate = agreement.round.local.sampling_rate
-    if agreement.privacy is None or rate is None:
-        return {}
+def _check_plain(path: Path, agreement: Agreement, declared: int) -> None:
+    limits, form = norm_limits_of(agreement, declared), form_of(agreement)
+    if form is not None:
+        packing.check_update(path, form, norm_limits=limits)
+        return
     shapes = parameter_shapes(agreement)
-    return aggregate.norm_limits(
-        agreement,
-        expected_batch=rate * declared,
-        parameters=sum(math.prod(shape) for shape in shapes.values()),
-    )
+    aggregate.check_update(path, shapes, strategy=agreement.strategy, norm_limits=limits)
+
+
+def fault_of_masked(problem: Refused | PeerFault, wanted: Expected | None) -> Refused | None:
+    """Return R13's fault where a masked vector came with other bytes than it declared.
+
+    A plain update may be sent again. A masked one is made anew byte for byte, so that who sends
+    another will not send the right one: it is out, and nobody waits for it until the deadline.
+    """
+    if wanted is None or not wanted.agreement.aggregation.secure:
+        return None
+    if problem.rule not in _OTHER_BYTES:
+        return None
+    return Refused("the masked vector has not the bytes that were declared", rule="secagg-r13")
 
 
 def enter(

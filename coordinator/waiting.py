@@ -15,7 +15,13 @@ LASTING: Final = frozenset(
     {
         *("secure-aggregation-required", "no-isolation"),
         *("model-not-approved", "minimum-sites", "purpose-not-allowed", "unsafe-terms"),
-        *("other-cohort", "not-in-roster", "data-contract", "budget-exhausted"),
+        *(
+            "worker-memory",
+            "other-cohort",
+            "not-in-roster",
+            "data-contract",
+            "budget-exhausted",
+        ),
     }
 )
 """A site's refusals that last until its administrator acts."""
@@ -52,7 +58,8 @@ def readiness(
 ) -> Readiness:
     """Return which sites are ready: they consent now, are connected, willing and not quiet.
 
-    A round that counts on a site which is bound to refuse costs the others their privacy.
+    A round that counts on a site which is bound to refuse costs the others their privacy. So
+    does one with a site that has just spoilt it: where others are enough it is not asked again.
     """
     barred = holders.revoked(connection)
     members = record.declared_patients(connection, document.digest, now)
@@ -67,7 +74,11 @@ def readiness(
         span = quiet_of(base, site)
         if span is not None and runs_into(span, now, deadline):
             quiet[site] = span
-    ready = {site: members[site] for site in here if site not in {*quiet, *unwilling}}
+    left = [site for site in here if site not in {*quiet, *unwilling}]
+    spoilt = record.named(connection)
+    honest = [site for site in left if site not in spoilt]
+    enough = len(honest) >= document.agreement.sites.ready_at_least
+    ready = {site: members[site] for site in (honest if enough else left)}
     return Readiness(ready, quiet, unwilling)
 
 

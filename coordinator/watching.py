@@ -10,6 +10,8 @@ from coordinator import dissenting
 from coordinator.board import Board
 from governance import terminal
 from governance.counts import count
+from governance.ledger import upstream
+from governance.ledger.upstream import CameUp
 from governance.terminal import Answer
 from protos.errors import Unavailable
 from protos.words_operator import RoundsRequest
@@ -136,7 +138,11 @@ def one_round(console: Console, number: int) -> Answer:
         _ROUND,
         rows,
         title=f"Round {number}",
-        notes=[_told(one) for one in attempts],
+        notes=[
+            line
+            for one in attempts
+            for line in (_told(one), *upstream.said(one.attempt, _up(one)))
+        ],
         facts={"round": number, "attempts": [_facts(one) for one in attempts]},
     )
 
@@ -202,6 +208,10 @@ def _told(one: AttemptStatus) -> str:
     return f"{begun} was abandoned at entry {one.ended_seq}: {one.reason}."
 
 
+def _up(one: AttemptStatus) -> CameUp:
+    return CameUp(one.updates, one.update_bytes)
+
+
 def _facts(one: AttemptStatus) -> dict[str, object]:
     return {
         "round": one.round,
@@ -219,6 +229,8 @@ def _facts(one: AttemptStatus) -> dict[str, object]:
         "sites_in": list(_of(one, "in")),
         "sites_out": _reasons(one.sites),
         "waits_for": list(_of(one, "waited for")),
+        "updates": one.updates,
+        "update_bytes": one.update_bytes,
     }
 
 

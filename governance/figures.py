@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from governance import disclosed
 from protos.errors import PeerFault
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Kind = Literal["binary", "real", "category"]
 
 BINS: Final = 50
-TEXT_LIMIT_CHARS: Final = 16_384
 UNDER_MINIMUM: Final = "under-minimum"
 NO_FIGURES: Final = "no-figures"
 NOT_FINITE: Final = "not-finite"
@@ -248,13 +248,8 @@ def _added(histograms: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _parse(text: str) -> Figures:
-    if len(text) > TEXT_LIMIT_CHARS:
-        raise _fault("are too long")
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _fault("are no JSON") from None
-    if not isinstance(fields, dict) or set(fields) != set(_READERS):
+    fields = disclosed.fields_of(text, _fault)
+    if set(fields) != set(_READERS):
         raise _fault("have other fields than ours")
     return Figures(**{name: read(fields[name]) for name, read in _READERS.items()})
 

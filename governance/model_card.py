@@ -44,6 +44,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"- Composed: {card['composed_at']}"
     yield from _section("Intended use", card["intended_use"])
     yield from _data(card["data"])
+    yield from _normalisation(card)
     yield from _sites(card["sites"], training)
     yield from _evaluation(card["evaluation"])
     yield from _section("Privacy", _privacy(card["privacy"]))
@@ -72,6 +73,19 @@ def _data(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join(str(cell) for cell in cells)} |"
     target = data["target"]
     yield from ("", f"It predicts {target['name']} ({target['kind']}; {target['values']}).")
+
+
+def _normalisation(card: Mapping[str, Any]) -> Iterator[str]:
+    if "normalisation" not in card:
+        return
+    yield from ("", "## Normalisation", "")
+    yield (
+        "A value is taken less the mean, over the deviation: statistics of the hospitals' "
+        "patients who train, each hospital's said with noise."
+    )
+    yield from ("", "| name | mean | deviation |", "|---|---|---|")
+    for name, one in card["normalisation"]["values"].items():
+        yield f"| {name} | {one['mean']} | {one['std']} |"
 
 
 def _sites(sites: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,9 @@ alone. The numbers, in order, with the most that one patient adds:
 
 A log-loss is clipped at 4 nats; a squared error of a quantity at 4 reference deviations. Score
 bins are 0.75 wide on the logit scale, around the middle of the agreement's prevalence, and one
-edge is at a score of 1/2. Sums of such vectors are the vectors of all patients together.
+edge is at a score of 1/2. Sums of such vectors are the vectors of all patients together. Where
+updates are masked these vectors are too: their sum alone is read, its noise is that of all
+hospitals in it (s√k), and the minimum holds for their classes together.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from governance import figures
+from governance import disclosed, figures
 from governance.figures import UNDER_MINIMUM, Figures
 from governance.privacy.releases import decimal_text
 from protos.errors import PeerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -126,9 +128,15 @@ def layout_of(agreement: Agreement) -> Layout:
     return Layout("binary", tuple(BIN_WIDTH * place for place in sorted({0, *places})), 2)
 
 
-def deviation_of(agreement: Agreement) -> float:
-    """Return s, the deviation of the noise of each number, before sixteenths."""
-    return agreement.metrics_sigma * layout_of(agreement).sensitivity
+def deviation_of(agreement: Agreement, sites: int = 1) -> float:
+    """Return s, the deviation of the noise of each number, before sixteenths.
+
+    Args:
+        agreement: Whose terms give it.
+        sites: k, how many hospitals' vectors were added up; each brought noise of its own.
+    """
+    alone = agreement.metrics_sigma * layout_of(agreement).sensitivity
+    return alone * math.sqrt(sites)
 
 
 def noised_of(scores: Floats, labels: Floats, agreement: Agreement, draw: Draw) -> Noised:
@@ -144,18 +152,39 @@ def noised_of(scores: Floats, labels: Floats, agreement: Agreement, draw: Draw) 
     total = sum_of(np.asarray(scores, np.float64), np.asarray(labels, np.float64), layout)
     values = np.rint(GRID * (total + deviation * draw(layout.length))).astype(np.int64)
     said = Noised(layout.kind, decimal_text(deviation), tuple(values.tolist()))
+    if agreement.figures_masked:  # nobody reads them: the minimum is held by their sum
+        return said
+    return _over_minimum(said, agreement, 1)
+
+
+def summed(values: Iterable[int], agreement: Agreement, *, sites: int) -> Noised:
+    """Return the sum of so many hospitals' vectors as what is said of all of them together."""
+    noise = decimal_text(deviation_of(agreement, sites))
+    said = Noised(layout_of(agreement).kind, noise, tuple(values))
+    return _over_minimum(said, agreement, sites)
+
+
+def _over_minimum(said: Noised, agreement: Agreement, sites: int) -> Noised:
     # By noised counts: the true ones, asked for a yes or no, would tell of the one patient that
     # makes a class reach its minimum.
-    least = agreement.figures_minimum + _MARGIN * deviation / layout.class_weight
-    if min(_class_counts(said, layout)) < least:
+    least = agreement.figures_minimum + _margin(agreement, sites)
+    if min(_class_counts(said, layout_of(agreement))) < least:
         return Noised(said.kind, said.deviation, withheld=UNDER_MINIMUM)
     return said
 
 
+def _margin(agreement: Agreement, sites: int) -> float:
+    weight = layout_of(agreement).class_weight
+    return _MARGIN * deviation_of(agreement, sites) / weight
+
+
 def least_said(agreement: Agreement) -> int:
-    """Return how many patients a class has whose figures are as likely said as not."""
-    extra = _MARGIN * deviation_of(agreement) / layout_of(agreement).class_weight
-    return math.ceil(agreement.figures_minimum + extra)
+    """Return how many patients a class has whose figures are as likely said as not.
+
+    Of one hospital; under masks of as many together as may close a round.
+    """
+    sites = agreement.sites.close_at_least if agreement.figures_masked else 1
+    return math.ceil(agreement.figures_minimum + _margin(agreement, sites))
 
 
 def sum_of(scores: Floats, labels: Floats, layout: Layout) -> Floats:
@@ -233,13 +262,8 @@ def parse(text: str) -> Noised:
     Raises:
         PeerFault: Another form, or numbers that cannot be.
     """
-    if len(text) > figures.TEXT_LIMIT_CHARS:
-        raise _fault("are too long")
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _fault("are no JSON") from None
-    if not isinstance(fields, dict) or set(fields) != {"kind", "noise", "values", "withheld"}:
+    fields = disclosed.fields_of(text, _fault)
+    if set(fields) != {"kind", "noise", "values", "withheld"}:
         raise _fault("have other fields than ours")
     if fields["kind"] not in _PARTS or fields["withheld"] not in {"", UNDER_MINIMUM}:
         raise _fault("are of no kind, or withheld for no reason, that we know")
@@ -251,15 +275,21 @@ def parse(text: str) -> Noised:
     return said
 
 
-def from_json(text: str, agreement: Agreement) -> Noised:
+def from_json(text: str, agreement: Agreement, sites: int = 1) -> Noised:
     """Read noised figures of just the vector that an agreement asks for.
+
+    Args:
+        text: What `to_json` writes.
+        agreement: Whose terms give layout and noise.
+        sites: How many hospitals' vectors are added up in it.
 
     Raises:
         PeerFault: Another form, another layout, other noise, or numbers that cannot be.
     """
     said, layout = parse(text), layout_of(agreement)
     # 1. Kind and noise are the agreement's. Stops numbers with less noise from passing.
-    if (said.kind, said.deviation) != (layout.kind, decimal_text(deviation_of(agreement))):
+    noise = decimal_text(deviation_of(agreement, sites))
+    if (said.kind, said.deviation) != (layout.kind, noise):
         raise _fault("are not of the agreement's kind of target and noise")
     # 2. Numbers, or a reason. Stops counts under the minimum leaving after all.
     if len(said.values) != (0 if said.withheld else layout.length):
@@ -267,8 +297,13 @@ def from_json(text: str, agreement: Agreement) -> Noised:
     return said
 
 
-def read(text: str, agreement: Agreement) -> Figures:
+def read(text: str, agreement: Agreement, sites: int = 1) -> Figures:
     """Read the figures of a disclosure, exact or noised as the agreement says.
+
+    Args:
+        text: What was disclosed.
+        agreement: Whose terms it follows.
+        sites: How many hospitals' vectors are added up in it.
 
     Raises:
         PeerFault: They are not of the agreement's kind.
@@ -278,7 +313,7 @@ def read(text: str, agreement: Agreement) -> Figures:
         if said.kind != agreement.data.target.kind:
             raise _fault("are of another kind of target")
         return said
-    return figures_of(from_json(text, agreement), layout_of(agreement))
+    return figures_of(from_json(text, agreement, sites), layout_of(agreement))
 
 
 def figures_of(said: Noised, layout: Layout) -> Figures:

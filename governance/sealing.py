@@ -86,7 +86,7 @@ class Unsealing:
         head, proof = file.read(_HEAD), file.read(_TAG)
         if not head.startswith(_MAGIC) or len(proof) < _TAG:
             raise Refused(
-                "this is no backup of a federation",
+                "this is no backup",
                 where=where,
                 todo="Name the file that a backup was written to.",
                 rule="no-backup",

@@ -95,18 +95,18 @@ def database_url(text: str, folder: Path) -> str:
 def _resolved(value: object, folder: Path) -> str | None:
     if isinstance(value, str) and value.startswith("sqlite:///") and len(value) > 10:
         return f"sqlite:///{folder / value.removeprefix('sqlite:///')}"
-    if isinstance(value, str) and re.fullmatch(r"postgresql\+psycopg://\S+", value):
+    if isinstance(value, str) and re.fullmatch(r"postgresql(?:\+psycopg)?://\S+", value):
         return value
     return None
 
 
-_DATABASES: Final = "a URL such as sqlite:///state/coordinator.db or postgresql+psycopg://…"
+_DATABASES: Final = "a URL such as sqlite:///state/coordinator.db or postgresql://…"
 _AN_ENCODING: Final = exactly(
     type="string", description="the name of a text encoding", examples=["utf-8", "latin-1"]
 )
 _A_CODE: Final = exactly(type=["string", "integer"])
 _A_DATABASE: Final = pattern(
-    r"sqlite:///.+|postgresql\+psycopg://\S+", "a URL of SQLite or PostgreSQL"
+    r"sqlite:///.+|postgresql(?:\+psycopg)?://\S+", "a URL of SQLite or PostgreSQL"
 )
 
 Proxy = Annotated[
@@ -303,10 +303,7 @@ def cohort_of(settings: SiteSettings, federation: FederationSettings) -> CohortS
 def without_effect(site: SiteSettings) -> tuple[str, ...]:
     """Return what a hospital's file says and this version does not act upon, to be said."""
     said = {
-        "resources.memory": site.resources.memory is not None,
         "resources.device": site.resources.device == "cuda",
-        "metrics": site.metrics is not None,
-        "notify": site.notify is not None,
     }
     return tuple(name for name, is_said in said.items() if is_said)
 

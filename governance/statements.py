@@ -192,6 +192,10 @@ def read(envelope: bytes) -> Statement:
     Raises:
         PeerFault: anything in it is not exactly as this module would have written it.
     """
+    return (_known if len(envelope) <= _SMALL_BYTES else _read)(envelope)
+
+
+def _read(envelope: bytes) -> Statement:
     payload, signatures = dsse.unseal(PAYLOAD_TYPE, envelope)
     fields = canonical.decode(payload)
     at = _check_fields(fields)
@@ -213,6 +217,11 @@ def read(envelope: bytes) -> Statement:
         commitments=fields["disclosed"],
         signatures=signatures,
     )
+
+
+_SMALL_BYTES: Final = 1 << 14
+_known: Final = lru_cache(maxsize=512)(_read)
+"""What was read lately: a round asks the same few statements of a store again and again."""
 
 
 def check_signatures(
@@ -269,6 +278,7 @@ def check_all_told(statement: Statement, disclosures: Sequence[Disclosure]) -> N
         )
 
 
+@lru_cache(maxsize=256)
 def timestamp(moment: datetime) -> str:
     """Write a time as RFC 3339 in UTC with microseconds: `2026-11-21T10:46:00.000000Z`."""
     if moment.tzinfo is None:

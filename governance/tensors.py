@@ -101,6 +101,11 @@ def path_of(folder: Path, digest: Digest) -> Path:
     return folder / f"{digest}.safetensors"
 
 
+def size_of(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return how long a file of tensors of these shapes is, in bytes."""
+    return len(_header(shapes)) + sum(map(_size_bytes, shapes.values()))
+
+
 def verify(path: Path) -> None:
     """Check that a file named by its digest is there and has it; raises Corrupt when not."""
     if not path.exists():

@@ -27,6 +27,7 @@ class TaskKind(enum.Enum):
 
     TRAIN = "train"
     EVALUATE = "evaluate"
+    MEASURE = "measure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,8 @@ class AgreementState:
 class Task:
     """One task of a round; everything not named here follows from the agreement itself.
 
-    `masks` are the terms of the masked sum that the task's update goes into, as canonical
-    JSON; empty for none.
+    `masks` are the terms of the masked sum that the task's update, or its figures, go into, as
+    canonical JSON; empty for none.
     """
 
     task: TaskId

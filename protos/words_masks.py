@@ -23,10 +23,19 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """Step 2: a site's shares for each other site, and the commitment to its b_u, signed."""
+    """Step 2: a site's shares for each other site, and what it is held to, signed.
+
+    Attributes:
+        site: Whose they are.
+        shares: Sealed, by receiver.
+        digests: Of both shares of each site of U1, its own with them.
+        commitment: To its b_u.
+        signature: Of its agent key.
+    """
 
     site: str
     shares: Mapping[str, bytes]
+    digests: Mapping[str, bytes]
     commitment: str
     signature: bytes = b""
 
@@ -47,6 +56,13 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Vector:
+    """Step 3 of a sum of figures: the masked vector, uint32 in little-endian bytes."""
+
+    values: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Peers:
     """To a site: the keys of everybody in the run, U1."""
 
@@ -55,9 +71,10 @@ class Peers:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """To a site: what each other site of U2 sealed for it."""
+    """To a site: what each other site of U2 sealed for it, and the digests of what is in it."""
 
     shares: Mapping[str, bytes]
+    digests: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,7 @@ class Unmask:
     signatures: Mapping[str, bytes]
 
 
-SaidBody = Keys | Sealed | Signed | Opened
+SaidBody = Keys | Sealed | Vector | Signed | Opened
 AskedBody = Peers | Delivered | Survivors | Unmask
 
 

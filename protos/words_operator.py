@@ -119,7 +119,10 @@ class SitePart:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStatus:
-    """Where one attempt of a round stands, or how it ended; times are RFC 3339, '' not yet."""
+    """Where one attempt of a round stands, or how it ended; times are RFC 3339, '' not yet.
+
+    `updates` came up whole, `update_bytes` in all; also those of sites that are out since.
+    """
 
     round: int
     attempt: int
@@ -134,6 +137,8 @@ class AttemptStatus:
     model_in: str
     model_out: str
     sites: tuple[SitePart, ...]
+    updates: int = 0
+    update_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

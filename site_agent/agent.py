@@ -41,7 +41,7 @@ class Event(enum.Enum):
     MAY_TRAIN = "may train"
     MAY_RESEND = "may send again"
     MAY_EVALUATE = "may evaluate"
-    MAY_MEASURE = "may evaluate with noise, at a cost"
+    MAY_MEASURE = "may evaluate, or say statistics, with noise, at a cost"
     RULED_OUT = "ruled out"
     RESERVED = "reserved"
     RESERVATION_REFUSED = "reservation refused"
@@ -62,7 +62,7 @@ class Effect(enum.Enum):
     SAY_NO = "answer that the task is not taken, with the rule"
     RESERVE = "journal budget-reserved"
     STATE_REFUSAL = "journal task-refused"
-    STATE_FIGURES = "journal evaluation-made"
+    STATE_FIGURES = "journal evaluation-made, or statistics-released"
 
 
 class Duty(enum.Enum):
@@ -105,6 +105,7 @@ _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
     (_S.MASKING, _E.CANCELLED): Step(_S.CANCELLED),
     (_S.MASKING, _E.REPEATED): Step(_S.MASKING, _YES),
     (_S.MASKED, _E.MAY_TRAIN): Step(_S.RESERVING, (Effect.RESERVE,)),
+    (_S.MASKED, _E.MAY_MEASURE): Step(_S.RESERVING, (Effect.RESERVE,)),
     (_S.MASKED, _E.MAY_RESEND): Step(_S.SENDING),
     (_S.MASKED, _E.RULED_OUT): Step(_S.FAILED, _REFUSE),
     (_S.MASKED, _E.FAILED): Step(_S.FAILED, _REFUSE),
@@ -124,7 +125,7 @@ _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
     (_S.WORKING, _E.CANCELLED): Step(_S.CANCELLED),
     (_S.WORKING, _E.REPEATED): Step(_S.WORKING, _YES),
     (_S.SENDING, _E.SENT): Step(_S.DONE),
-    (_S.SENDING, _E.SENDING_REFUSED): Step(_S.FAILED),
+    (_S.SENDING, _E.SENDING_REFUSED): Step(_S.FAILED, _NO),
     (_S.SENDING, _E.FAILED): Step(_S.FAILED, _REFUSE),
     (_S.SENDING, _E.CANCELLED): Step(_S.CANCELLED),
     (_S.SENDING, _E.REPEATED): Step(_S.SENDING, _YES),

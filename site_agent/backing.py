@@ -8,16 +8,14 @@ brought back has to be recovered, so that nothing that was spent since is spent 
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
-import tarfile
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from governance.sealing import Sealing, Unsealing, altered
+from governance import archive
 from governance.settings import load_site
 from governance.statements import timestamp
 from protos.errors import Refused
@@ -32,8 +30,7 @@ if TYPE_CHECKING:
 _SETTINGS: Final = "site.yaml"
 _STORE: Final = "state/site.db"
 _OFFICER: Final = "officer.pem"
-_KEEP: Final = ("held-out.secret", "exits", "models")
-_OWNER_ONLY: Final = 0o600
+_KEEP: Final = ("held-out.secret", "exits", "models", "wheels")
 
 
 def backup(site: Path, file: Path, *, passphrase: bytes) -> None:
@@ -44,31 +41,16 @@ def backup(site: Path, file: Path, *, passphrase: bytes) -> None:
     """
     settings = load_site(site)
     premises = Premises(settings.state)
-    if file.exists():
-        raise Refused(
-            "this file is there already, and a backup is never overwritten",
-            where=str(file),
-            todo="Name another file.",
-            rule="backup-exists",
-        )
     if not premises.database.exists():
         raise Refused(
             "there is no store to back up", where=str(premises.state), rule="no-store"
         )
-    half = file.with_name(f".{file.name}.partial")
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=premises.state)))
-        stack.callback(half.unlink, missing_ok=True)
-        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
-        with os.fdopen(handle, "wb") as out:
-            sealing = Sealing(out, passphrase)
-            with tarfile.open(fileobj=sealing, mode="w|") as tar:  # type: ignore[call-overload]
-                for path, name in _contents(site, settings, place):
-                    tar.add(path, name, recursive=False)
-            sealing.finish()
-            out.flush()
-            os.fsync(out.fileno())
-        half.replace(file)
+    with (
+        archive.written(file, passphrase=passphrase) as add,
+        tempfile.TemporaryDirectory(dir=premises.state) as place,
+    ):
+        for path, name in _contents(site, settings, Path(place)):
+            add(path, name)
 
 
 def _contents(site: Path, settings: SiteSettings, place: Path) -> Iterator[tuple[Path, str]]:
@@ -149,30 +131,7 @@ def _set_aside(state: Path, now: datetime) -> list[Path]:
 
 
 def _unpack(file: Path, half: Path, passphrase: bytes) -> None:
-    try:
-        sealed = file.open("rb")
-    except OSError as problem:
-        raise Refused(
-            f"the backup cannot be read: {problem.strerror}",
-            where=str(file),
-            todo="Name the file that a backup was written to.",
-            rule="no-backup",
-        ) from None
-    with sealed:
-        unsealing = Unsealing(sealed, passphrase, where=str(file))
-        try:
-            with tarfile.open(fileobj=unsealing, mode="r|") as tar:  # type: ignore[call-overload]
-                for member in tar:
-                    tar.extract(member, half, filter="data")
-        except tarfile.TarError:
-            raise altered(str(file)) from None
-        unsealing.finish()
-    if not (half / _STORE).exists():
-        raise Refused(
-            "this is a backup, but not of a hospital",
-            where=str(file),
-            todo="Name what `concilium-site backup` wrote.",
-            rule="no-backup",
-        )
+    by = "concilium-site backup"
+    archive.unpack(file, half, passphrase=passphrase, holding=_STORE, written_by=by)
     for path in [half / "state", *(half / "state").rglob("*")]:
-        path.chmod(0o700 if path.is_dir() else _OWNER_ONLY)
+        path.chmod(0o700 if path.is_dir() else archive.OWNER_ONLY)

@@ -15,15 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from governance import models
-from governance import settings as site_files
+from governance import normalisation
 from governance.agreement.load import parse
 from governance.privacy.releases import declared
-from protos.errors import Refused
 from site_agent import training
 from site_agent.data.cohort import Cohort, PatientSet
 from site_agent.evaluation import predictions, shares
-from site_agent.jobs import cohort_spec
 from site_agent.ready import ready
 from site_agent.strategies import local_rule
 
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from governance.agreement.schema import Agreement
     from governance.figures import Kind
-    from governance.settings import CohortSettings, SiteSettings
+    from site_agent.jobs_apart import CompareJob
 
     Floats = NDArray[np.float64]
     Scores = Mapping[str, float | None]
@@ -93,31 +90,16 @@ _METRICS: Final[Mapping[str, Callable[[Judged], float | None]]] = {
 }
 
 
-def baselines(
-    document: Path, sites: Sequence[Path], model: Path, out: Path, *, seed: int | None = None
-) -> dict[str, Any]:
-    """Compare, write the comparison as JSON, and return it.
-
-    Args:
-        document: The agreement's canonical bytes.
-        sites: Every hospital's site.yaml, each with `rehearsal: true`.
-        model: The federated model.
-        out: The JSON file: `sites` by name, each with patients, held_out, naive, alone (on its
-            own held-out patients), alone_on_all, federated, central, drift; and `pooled`.
-        seed: Of all noise; None draws it from the operating system.
-
-    Raises:
-        Refused: `rehearsal-only`, or a cohort can't be read or breaks the contract.
-    """
-    read = parse(document.read_bytes())
-    files = [site_files.load_site(path) for path in sites]
-    _check_rehearsal(files)
-    training.use_threads(max(site.resources.threads for site in files))
-    cohorts = {site.name: _cohort(site, read) for site in files}
-    federated = training.read_model(model, read.agreement)
-    compared = _Comparison(read, cohorts, seed).all(federated)
-    out.write_text(json.dumps(compared, indent=1, sort_keys=True) + "\n")
-    return compared
+def compared(job: CompareJob) -> dict[str, str]:
+    """Compare, write the comparison as JSON, and say where."""
+    training.use_threads(job.threads)
+    read = parse(job.document.read_bytes())
+    by = _normalised(read, job.scales)
+    cohorts = {name: ready(spec, read, by=by) for name, spec in job.cohorts.items()}
+    federated = training.read_model(job.model, read.agreement)
+    said = _Comparison(read, cohorts, job.seed).all(federated)
+    job.out.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
+    return {"out": str(job.out)}
 
 
 def train_alone(
@@ -147,7 +129,7 @@ def drift(
     It is what the first round's update would be long, by the strategy's own local rule.
     """
     agreement = document.agreement
-    model = models.build(agreement)
+    model = training.first_module(agreement)
     x = {name: tensor.clone() for name, tensor in training.parameters(model).items()}
     rate = agreement.optimizer.rate
     rule = local_rule(agreement.strategy, x=x, c=None, c_i=None, rate=rate)
@@ -298,7 +280,7 @@ class _Comparison:
 def _trained(
     agreement: Agreement, part: PatientSet, declared_patients: int, noise_seed: int | None
 ) -> dict[str, Tensor]:
-    model = models.build(agreement)
+    model = training.first_module(agreement)
     training.fit(
         model,
         training.patients_of(part),
@@ -310,31 +292,11 @@ def _trained(
     return training.parameters(model)
 
 
-def _cohort(site: SiteSettings, document: Document) -> Cohort:
-    secret = site.state / "held-out.secret"
-    return ready(cohort_spec(_settings(site), secret=secret), document)
-
-
-def _settings(site: SiteSettings) -> CohortSettings:
-    """Return the cohort that a rehearsal's hospital takes part with."""
-    names = {federation.cohort for federation in site.federations} or set(site.cohorts)
-    if len(names) != 1:
-        raise Refused(
-            f"{site.name} has {len(names)} cohorts, but a rehearsal needs to know which one",
-            rule="which-cohort",
-        )
-    return site.cohorts[names.pop()]
-
-
-def _check_rehearsal(sites: Sequence[SiteSettings]) -> None:
-    real = [site.name for site in sites if not site.rehearsal]
-    if real:
-        raise Refused(
-            f"{', '.join(real)}: not a rehearsal, and only there may patients be pooled or a "
-            "hospital's training alone be compared",
-            todo="`concilium-coordinator rehearse` makes files of its own for that.",
-            rule="rehearsal-only",
-        )
+def _normalised(document: Document, scales: Path | None) -> Agreement:
+    if scales is None:
+        return document.agreement
+    found = normalisation.read(json.loads(scales.read_bytes()))
+    return normalisation.applied(document.agreement, found)
 
 
 def _derived(seed: int | None, purpose: str) -> int | None:

@@ -1,19 +1,33 @@
-"""A bell that everybody hears who listens: something in the store may have changed."""
+"""A bell that everybody hears who listens: something in the store may have changed.
+
+Who knows what changed rings for that alone, and wakes only those whom it concerns.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import enum
+from typing import Final
 
 
-class Bell:
-    """Rung any number of times; a listener waits for a ring after those that it has counted."""
+class Topic(enum.Enum):
+    """What may have changed; a ring that names none is about all of them."""
+
+    WORK = "tasks, and what they wait for"
+    MAIL = "what waits to be sent"
+    LOG = "the copy of the ledger, and what the witness is to look at"
+    NEWS = "what comes seldom: agreements, certificates, final models"
+
+
+class Rings:
+    """Rings that are counted; a listener waits for one after those that it has counted."""
 
     def __init__(self) -> None:
         self.count = 0
         self._next = asyncio.Event()
 
-    def ring(self) -> None:
-        """Wake everybody who listens."""
+    def one_more(self) -> None:
+        """Count a ring, and wake everybody who listens."""
         self.count += 1
         heard, self._next = self._next, asyncio.Event()
         heard.set()
@@ -31,3 +45,21 @@ class Bell:
         except TimeoutError:
             return False
         return True
+
+
+class Bell(Rings):
+    """Rung any number of times; its own rings are those about anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._about: Final = {topic: Rings() for topic in Topic}
+
+    def of(self, topic: Topic) -> Rings:
+        """Return the rings that are about one topic."""
+        return self._about[topic]
+
+    def ring(self, *topics: Topic) -> None:
+        """Wake whoever listens to one of these topics, or everybody."""
+        for topic in topics or Topic:
+            self._about[topic].one_more()
+        self.one_more()

@@ -20,7 +20,6 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from governance import models
 from site_agent import training
 from site_agent.data.cohort import PatientSet
 from site_agent.strategies import local_rule
@@ -98,7 +97,7 @@ def train(
     inside = randomness().uniform(rehearsal.canaries) < 0.5
     everyone = training.patients_of(_among(rehearsal.patients, np.flatnonzero(inside) + 1))
     terms = replace(rehearsal.terms, loss=_with_canaries(rehearsal.terms.loss))
-    model = _WithCanaries(models.build(agreement), rehearsal.canaries)
+    model = _WithCanaries(training.first_module(agreement), rehearsal.canaries)
     done = 0
     for _ in range(rehearsal.rounds):
         x = {name: p.clone() for name, p in training.parameters(model).items()}

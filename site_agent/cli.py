@@ -329,12 +329,13 @@ def rehearsal_figures(
     document: Annotated[Path, typer.Option(help="The agreement's canonical bytes.")],
     model: Annotated[Path, typer.Option(help="The federated model.")],
     out: Annotated[Path, typer.Option(help="The JSON file to write.")],
+    scales: Annotated[Path | None, typer.Option(help="What values are normalised by.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all noise.")] = None,
 ) -> None:
     """Compare naive, alone, federated and central models; only where all is a rehearsal's."""
-    from site_agent import baseline
+    from site_agent import rehearsal_figures
 
-    baseline.baselines(document, sites, model, out, seed=seed)
+    rehearsal_figures.baselines(document, sites, model, out, scales=scales, seed=seed)
 
 
 def _deliver(m: Membership, draft: Draft, passphrase_file: Path | None) -> None:

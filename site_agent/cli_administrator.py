@@ -67,14 +67,33 @@ def preflight(
 
     Example: concilium-site preflight agreement.yaml --upload 10Mbit/s
     """
+    from governance import findings
     from site_agent import preflight as looked
-    from site_agent.preflight import finding, practice
+    from site_agent.preflight import practice
 
     rate = practice.rate_of(upload) if upload else None
     wanted = looked.Wanted(agreement, federation, cohort, token, rate)
     found = looked.inspect(site, wanted, terminal.tell)
-    terminal.say(finding.answer(found, form), form)
-    return 1 if finding.stopped(found) else 0
+    terminal.say(findings.answer(found, form), form)
+    return 1 if findings.stopped(found) else 0
+
+
+@verbs.command()
+def doctor(
+    site: SiteFile = HERE,
+    federation: Federation = None,
+    form: Form = Format.TABLE,
+) -> int:
+    """Find what is wrong with line, machine, store and agent, and who must act; exit 1 then.
+
+    Example: concilium-site doctor
+    """
+    from governance import findings
+    from site_agent import doctor as looked
+
+    found = looked.examine(site, federation, terminal.tell)
+    terminal.say(findings.answer(found, form, findings.WRONG), form)
+    return 1 if findings.stopped(found) else 0
 
 
 @verbs.command()

@@ -46,15 +46,13 @@ def audit_privacy(
     if record:
         privacy_record.check_may(synthetic=synthetic, without_noise=without_noise)
     document = privacy_audit.agreement_of(site, federation, agreement)
-    if synthetic:
-        patients, declared = privacy_audit.synthetic(document)
-    else:
-        patients, declared = privacy_audit.of_cohort(document, site, federation, cohort)
+    trains = privacy_audit.trainer(
+        document, site, federation, cohort, rounds=rounds, invented=synthetic
+    )
     with privacy_audit.shown() as progress:
         answer, holds = privacy_audit.audit(
             document,
-            patients,
-            declared_patients=declared,
+            trains,
             rounds=rounds,
             without_noise=without_noise,
             progress=progress,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from governance.settings import SiteSettings
     from site_agent.premises import Premises
 
+BY: Final = "bubblewrap"
+"""What confines, in words."""
 _PROGRAM: Final = "bwrap"
 _PATIENCE_S: Final = 20.0
 _HOME: Final = "/tmp"  # noqa: S108 - an empty one, of the worker's own

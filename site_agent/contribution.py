@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from governance.consent import Consent
 from governance.privacy.releases import LOADER, UNIT
 from protos.errors import Refused, Unavailable
-from site_agent import agent, progress, transfers, voice
+from site_agent import agent, dating, progress, transfers, voice
 from site_agent.agent import Event, TaskState
 from site_agent.inbox import CHAIN_RULES
 from site_agent.progress import Told, place_of
 from site_agent.standing import standing_of
-from site_agent.store import journal, work
+from site_agent.store import carried, journal, work
+from site_agent.store.carried import PENDING, Control
 from site_agent.store.notes import RELINK, set_note
-from site_agent.store.work import PENDING, Control, Update
+from site_agent.store.work import Update
 from site_agent.voice import Saying
 from site_agent.worker import worker_digest
 
@@ -43,16 +44,19 @@ def keep(c: Connection, m: Membership, held: Held, made: Trained) -> None:
     place = str(made.update.relative_to(m.premises.state))
     update = Update(made.digest, made.size, place, made.steps)
     work.keep_update(c, m.federation, held.task.task, update)
-    if made.control is not None:
-        path = str(made.control.relative_to(m.premises.state))
-        keep_control(c, m, held.task, path)
+    keep_control(c, m, held.task, made)
     progress.happen(c, m, now, Event.UPDATE_READY, Told())
 
 
-def keep_control(c: Connection, m: Membership, task: Task, path: str) -> None:
-    """Keep c_i⁺ of an attempt; it is the site's only when the ledger says that it counted."""
-    control = Control(task.agreement, task.round, task.attempt, path, PENDING)
-    work.keep_control(c, m.federation, control)
+def keep_control(c: Connection, m: Membership, task: Task, made: Trained) -> None:
+    """Keep c_i⁺ and what compression left out; they count when the ledger says that it did."""
+    control, residual = (
+        "" if path is None else str(path.relative_to(m.premises.state))
+        for path in (made.control, made.residual)
+    )
+    if control or residual:
+        place = (task.agreement, task.round, task.attempt)
+        carried.keep_control(c, m.federation, Control(*place, control, PENDING, residual))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path
         await m.store.do(partial(_refused, m=m, statement=statement, rule=refusal.rule))
         if refusal.rule in CHAIN_RULES:
             raise Unavailable("the chain is being mended", rule=refusal.rule) from None
+        if refusal.rule == dating.RULE:  # said anew by the clock of the next try
+            raise Unavailable(refusal.what, rule=refusal.rule) from None
         raise
     return Delivered(statement.digest, receipt)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from governance import noised, subgroups
+from governance import noised, normalisation, subgroups
 from governance.agreement.load import parse
+from governance.compression.form import form_of
 from governance.counts import count
 from governance.ledger.operators import check_stated
 from governance.privacy.accountant import format_epsilon
@@ -17,6 +18,7 @@ from governance.privacy.releases import (
     ALL,
     LOADER,
     METRICS,
+    STATISTICS,
     TRAINING,
     UNIT,
     Release,
@@ -24,21 +26,22 @@ from governance.privacy.releases import (
     expected_batch,
     of_a_round,
     of_an_evaluation,
+    of_the_statistics,
 )
 from protos.errors import PeerFault, Refused
 from protos.words import TaskKind
-from site_agent import masking, patients, rollback
+from site_agent import masking, measuring, patients, rollback
 from site_agent.acceptance import check_terms
 from site_agent.agent import Event, Made, Outcome, TaskState, may_resend
 from site_agent.policy import Asked, Moment, cap_of, check_moment
 from site_agent.progress import Told, happen
 from site_agent.standing import standing_of
-from site_agent.store import egress, masks, terms, work
+from site_agent.store import carried, egress, masks, terms, work
 from site_agent.store.notes import ALARM, note
 from site_agent.store.work import Spent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from governance.privacy.budget import Reservation
     from protos.words import Task
     from site_agent.masking import Known
+    from site_agent.measuring import Recorded
     from site_agent.membership import Membership
     from site_agent.policy import Standing
     from site_agent.readiness import Seen
@@ -69,6 +73,7 @@ class Facts:
         inside: Sites that left under the task's agreement, and are in its model still.
         proposed: What the ledger's entry that proposed the task's agreement says, by that copy.
         known: What that copy says of a masked task's terms.
+        statistics: What hospitals' statistics came to by that copy.
     """
 
     skew: timedelta
@@ -80,6 +85,7 @@ class Facts:
     inside: frozenset[str] = frozenset()
     proposed: Mapping[str, Any] | None = None
     known: Known | None = None
+    statistics: Recorded | None = None
 
 
 def document_of(c: Connection, m: Membership, digest: str) -> Document | None:
@@ -117,14 +123,47 @@ def _decided(c: Connection, m: Membership, held: Held, facts: Facts) -> tuple[Ev
     moment = _moment(c, m, task, facts)
     check_moment(Asked(task, document, moment, m.law))
     patients.say_left_out(c, m, document.digest, facts.seen)
-    standing = standing_of(c, m.federation, task.agreement)
-    if task.kind is TaskKind.EVALUATE:
-        _check_figures_due(task, document)
-        if not document.agreement.metrics_noised:
-            return Event.MAY_EVALUATE, Told()
-        return Event.MAY_MEASURE, _reserved(c, m, task, document, standing)
+    if task.kind is TaskKind.MEASURE:
+        return _may_measure(c, m, task, document, facts)
+    # 17b. Quantities are normalised by what the ledger says. Stops a model for few patients.
+    measuring.go_by(c, m, document, facts.statistics)
     # 18. Masked as the agreement says, and by this site's own figures. Stops a sum of one.
     masking.check_asked(task, document)
+    if task.kind is TaskKind.EVALUATE:
+        return _may_evaluate(c, m, held, document, facts)
+    return _may_train(c, m, held, document, facts)
+
+
+def _may_measure(
+    c: Connection, m: Membership, task: Task, document: Document, facts: Facts
+) -> tuple[Event, Told]:
+    measuring.check_asked(document, facts.statistics)
+    if measuring.is_paid(c, m, document):
+        return Event.MAY_EVALUATE, Told()
+    standing = standing_of(c, m.federation, task.agreement)
+    return Event.MAY_MEASURE, _reserved(c, m, task, document, standing)
+
+
+def _may_evaluate(
+    c: Connection, m: Membership, held: Held, document: Document, facts: Facts
+) -> tuple[Event, Told]:
+    """Decide on figures of quality; what no cap bears joins no sum of them."""
+    task = held.task
+    _check_figures_due(task, document)
+    if not document.agreement.metrics_noised:
+        return Event.MAY_EVALUATE, Told()
+    standing = standing_of(c, m.federation, task.agreement)
+    told = _reserved(c, m, task, document, standing)
+    if task.masks and held.state is TaskState.OFFERED:
+        masking.join(c, m, task, document, facts.known)
+        return Event.MAY_MASK, Told()
+    return Event.MAY_MEASURE, told
+
+
+def _may_train(
+    c: Connection, m: Membership, held: Held, document: Document, facts: Facts
+) -> tuple[Event, Told]:
+    task = held.task
     if task.masks and held.state is TaskState.OFFERED:
         masking.join(c, m, task, document, facts.known)
         return Event.MAY_MASK, Told()
@@ -140,9 +179,7 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
     offered = terms.find(c, m.federation, task.agreement)
     told = offered is not None and offered.state == "in-force"
     told = told and task.agreement not in facts.not_in_force  # the ledger knows better
-    by_group = subgroups.most_bytes(parse(offered.document).agreement.data) if offered else 0
-    sending = task.model.size if task.kind is TaskKind.TRAIN else by_group
-    with_state = task.state.size if task.state is not None and sending else 0
+    agreement = parse(offered.document).agreement if offered else None
     return Moment(
         now=now,
         skew=facts.skew,
@@ -153,10 +190,20 @@ def _moment(c: Connection, m: Membership, task: Task, facts: Facts) -> Moment:
         data_fault=facts.seen.fault,
         cohort=m.cohort,
         bytes_today=egress.bytes_sent(c, since=now - _DAY),
-        bytes_next=sending + with_state,
+        bytes_next=_most_sent(task, agreement),
         alone=facts.alone,
         inside=facts.inside,
     )
+
+
+def _most_sent(task: Task, agreement: Agreement | None) -> int:
+    """Return how many bytes a task sends at most."""
+    sending = task.model.size
+    if task.kind is not TaskKind.TRAIN:
+        sending = subgroups.most_bytes(agreement.data) if agreement else 0
+    elif agreement is not None and (form := form_of(agreement)) is not None:
+        return form.most_bytes
+    return sending + (task.state.size if task.state is not None and sending else 0)
 
 
 def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool:
@@ -174,10 +221,10 @@ def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool
         if patients.changed_since(c, m, task.round, held.update.digest):
             continue
         work.keep_update(c, m.federation, task.task, held.update)
-        control = work.control_of(c, m.federation, task.agreement, task.round, attempt)
+        control = carried.control_of(c, m.federation, task.agreement, task.round, attempt)
         if control is not None:
-            again = replace(control, attempt=task.attempt, state=work.PENDING)
-            work.keep_control(c, m.federation, again)
+            again = replace(control, attempt=task.attempt, state=carried.PENDING)
+            carried.keep_control(c, m.federation, again)
         return True
     return False
 
@@ -190,13 +237,12 @@ def _made(task: Task) -> Made:
 def _reserved(
     c: Connection, m: Membership, task: Task, document: Document, standing: Standing
 ) -> Told:
-    measures = task.kind is TaskKind.EVALUATE
     reservation = reservation_of(c, m, task, document, standing)
     body: dict[str, Any] = {
         "cohort": m.cohort,
         "sampling_rate": decimal_text(reservation.release.sampling_rate),
         "noise_multiplier": decimal_text(reservation.release.noise_multiplier),
-        **(_of_figures if measures else _of_training)(document.agreement, standing),
+        **_SAID_OF[task.kind](document.agreement, standing),
         "steps": reservation.release.steps,
         "delta": decimal_text(reservation.delta),
         "unit": UNIT,
@@ -212,7 +258,7 @@ def _reserved(
         release=reservation.release,
         delta=reservation.delta,
         epsilon_total=body["epsilon_total"],
-        purpose=METRICS if measures else TRAINING,
+        purpose=body.get("purpose", TRAINING),
     )
     return Told(reservation=spent, reserved=body)
 
@@ -235,6 +281,23 @@ def _of_figures(agreement: Agreement, _standing: Standing) -> dict[str, str]:
         "loader": ALL,
         "purpose": METRICS,
     }
+
+
+def _of_statistics(agreement: Agreement, _standing: Standing) -> dict[str, str]:
+    many = len(normalisation.quantities(agreement))
+    return {
+        "clip": decimal_text(normalisation.sensitivity(many)),
+        "expected_batch": "1",
+        "loader": ALL,
+        "purpose": STATISTICS,
+    }
+
+
+_SAID_OF: Final[Mapping[TaskKind, Callable[[Agreement, Standing], dict[str, str]]]] = {
+    TaskKind.TRAIN: _of_training,
+    TaskKind.EVALUATE: _of_figures,
+    TaskKind.MEASURE: _of_statistics,
+}
 
 
 def reservation_of(
@@ -296,6 +359,8 @@ def release_for(task: Task, agreement: Agreement, standing: Standing) -> Release
     """Return what a task releases; None where it costs nothing, as exact figures do."""
     if task.kind is TaskKind.EVALUATE:
         return of_an_evaluation(agreement) if agreement.metrics_noised else None
+    if task.kind is TaskKind.MEASURE:
+        return next(iter(of_the_statistics(agreement)), None)
     return release_of(agreement, standing.declared_patients)
 
 

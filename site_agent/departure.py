@@ -19,7 +19,7 @@ from site_agent.store import letters, notes
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from site_agent.bell import Bell
+    from site_agent.bell import Rings
     from site_agent.membership import Membership
     from site_agent.session import Presence
     from site_agent.store.copy import Copy
@@ -32,7 +32,7 @@ class Left(Exception):
     """This site has left the federation: nothing is to be done for it any more."""
 
 
-async def seen_through(m: Membership, kept: Copy, presence: Presence, bell: Bell) -> None:
+async def seen_through(m: Membership, kept: Copy, presence: Presence, bell: Rings) -> None:
     """Wait until this site has left, and keep its certificate; return only by raising.
 
     Raises:

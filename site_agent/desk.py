@@ -13,7 +13,7 @@ from governance.agreement.load import parse
 from governance.privacy.releases import METRICS, TRAINING
 from governance.settings import load_site
 from protos.errors import Refused
-from site_agent import deciding, doorbell, office
+from site_agent import deciding, doorbell, measuring, office
 from site_agent.membership import chosen, open_membership
 from site_agent.premises import Premises
 from site_agent.process import now
@@ -126,6 +126,7 @@ def reviewed(m: Membership, document: Document) -> Reviewed:
         release=deciding.release_of(document.agreement, 0),
         trained=len({one.round for one in here if one.purpose == TRAINING}),
         measured=sum(one.purpose == METRICS for one in here),
+        stated=m.store.look(lambda c: measuring.is_reserved(c, m, document)),
     )
     return review(document, place, last=parse(last) if last is not None else None)
 

@@ -28,9 +28,11 @@ from site_agent import (
     vectors,
 )
 from site_agent.agent import DUTIES, ENDS, Duty, Event, TaskState, backoff_s
+from site_agent.bell import Topic
 from site_agent.progress import Told
 from site_agent.readiness import Readiness
 from site_agent.store import work
+from site_agent.workshop import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -74,6 +76,7 @@ class Duties:
         self._witness = witness
         self._workshop = workshop
         self._readiness = Readiness(m)
+        self._waits = 0
         self._of: Mapping[Duty, Callable[[Held], Coroutine[None, None, None]]] = {
             Duty.DECIDE: self._decide,
             Duty.FETCH: self._fetch,
@@ -83,11 +86,12 @@ class Duties:
 
     async def run(self) -> None:
         """Do what the store says is to be done, for ever."""
+        work = self._bell.of(Topic.WORK)
         while True:
-            heard = self._bell.count
+            heard = work.count
             held = await self._m.store.do(self._next)
             if held is None:
-                await self._bell.after(heard)
+                await work.after(heard)
             else:
                 await self._do(held)
 
@@ -104,7 +108,11 @@ class Duties:
         duty = asyncio.create_task(self._of[DUTIES[held.state]](held))
         try:
             await self._watched(duty, held)
+            self._waits = 0
         except ConciliumError as problem:
+            if isinstance(problem, Unavailable) and problem.rule != GONE:
+                await self._wait(problem)
+                return
             await self._move(held, Event.FAILED, Told(problem.rule or "failed", str(problem)))
         except Exception:  # noqa: BLE001 - a bug ends its task, not the agent
             _log.exception("task-crashed", task=held.task.task)
@@ -112,15 +120,27 @@ class Duties:
         finally:
             duty.cancel()
             self._presence.task = ""
-            self._bell.ring()
+            self._moved()
+
+    def _moved(self) -> None:
+        """Ring for a task that moved, and for what it said."""
+        self._bell.ring(Topic.WORK, Topic.MAIL)
+
+    async def _wait(self, problem: Unavailable) -> None:
+        """Wait for what only people can mend, as a full disk: no task fails of it."""
+        _log.warning("task-waits", rule=problem.rule, what=problem.what, next=problem.todo)
+        wait = backoff_s(self._waits, draw=random.random())  # noqa: S311 - no secret
+        self._waits += 1
+        await self._bell.within(self._bell.count, wait)
 
     async def _watched(self, duty: asyncio.Task[None], held: Held) -> None:
-        heard = self._bell.count
+        work = self._bell.of(Topic.WORK)
+        heard = work.count
         while not duty.done():
-            bell = asyncio.create_task(self._bell.within(heard, LOOK_AGAIN_S))
+            bell = asyncio.create_task(work.within(heard, LOOK_AGAIN_S))
             await asyncio.wait({duty, bell}, return_when=asyncio.FIRST_COMPLETED)
             bell.cancel()
-            heard = self._bell.count
+            heard = work.count
             if not duty.done() and await self._m.store.do(partial(self._has_ended, held)):
                 duty.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -146,13 +166,13 @@ class Duties:
             return state
 
         state = await self._m.store.do(change)
-        self._bell.ring()
+        self._moved()
         if state in ENDS:
             await self._over(held, state, told.rule)
 
     async def _over(self, held: Held, state: TaskState, rule: str) -> None:
         _log.info("task-over", task=held.task.task, state=state.value, rule=rule)
-        await self._m.store.do(partial(housekeeping.tidy, m=self._m))
+        await housekeeping.tidy(self._m)
 
     async def _decide(self, held: Held) -> None:
         facts = await self._witness.facts_for(held.task, self._presence.skew, self._readiness)
@@ -161,10 +181,12 @@ class Duties:
             partial(deciding.decide, m=self._m, held=held, facts=facts)
         )
         _log.info("task-decided", task=held.task.task, state=decided.value)
-        self._bell.ring()
+        self._moved()
 
     async def _fetch(self, held: Held) -> None:
-        blobs = [blob for blob in (held.task.model, held.task.state) if blob is not None]
+        measures = held.task.kind is TaskKind.MEASURE  # needs the patients alone
+        named = () if measures else (held.task.model, held.task.state)
+        blobs = [blob for blob in named if blob is not None]
         folder = self._m.premises.work_of(self._m.federation)
         for blob in blobs:
             await self._patiently(partial(transfers.download, self._link, blob, folder))
@@ -175,9 +197,13 @@ class Duties:
             said = await self._workshop.evaluate(held)
             await self._move(held, Event.FIGURES_READY, Told(evaluated=said))
             return
+        if held.task.kind is TaskKind.MEASURE:
+            told = Told(measured=await self._workshop.measure(held))
+            await self._move(held, Event.FIGURES_READY, told)
+            return
         made = await self._workshop.train(held)
         await self._m.store.do(partial(contribution.keep, m=self._m, held=held, made=made))
-        self._bell.ring()
+        self._moved()
 
     async def _send(self, held: Held) -> None:
         assert held.update is not None
@@ -197,7 +223,7 @@ class Duties:
             partial(contribution.sent, m=self._m, held=held, delivered=delivered)
         )
         await self._over(held, TaskState.DONE, "")
-        self._bell.ring()
+        self._moved()
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until the line holds; waits between tries as a session does."""

@@ -20,7 +20,7 @@ from protos.words import (
     StatementSent,
     TaskAnswer,
 )
-from protos.words_masks import MaskSaid
+from protos.words_masks import MaskSaid, Vector
 from site_agent.store import egress, letters, terms, work
 from site_agent.store.egress import Left
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 COORDINATOR: Final = "coordinator"
 EVERYBODY: Final = "members, auditors"
+MASKED: Final = "nobody: masked"
 SESSION: Final = "session"
 
 KINDS: Final[Mapping[type[FromSiteBody], str]] = {
@@ -46,6 +47,7 @@ KINDS: Final[Mapping[type[FromSiteBody], str]] = {
     CertificateRequest: "certificate-request",
     MaskSaid: "mask-step",
 }
+_FIGURES: Final = "masked-figures"
 """How messages are called in the list; a statement is called by its own kind."""
 
 RULES: Final[Mapping[str, str]] = {
@@ -55,7 +57,9 @@ RULES: Final[Mapping[str, str]] = {
     "task-refused": "a refusal names the rule that says no, and nothing else",
     "budget": "its ε is reserved first, under the caps of officer, site.yaml and agreement",
     "metrics-noised": "the agreement asks for figures on held-out patients, with noise",
+    "metrics-masked": "the agreement asks for figures with noise, masked for their sum alone",
     "privacy-audit": "an administrator had a test on patients who do not exist recorded",
+    "statistics": "the agreement asks once for sums of patients' values, with noise",
     "metrics-exact": "the agreement that was signed asks for figures on held-out patients",
     "masks": "keys, sealed shares and signatures of a masked sum: no number of a patient's",
     "complaint": "a rule of the masked sum was broken, and the ledger is told which",
@@ -147,12 +151,14 @@ class Egress:
             )
         rule = letters.rule_of(c, self._federation, word.seq) if word.seq else SESSION
         round_ = None
-        if isinstance(body, TaskAnswer):
+        figures = isinstance(body, MaskSaid) and isinstance(body.said, Vector)
+        if isinstance(body, TaskAnswer) or (isinstance(body, MaskSaid) and figures):
             held = work.find(c, self._federation, body.task)
             round_ = held.task.round if held is not None else None
         readers = EVERYBODY if isinstance(body, CosignatureSent) else COORDINATOR
         kept = None if isinstance(body, Heartbeat) else raw
-        kind = KINDS[type(body)]
+        readers = MASKED if figures else readers
+        kind = _FIGURES if figures else KINDS[type(body)]
         return Left(at, kind, len(raw), digest, rule, readers, round=round_, content=kept)
 
 
@@ -193,5 +199,5 @@ def _update_readers(c: Connection, federation: str, header: UploadHeader) -> str
         return COORDINATOR
     offered = terms.find(c, federation, str(said.get("agreement", "")))
     if offered is not None and parse(offered.document).agreement.aggregation.secure:
-        return "nobody: masked"
+        return MASKED
     return COORDINATOR

@@ -16,6 +16,7 @@ import torch
 from governance import figures, noised, subgroups
 from governance.agreement.load import parse
 from site_agent import grouping
+from site_agent.data.cohort import PatientSet
 from site_agent.jobs import Evaluated
 from site_agent.ready import ready
 from site_agent.training import keystream, module, read_model
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from governance.agreement.schema import Agreement
     from governance.figures import Figures
-    from site_agent.data.cohort import PatientSet
     from site_agent.jobs import EvaluateJob
+    from site_agent.jobs_apart import ScoreJob
 
     Floats = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def evaluate(job: EvaluateJob) -> Evaluated:
     torch.set_num_threads(job.threads)
     document = parse(job.document.read_bytes())
     agreement = document.agreement
-    cohort = ready(job.cohort, document)
+    cohort = ready(job.cohort, document, by=job.normalised(agreement))
     scores, labels = predictions(agreement, cohort.held_out, read_model(job.model, agreement))
     if agreement.metrics_noised:
         draw = keystream(job.noise_seed).gaussian
@@ -84,6 +85,22 @@ def predictions(
         return said, _each(part.target, part).round()
     mean, std = _unit(agreement)
     return said, _each(part.target, part) * std + mean
+
+
+def score(job: ScoreJob) -> dict[str, str]:
+    """Write the scores of records that were made ready, and say where.
+
+    Raises:
+        PeerFault: The model is not what the agreement describes.
+    """
+    torch.set_num_threads(job.threads)
+    agreement = parse(job.document.read_bytes()).agreement
+    with np.load(job.records, allow_pickle=False) as held:
+        features, patient, patients = held["features"], held["patient"], int(held["patients"])
+    nothing = np.zeros(len(features), np.float32)
+    part = PatientSet(features, nothing, patient, patients)
+    np.save(job.out, scores(agreement, part, read_model(job.model, agreement)))
+    return {"out": str(job.out)}
 
 
 def scores(agreement: Agreement, part: PatientSet, state: Mapping[str, Tensor]) -> Floats:

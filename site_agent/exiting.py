@@ -16,7 +16,7 @@ from governance.counts import count
 from governance.exits import touched
 from governance.ledger.project_exits import OWN_WISH, committed
 from protos.errors import Refused
-from site_agent import office, progress, voice
+from site_agent import custody, office, progress, voice
 from site_agent.standing import has_left, standing_of
 from site_agent.store import terms, work
 from site_agent.store.copy import Copy
@@ -51,11 +51,12 @@ def draft(c: Connection, m: Membership) -> Draft:
 
 
 def deliver(c: Connection, m: Membership, signed: Draft) -> Statement:
-    """Take the signed request: cancel every task, journal it and queue it."""
+    """Take the signed request: cancel every task, forget what none will need, queue it."""
     statement = statements.read(signed.envelope)
     office.check_signed(c, m, statement, signed.disclosures)
     for held in work.active(c, m.federation):
         progress.cancel(c, m, held, "no-consent")
+    custody.erase(c, m)
     saying = Saying(statement.kind, statement.body, "always-allowed", signed.disclosures)
     voice.enqueue(c, m.federation, statement, saying)
     return statement

@@ -22,6 +22,7 @@ from site_agent.egress import Egress
 from site_agent.link import Address, Link
 from site_agent.member import papers_of
 from site_agent.membership import chosen
+from site_agent.process import forget_proxies
 from site_agent.released import check_stands, in_copy
 from site_agent.standing import standing_of
 from site_agent.store import journal, notes, releases, terms
@@ -149,6 +150,7 @@ async def _downloaded(m: Membership, parts: ReleaseParts) -> Path:
 
 
 def _dialled(m: Membership) -> Link:
+    forget_proxies(m.settings)
     federation = chosen(m.settings, m.federation)
     address = Address(federation.coordinator, federation.proxy)
     egress = Egress(m.store, m.federation, m.now)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from site_agent.agent import ENDS
-from site_agent.store import work
+from site_agent.store import carried, work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,16 +15,20 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from site_agent.membership import Membership
+    from site_agent.store.carried import Control
     from site_agent.store.work import Held
 
 KEEP_TASKS: Final = 6
 """The newest tasks whose files stay: an update may be sent again, a model used again."""
 
 
-def tidy(c: Connection, m: Membership) -> int:
+async def tidy(m: Membership) -> int:
     """Delete files of a federation that nothing needs any more; return how many went."""
-    folder = m.premises.work_of(m.federation)
-    files, folders = _wanted(c, m, folder)
+    wanted = await m.store.ask(partial(_wanted, m=m))
+    return await asyncio.to_thread(_deleted, m.premises.work_of(m.federation), *wanted)
+
+
+def _deleted(folder: Path, files: set[Path], folders: set[Path]) -> int:
     gone = 0
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
@@ -34,8 +40,9 @@ def tidy(c: Connection, m: Membership) -> int:
     return gone
 
 
-def _wanted(c: Connection, m: Membership, folder: Path) -> tuple[set[Path], set[Path]]:
+def _wanted(c: Connection, m: Membership) -> tuple[set[Path], set[Path]]:
     """Return the files to keep, and the folders to keep whole."""
+    folder = m.premises.work_of(m.federation)
     files: set[Path] = set()
     folders: set[Path] = set()
     active = work.active(c, m.federation)
@@ -49,17 +56,21 @@ def _wanted(c: Connection, m: Membership, folder: Path) -> tuple[set[Path], set[
         if held.state not in ENDS:
             folders.add(m.premises.task_folder(m.federation, held.task.task))
     seen: set[str] = set()
-    for control in work.controls(c, m.federation, state=work.PENDING):
-        files.add(m.premises.state / control.path)
-    for control in work.controls(c, m.federation, state=work.COMMITTED):
+    for control in carried.controls(c, m.federation, state=carried.PENDING):
+        files |= _files_of(m, control)
+    for control in carried.controls(c, m.federation, state=carried.COMMITTED):
         if control.agreement not in seen:
-            files.add(m.premises.state / control.path)
+            files |= _files_of(m, control)
             seen.add(control.agreement)
     return files, folders
 
 
 def _control_of(c: Connection, m: Membership, held: Held) -> set[Path]:
-    """Return the control variate that goes with an update, should it be sent again."""
+    """Return what goes with an update, should it be sent again."""
     task = held.task
-    control = work.control_of(c, m.federation, task.agreement, task.round, task.attempt)
-    return set() if control is None else {m.premises.state / control.path}
+    control = carried.control_of(c, m.federation, task.agreement, task.round, task.attempt)
+    return set() if control is None else _files_of(m, control)
+
+
+def _files_of(m: Membership, control: Control) -> set[Path]:
+    return {m.premises.state / path for path in control.files}

@@ -7,13 +7,16 @@ for the witness. A message that breaks a rule is dropped and noted; it never sto
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from governance.agreement.load import parse
 from governance.consent import ENDED
+from governance.pacing import Hush
 from governance.statements import parse_time
 from protos.errors import ConciliumError, PeerFault
 from protos.words import (
@@ -27,7 +30,7 @@ from protos.words import (
     Task,
 )
 from protos.words_masks import MaskAsked
-from site_agent import masking, voice
+from site_agent import dating, masking, voice
 from site_agent.agent import Event, is_news
 from site_agent.policy import largest_file
 from site_agent.progress import Told, cancel, happen
@@ -54,9 +57,15 @@ if TYPE_CHECKING:
     from site_agent.membership import Membership
 
 _log = structlog.get_logger("inbox")
+_hush = Hush()
+_LATER_BY: Final = timedelta(days=2)
 
 OPEN_PROPOSALS: Final = 16
 """Proposals that nobody answered; more are not kept."""
+OPEN_TASKS: Final = 64
+"""Tasks that are not ended; more are not kept."""
+UNANSWERED: Final = 1000
+"""Messages of this site that were not acknowledged; no task is kept that would bring more."""
 CHAIN_RULES: Final = frozenset({"broken-chain"})
 """The ledger's rules for a statement that does not follow its key's last one."""
 
@@ -79,7 +88,10 @@ def take(c: Connection, m: Membership, word: ToSite) -> bool:
     except ConciliumError as problem:
         point.rollback()
         kind = type(word.body).__name__
-        _log.warning("message-dropped", kind=kind, rule=problem.rule, what=problem.what)
+        more = _hush.says(f"{kind} {problem.rule}", m.federation, at_s=time.monotonic())
+        if more is not None:
+            told = {"kind": kind, "rule": problem.rule, "what": problem.what}
+            _log.warning("message-dropped", **told, **more)
         set_note(c, m.federation, FAULT, f"{kind}: {problem}")
     letters.set_taken(c, m.federation, word.seq)
     return True
@@ -117,11 +129,27 @@ def _agreement_state(c: Connection, m: Membership, body: AgreementState) -> None
 def _task(c: Connection, m: Membership, body: Task) -> None:
     known = work.find(c, m.federation, body.task)
     if known is None:
+        _check_new(c, m, body)
         work.offer(c, m.federation, body)
     elif known.task == replace(body, deadline=known.task.deadline):
         happen(c, m, known, Event.REPEATED, Told())
     else:
         raise PeerFault("one task's id for two tasks", rule="task-changed")
+
+
+def _check_new(c: Connection, m: Membership, task: Task) -> None:
+    # 1. So many open ones at most. Stops the store from being filled with tasks.
+    if len(work.active(c, m.federation)) >= OPEN_TASKS:
+        raise PeerFault("too many tasks are open", rule="too-many-tasks")
+    # 2. What this site says is taken. Stops it from being filled with answers.
+    if letters.count(c, m.federation) >= UNANSWERED:
+        raise PeerFault("too much of what this site said is not taken", rule="too-many-tasks")
+    # 3. Due when a round of the agreement can be. Stops one that all others would wait for.
+    offered = terms.find(c, m.federation, task.agreement)
+    if offered is not None:
+        lasts = timedelta(seconds=parse(offered.document).agreement.round.deadline)
+        if task.deadline > m.now() + 2 * lasts + _LATER_BY:
+            raise PeerFault("the task is due later than its round", rule="deadline-too-late")
 
 
 def _cancel(c: Connection, m: Membership, body: Cancel) -> None:
@@ -145,6 +173,8 @@ def _receipt(c: Connection, m: Membership, body: StatementReceipt) -> None:
     elif body.rule in CHAIN_RULES:
         # Something before it is in the ledger that we gave up: look there, then sign again.
         set_note(c, m.federation, RELINK, "yes")
+        return
+    elif body.rule == dating.RULE and dating.put_off(c, m, said):
         return
     else:
         _log.warning(

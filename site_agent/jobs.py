@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from governance import figures, noised
+from governance import figures, noised, normalisation
 from governance.noised import Noised
 from protos.words import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from governance.agreement.schema import Agreement
     from governance.figures import Figures
     from governance.settings import CohortSettings
 
@@ -35,6 +36,7 @@ class TrainJob:
         noise_seed: None, but where the agreement fixes the noise (Unsafe).
         threads: At most so many.
         wheels: The folder of approved wheels; none where the worker is not confined.
+        scales: What quantities are normalised by, in place of the agreement's references.
     """
 
     document: Path
@@ -47,6 +49,11 @@ class TrainJob:
     noise_seed: int | None
     threads: int
     wheels: Path | None = None
+    scales: Mapping[str, Any] | None = None
+
+    def normalised(self, agreement: Agreement) -> Agreement | None:
+        """Return the agreement with these scales for its references; None without any."""
+        return _normalised(agreement, self.scales)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -61,6 +68,7 @@ class TrainJob:
             "noise_seed": self.noise_seed,
             "threads": self.threads,
             "wheels": _text(self.wheels),
+            "scales": self.scales,
         }
 
     @classmethod
@@ -81,6 +89,11 @@ class EvaluateJob:
     threads: int
     noise_seed: int | None = None
     wheels: Path | None = None
+    scales: Mapping[str, Any] | None = None
+
+    def normalised(self, agreement: Agreement) -> Agreement | None:
+        """As `TrainJob.normalised`."""
+        return _normalised(agreement, self.scales)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -91,6 +104,7 @@ class EvaluateJob:
             "threads": self.threads,
             "noise_seed": self.noise_seed,
             "wheels": _text(self.wheels),
+            "scales": self.scales,
         }
 
     @classmethod
@@ -101,10 +115,51 @@ class EvaluateJob:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureJob:
+    """Sum what quantities are to be normalised by; the fields are `TrainJob`'s."""
+
+    document: Path
+    cohort: Mapping[str, Any]
+    threads: int
+    noise_seed: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {
+            "document": str(self.document),
+            "cohort": dict(self.cohort),
+            "threads": self.threads,
+            "noise_seed": self.noise_seed,
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returns."""
+        return cls(**{**said, "document": Path(said["document"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A cohort's noised sums, as `governance.normalisation` writes them."""
+
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {"text": self.text}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returns."""
+        return cls(str(said["text"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """An update on disk; size in bytes.
 
-    `control` is the new c_i, which is the site's only when a closed round names the update.
+    `control` is the new c_i, which is the site's only when a closed round names the update;
+    `residual` what compression left out of it, which is so too. The worker leaves none.
     """
 
     update: Path
@@ -112,6 +167,7 @@ class Trained:
     size: int
     steps: int
     control: Path | None
+    residual: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -185,6 +241,12 @@ def settings_of(spec: Mapping[str, Any]) -> CohortSettings:
     from governance.settings import CohortSettings
 
     return CohortSettings.model_validate(spec["settings"])
+
+
+def _normalised(agreement: Agreement, scales: Mapping[str, Any] | None) -> Agreement | None:
+    if scales is None:
+        return None
+    return normalisation.applied(agreement, normalisation.read(scales))
 
 
 def _text(path: Path | None) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from governance.identity.tls import pin_tls13
 from protos import codec
-from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
+from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
 from protos.words import ConsistencyRequest, DownloadRequest, EntriesRequest, ReleaseRequest
 
 pin_tls13()
@@ -47,8 +47,12 @@ if TYPE_CHECKING:
 KEEPALIVE_MS: Final = 20_000
 KEEPALIVE_TIMEOUT_MS: Final = 20_000
 UNARY_S: Final = 60.0
+OLD_LINE_S: Final = 300.0
+"""How long transfers may go on over a line whose certificate was renewed."""
 UNAVAILABLE: Final = "unavailable"
 CALL_FAILED: Final = "call-failed"
+_PROXY_SAID: Final = re.compile(r"HTTP proxy returned response code ([0-9]{3})")
+_LOGIN_WANTED: Final = 407
 _FEDERATION: Final = federation_pb2.DESCRIPTOR.services_by_name["Federation"]
 _AUDIT: Final = audit_pb2.DESCRIPTOR.services_by_name["Audit"]
 _MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -60,9 +64,10 @@ _ERRORS: Final[Mapping[grpc.StatusCode, type[ConciliumError]]] = {
     grpc.StatusCode.UNAUTHENTICATED: Refused,
     grpc.StatusCode.NOT_FOUND: Refused,
     grpc.StatusCode.INVALID_ARGUMENT: PeerFault,
-    grpc.StatusCode.DATA_LOSS: Corrupt,
 }
-"""Every other status is worth another try."""
+"""Every other status is worth another try, and so is what was damaged there: it is restored."""
+_PASSING: Final = frozenset({"certificate-expired", "certificate-not-yet-valid"})
+"""Refusals of whoever asks, whatever it asks: a renewal mends them, or a clock set right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +127,20 @@ class Link:
         self._address = address
         self._egress = egress
         self._channel = _channel(address, papers)
+        self._old: asyncio.Task[None] | None = None
 
     async def renew(self, papers: Papers) -> None:
-        """Dial with new papers; what is under way on the old channel ends and resumes."""
+        """Dial with new papers; transfers on the old line may end there, and else resume."""
         old, self._channel = self._channel, _channel(self._address, papers)
-        await old.close()
+        if self._old is not None:
+            self._old.cancel()
+        self._old = asyncio.create_task(old.close(OLD_LINE_S))
 
     async def close(self) -> None:
         """Hang up."""
+        if self._old is not None:
+            self._old.cancel()
+            await asyncio.gather(self._old, return_exceptions=True)
         await self._channel.close()
 
     @asynccontextmanager
@@ -253,6 +264,8 @@ def _bytes(message: Message) -> bytes:
 def _channel(address: Address, papers: Papers) -> grpc.aio.Channel:
     credentials = grpc.ssl_channel_credentials(papers.root, papers.key, papers.chain)
     options: list[tuple[str, int | str]] = [
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", codec.WINDOW_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -282,10 +295,32 @@ def _our_errors(what: str) -> Iterator[None]:
 
 
 def _ours(code: grpc.StatusCode, details: str, what: str) -> ConciliumError:
+    said = _PROXY_SAID.search(details) if code is grpc.StatusCode.UNAVAILABLE else None
+    if said is not None:
+        return _of_proxy(int(said[1]))
     kind = _ERRORS.get(code, Unavailable)
     rule, _, sentence = details.partition(": ")
     # A proxy on the way has errors of its own; and what is no rule's name could not be sent on.
+    if sentence and (rule in _PASSING or code is grpc.StatusCode.DATA_LOSS):
+        return Unavailable(f"{what}: {sentence}", rule=rule)
     if kind is Unavailable or not sentence or _RULE.fullmatch(rule) is None:
         rule = UNAVAILABLE if kind is Unavailable else CALL_FAILED
         sentence = details or code.name.lower()
     return kind(f"{what}: {sentence}", rule=rule)
+
+
+def _of_proxy(status: int) -> Unavailable:
+    """Return what a hospital's proxy answered, and what its IT can do."""
+    if status == _LOGIN_WANTED:
+        return Unavailable(
+            f"the hospital's proxy asks for a login ({status})",
+            todo="Have IT let this machine through to the coordinator without one; or say "
+            "`proxy: env` in site.yaml, and https_proxy=http://user:password@host:port where "
+            "the agent's service is started.",
+            rule="proxy-login",
+        )
+    return Unavailable(
+        f"the hospital's proxy does not let through to the coordinator ({status})",
+        todo="Have IT allow CONNECT to the coordinator's host and port for this machine.",
+        rule="proxy-refused",
+    )

@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from governance.consent import Consent
 from governance.ledger import masking as record
 from governance.ledger import tree
-from governance.secagg import agreed, kept, rules, site
+from governance.secagg import agreed, counted, kept, rules, site
 from governance.secagg.kept import Kept
 from governance.secagg.terms import Own, Terms, broken
 from protos.errors import PeerFault
+from protos.words import TaskAnswer, TaskKind
 from protos.words_masks import (
     Delivered,
     MaskAsked,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("masks")
 
+_R1: Final = "secagg-r1"
 RULE: Final = "masks"
 """What allows a step's words to leave."""
 
@@ -63,11 +65,13 @@ class Known:
         root: Its root there, in hexadecimal; empty where the copy does not reach it.
         agents: The agent keys that the roster's officers vouched for.
         declared: The patients that each hospital declared.
+        evaluation: The model and the sites whose figures are to be summed, of that attempt.
     """
 
     root: str = ""
     agents: Mapping[str, KeyId] | None = None
     declared: Mapping[str, int] | None = None
+    evaluation: Mapping[str, Any] | None = None
 
 
 def known(c: Connection, document: Document, task: Task) -> Known | None:
@@ -80,16 +84,21 @@ def known(c: Connection, document: Document, task: Task) -> Known | None:
     except (PeerFault, LookupError, ValueError):
         return Known()
     agents = record.agents_at(c, document, size)
-    return Known(root, agents, record.declared_at(c, document, size))
+    declared = record.declared_at(c, document, size)
+    asked = record.evaluation(c, place_of(task), until=size)
+    return Known(root, agents, declared, asked)
 
 
 def check_asked(task: Task, document: Document) -> None:
     """Check that a task is masked where its agreement says so, and only there.
 
     Raises:
-        PeerFault: R1. Stops a coordinator from asking for an update that it can read.
+        PeerFault: R1. Stops a coordinator from asking for what it can read.
     """
-    if bool(task.masks) != document.agreement.aggregation.secure:
+    agreement = document.agreement
+    trains = task.kind is TaskKind.TRAIN
+    masked = agreement.aggregation.secure if trains else agreement.figures_masked
+    if bool(task.masks) != masked:
         raise broken("the task is not masked as its agreement says", rule="secagg-r1")
 
 
@@ -114,10 +123,8 @@ def join(
     """
     terms = Terms.from_bytes(task.masks)
     found = found or Known()
-    weights = {
-        site: agreed.weight_of(document.agreement, patients)
-        for site, patients in (found.declared or {}).items()
-    }
+    purpose, agreement = task.kind.value, document.agreement
+    weights = counted.weights_of(agreement, purpose, found.declared or {})
     among = [weights[site] for site in terms.roster if site in weights]
     fewest = max(m.settings.policy.minimum_sites, document.agreement.sites.close_at_least)
     own = Own(
@@ -126,12 +133,13 @@ def join(
         task=agreed.task_digest(task),
         roster=found.agents or {},
         weights=weights,
-        parts=agreed.parts_of(document.agreement, among),
+        parts=counted.parts_for(agreement, purpose, among),
         minimum_sites=fewest,
-        newest=masks.newest(c, m.federation, terms.purpose),
+        newest=masks.newest(c, m.federation, purpose),
         root=found.root,
     )
     _check_place(terms, m, task)
+    _check_evaluation(terms, task, found)
     site.check(terms, own)
     run = Kept(terms, m.site, fewest, secrets.token_bytes(kept.SEED_BYTES))
     masks.begin(c, m.federation, task.task, run)
@@ -142,6 +150,19 @@ def _check_place(terms: Terms, m: Membership, task: Task) -> None:
     said = (terms.federation, terms.round, terms.attempt, terms.purpose)
     if said != (m.federation, task.round, task.attempt, task.kind.value):
         raise broken("the terms are of another task", rule="secagg-r1")
+
+
+def _check_evaluation(terms: Terms, task: Task, found: Known) -> None:
+    """Check that the ledger says before of which model figures are summed, and of whom.
+
+    Stops a coordinator from asking for figures of another model than its record says, which
+    the round that closes is held against.
+    """
+    if task.kind is TaskKind.TRAIN:
+        return
+    said = found.evaluation or {}
+    if (said.get("model"), said.get("sites")) != (task.model.digest, terms.sites):
+        raise broken("the ledger has another model, or other sites, to be evaluated", rule=_R1)
 
 
 def take(c: Connection, m: Membership, word: MaskAsked) -> None:
@@ -156,11 +177,15 @@ def take(c: Connection, m: Membership, word: MaskAsked) -> None:
         raise PeerFault("a step of a masked sum that was not begun", rule="unexpected-message")
     try:
         _check_consent(c, m, held.task)
+        _check_key(m, run)
         said = _taken(c, m, held.task, run, word)
     except PeerFault as fault:
         complain(c, m, held.task, fault)
         if held.state not in ENDS:
             happen(c, m, held, Event.FAILED, Told(rule=fault.rule, why=str(fault)))
+        else:  # its vector is in: it takes no further step, and says so
+            answer = TaskAnswer(held.task.task, accepted=False, rule=fault.rule)
+            letters.send(c, m.federation, answer, rule="task-refused")
         return
     if said is not None:
         _say(c, m, held.task, said)
@@ -172,6 +197,14 @@ def _check_consent(c: Connection, m: Membership, task: Task) -> None:
     if standing_of(c, m.federation, task.agreement).at(m.now()) is not Consent.IN_FORCE:
         masks.forget(c, m.federation, task.task)
         raise PeerFault("this site's consent is not in force any more", rule="no-consent")
+
+
+def _check_key(m: Membership, run: Run) -> None:
+    """Take no step with another agent key than the run's terms name: nobody believes it."""
+    if m.voice.key.key_id != run.terms.roster[m.site]:
+        raise PeerFault(
+            "this site's agent key was replaced since the masked sum began", rule="key-turned"
+        )
 
 
 def _taken(
@@ -198,7 +231,7 @@ def _taken(
         masks.move(c, m.federation, task.task, step=masks.SHARES, brought=asked)
         return sealed
     if isinstance(asked, Delivered):
-        kept.masked(replace(run.kept, delivered=asked.shares), key)
+        kept.masked(replace(run.kept, delivered=asked), key)
         masks.move(c, m.federation, task.task, step=masks.DELIVERED, brought=asked)
         return None
     if not run.sent:

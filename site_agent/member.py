@@ -19,15 +19,15 @@ import structlog
 from governance.identity import folder
 from governance.statements import timestamp
 from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
-from site_agent import changing, renewal, rollback, transfers, voice
+from site_agent import changing, noticing, renewal, rollback, stopping, transfers, voice
 from site_agent.agent import backoff_s
-from site_agent.bell import Bell
+from site_agent.bell import Bell, Topic
 from site_agent.confinement import Confinement
 from site_agent.departure import Left, seen_through
 from site_agent.duties import Duties
 from site_agent.egress import Egress
 from site_agent.link import Address, Link, Papers
-from site_agent.session import Presence, Session
+from site_agent.session import Presence, Removed, Session
 from site_agent.standing import has_left
 from site_agent.store import copy, notes
 from site_agent.store.copy import Copy
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from governance.identity.certificate import Peer
     from governance.identity.folder import Identity
     from governance.settings import FederationSettings
     from site_agent.membership import Membership
@@ -69,10 +70,8 @@ class Member:
         self._witness = Witness(
             m, self._link, self.bell, ledger_key=identity.ledger_key, kept=self._copy
         )
-        worker = Worker(
-            threads=m.settings.resources.threads,
-            confinement=Confinement.of(m.settings, m.premises),
-        )
+        confinement = Confinement.of(m.settings, m.premises)
+        worker = Worker(m.settings.resources, confinement=confinement)
         self._workshop = Workshop(m, self.presence, worker, bell=self.bell)
         self._duties = Duties(
             m,
@@ -83,26 +82,36 @@ class Member:
             workshop=self._workshop,
         )
 
-    async def run(self) -> None:
+    async def run(self) -> str:
         """Serve the federation until cancelled, or until this site has left it.
+
+        Returns why it is served no more where the operators removed this site, else nothing.
 
         Raises:
             Refused: the store is older than what its keys have signed.
         """
-        stopped = ""
+        stopped = removed = ""
         try:
             if not await self._noted(notes.LEFT):
                 await self._serve()
         except* Left:
             _log.info("served-to-the-end", federation=self.m.federation)
+        except* Removed as found:
+            removed = str(_first(found))
+            _log.error("removed", federation=self.m.federation, what=removed)
         except* rollback.RolledBack as found:
             stopped = str(_first(found))
         finally:
-            await self._workshop.stop()
-            await self._link.close()
-            self._copy.close()
+            await self.close()
         if stopped:
             raise rollback.refusal(self.m.federation, stopped)
+        return f"{self.m.federation} lets this site in no more: {removed}" if removed else ""
+
+    async def close(self) -> None:
+        """Stop the worker, and close the line and the copy of the ledger."""
+        await self._workshop.stop()
+        await self._link.close()
+        self._copy.close()
 
     async def _serve(self) -> None:
         federation = self.m.federation
@@ -117,13 +126,21 @@ class Member:
                 self._final_models,
                 self._changes,
                 self._certificate,
-                partial(seen_through, self.m, self._copy, self.presence, self.bell),
+                partial(noticing.notify, self.m, lambda: self.peer),
+                partial(
+                    seen_through, self.m, self._copy, self.presence, self.bell.of(Topic.LOG)
+                ),
             ):
                 group.create_task(_for_ever(serve, federation))
 
     async def _noted(self, name: str) -> str:
         ask = partial(notes.note, federation=self.m.federation, name=name)
         return await self.m.store.ask(ask)
+
+    @property
+    def peer(self) -> Peer:
+        """Whom the agent's certificate names, and until when."""
+        return self._identity.peer
 
     def status(self) -> dict[str, object]:
         """Return how this federation stands right now, for `concilium-site status`."""
@@ -154,26 +171,26 @@ class Member:
 
     async def _changes(self) -> None:
         """Acknowledge each change of an agreement that asks for no consent."""
-        m = self.m
+        m, log = self.m, self.bell.of(Topic.LOG)
         while True:
-            heard = self.bell.count
+            heard = log.count
             states = await self._copy.do(copy.states)
             due = await m.store.do(partial(changing.acknowledge, m=m, states=states))
             if due is None:
-                await self.bell.after(heard)
+                await log.after(heard)
             else:
                 wait = (due - m.now()).total_seconds()
-                await self.bell.within(heard, min(max(wait, 0.0), _LOOK_AGAIN_S))
+                await log.within(heard, min(max(wait, 0.0), _LOOK_AGAIN_S))
 
     async def _final_models(self) -> None:
         """Fetch each final model that the coordinator tells of."""
-        m = self.m
+        m, news = self.m, self.bell.of(Topic.NEWS)
         while True:
-            heard = self.bell.count
+            heard = news.count
             text = await m.store.ask(partial(notes.note, federation=m.federation, name=FINAL))
             if text:
                 await self._fetch_final(text)
-            await self.bell.after(heard)
+            await news.after(heard)
 
     async def _fetch_final(self, text: str) -> None:
         m = self.m
@@ -197,16 +214,16 @@ class Member:
 
     async def _certificate(self) -> None:
         """Ask for the next certificate when it is due, and change over when it comes."""
-        m = self.m
+        m, news = self.m, self.bell.of(Topic.NEWS)
         while True:
-            heard = self.bell.count
+            heard = news.count
             came, asked = await m.store.ask(self._renewal)
             if came:
                 await self._change_over(came)
             elif renewal.is_to_be_asked(self._identity, asked=asked, now=m.now()):
                 await m.store.do(partial(renewal.ask, m=m, identity=self._identity))
                 self.bell.ring()
-            await self.bell.within(heard, renewal.wait_s(self._identity, now=m.now()))
+            await news.within(heard, renewal.wait_s(self._identity, now=m.now()))
 
     def _renewal(self, c: Connection) -> tuple[str, str]:
         federation = self.m.federation
@@ -239,12 +256,13 @@ async def _for_ever(serve: Callable[[], Awaitable[None]], federation: str) -> No
             _log.warning(
                 "begins-again", federation=federation, rule=problem.rule, why=str(problem)
             )
-        except (Left, rollback.RolledBack):
+        except (Left, Removed, rollback.RolledBack):
             raise
         except Exception:  # noqa: BLE001 - a bug ends one of them, never the session
             _log.exception("crashed", federation=federation)
         else:
             return
+        stopping.heed()
         await asyncio.sleep(backoff_s(failures, draw=random.random()))  # noqa: S311 - no secret
         failures += 1
 

@@ -77,22 +77,33 @@ def open_membership(
     return Membership(settings, federation.cohort, voice, store, premises), identity
 
 
+def check_any(settings: SiteSettings) -> None:
+    """Raise Refused where site.yaml names no federation."""
+    if not settings.federations:
+        raise Refused(
+            "site.yaml names no federation",
+            todo="Enrol with the token that an operator gives you: concilium-site enrol TOKEN",
+            rule="no-federation",
+        )
+
+
 def chosen(settings: SiteSettings, name: str | None) -> FederationSettings:
     """Return the federation that a verb is about: the named one, or the only one.
 
     Raises:
-        Refused: there is none of this name, or it must be named.
+        Refused: there is none, or none of this name, or it must be named.
     """
+    check_any(settings)
     known = {folder_name(one): one for one in settings.federations}
     if name is None and len(known) == 1:
         return next(iter(known.values()))
     if name in known:
         return known[name]
-    listed = ", ".join(known) or "none"
+    listed = ", ".join(known)
     raise Refused(
         "site.yaml names no such federation"
         if name is not None
-        else "this hospital is in several federations, or in none yet",
+        else "this hospital is in several federations",
         todo=f"Say --federation with one of: {listed}.",
         rule="which-federation",
     )

@@ -21,6 +21,8 @@ from site_agent.store import journal, notes, work
 from site_agent.voice import Saying
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
@@ -103,12 +105,24 @@ def changed_since(c: Connection, m: Membership, round_: int, update: Digest) -> 
 
     Such an update was made of patients who are left out now: it is not sent again.
     """
-    said = journal.of_kind(c, m.federation, "opt-outs-applied")
     tasks = [
         held.task.task
         for held in work.of_round(c, m.federation, round_)
         if held.update is not None and held.update.digest == update
     ]
+    return _opted_out_since(c, m, tasks)
+
+
+def left_out_since(c: Connection, m: Membership, round_: int, attempt: int) -> bool:
+    """Tell whether opt-outs took effect after an attempt of a round was reserved for."""
+    for held in work.of_round(c, m.federation, round_):
+        if held.task.attempt == attempt and held.update is not None:
+            return changed_since(c, m, round_, held.update.digest)
+    return False
+
+
+def _opted_out_since(c: Connection, m: Membership, tasks: Sequence[str]) -> bool:
+    said = journal.of_kind(c, m.federation, "opt-outs-applied")
     paid = [
         one.statement.at
         for task in tasks

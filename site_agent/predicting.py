@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from governance import normalisation
 from governance.ledger import release_folder
 from protos.errors import Refused
-from site_agent import released
+from site_agent import apart, released
 from site_agent.data import cohort, table
+from site_agent.jobs_apart import ScoreJob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from governance.agreement.load import Document
     from governance.agreement.schema import Agreement
+    from governance.settings import SiteSettings
+    from site_agent.data.cohort import PatientSet
     from site_agent.data.table import Table
     from site_agent.evaluation import Floats
     from site_agent.membership import Membership
@@ -43,9 +51,6 @@ def predict(m: Membership, records: Path, out: Path, *, release: str = "") -> Sc
         Refused: there is no such release here, it was recalled, or is not what was published;
             the records cannot be read; or there is a file at `out`.
     """
-    from site_agent.evaluation import scores
-    from site_agent.training import read_model
-
     name = chosen(m, release)
     place = m.premises.releases / name
     verdict = release_folder.verify(place)
@@ -57,17 +62,59 @@ def predict(m: Membership, records: Path, out: Path, *, release: str = "") -> Sc
             rule="release-altered",
         )
     agreement = verdict.proven.agreement.agreement
-    settings = m.settings.cohorts[m.cohort]
-    read = table.read_features(settings, agreement, records)
-    state = read_model(place / release_folder.MODEL, agreement)
-    said = scores(agreement, cohort.of_features(read, agreement), state)
-    _write(out, [settings.patient_id, *columns(agreement)], _rows(read, said))
+    mapped = m.settings.cohorts[m.cohort]
+    read = table.read_features(mapped, agreement, records)
+    encoded = normalised(agreement, verdict.proven.card)
+    part, model = cohort.of_features(read, encoded), place / release_folder.MODEL
+    said = scores_of(part, verdict.proven.agreement, model, settings=m.settings)
+    _write(out, [mapped.patient_id, *columns(agreement)], _rows(read, said))
     return Scored(
         name,
         len(read.ids),
         int((read.patient < 0).sum()),
         sum(column.unread for column in read.features.values()),
     )
+
+
+def scores_of(
+    part: PatientSet, document: Document, model: Path, *, settings: SiteSettings
+) -> Floats:
+    """Score patients here, or in a confined worker where the model's code is a wheel's."""
+    from site_agent.evaluation import scores
+    from site_agent.training import read_model
+
+    agreement = document.agreement
+    if agreement.model.wheel is None:
+        return scores(agreement, part, read_model(model, agreement))
+    kept = apart.wheels_of(settings)
+    with apart.folder(settings) as folder:
+        job = ScoreJob(
+            document=folder / "agreement.json",
+            model=folder / release_folder.MODEL,
+            records=folder / "records.npz",
+            out=folder / "scores.npy",
+            threads=settings.resources.threads,
+            wheels=kept,
+        )
+        job.document.write_bytes(document.raw)
+        shutil.copyfile(model, job.model)
+        np.savez(
+            job.records,
+            features=part.features,
+            patient=part.patient,
+            patients=np.array(part.patients),
+        )
+        apart.done(settings, "score", job)
+        said: Floats = np.load(job.out, allow_pickle=False)
+    return said
+
+
+def normalised(agreement: Agreement, card: Mapping[str, Any]) -> Agreement:
+    """Return the agreement with the proven card's normalisation, where it has its own."""
+    if not agreement.statistics_federated:
+        return agreement
+    scales = normalisation.read(card["normalisation"]["values"])
+    return normalisation.applied(agreement, scales)
 
 
 def chosen(m: Membership, name: str) -> str:

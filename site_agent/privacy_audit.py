@@ -13,9 +13,9 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from governance.agreement.load import load
+from governance.agreement.load import load, parse
 from governance.counts import count
 from governance.privacy import accountant, auditing, releases
 from governance.privacy.mechanisms import KEY_BYTES, Keystream
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
     from governance.privacy.auditing import Guesses
     from site_agent.data.cohort import PatientSet
+    from site_agent.jobs_apart import AuditJob
 
     Randomness = Callable[[], Keystream]
     Progress = Callable[[str, int, int], None]
+    Trains = Callable[..., "Audited"]
 
 CANARIES: Final = (1000, 2000, 4000, 8000, 16000)
 """How many are tried: the first with which a claim can be exceeded clearly."""
@@ -126,11 +128,72 @@ def audited(
     return Audited(sigma, guesses, auditing.lower_bound(guesses, claim.delta))
 
 
+def trained(job: AuditJob, progress: Callable[[int], None]) -> dict[str, Any]:
+    """Train with canaries in a worker; return the figures of it."""
+    from site_agent.ready import ready
+
+    document = parse(job.document.read_bytes())
+    if job.cohort is None:
+        patients, declared = synthetic(document)
+    else:
+        found = ready(job.cohort, document)
+        patients, declared = found.train, releases.declared(found.patients)
+    made = audited(
+        claim_of(document.agreement, job.rounds),
+        patients,
+        declared_patients=declared,
+        noise=job.noise,
+        randomness=lambda: Keystream(os.urandom(KEY_BYTES)),
+        progress=progress,
+    )
+    guesses = {name: getattr(made.guesses, name) for name in ("canaries", "made", "right")}
+    return {"noise": made.noise_multiplier, "at_least": made.at_least, "guesses": guesses}
+
+
+def confined(
+    document: Document, file: Path, cohort: dict[str, Any] | None, rounds: int | None
+) -> Trains:
+    """Return what trains with canaries in a confined worker, where a wheel's code may run."""
+    from site_agent import apart, jobs_apart
+
+    settings = load_site(file)
+    kept = apart.wheels_of(settings)
+
+    def one(*, noise: bool, progress: Callable[[int], None]) -> Audited:
+        with apart.folder(settings) as folder:
+            written = folder / "agreement.json"
+            written.write_bytes(document.raw)
+            job = jobs_apart.AuditJob(written, cohort, rounds, noise, kept)
+            said = apart.done(settings, "audit", job, progress)
+        return Audited(
+            float(said["noise"]),
+            auditing.Guesses(**said["guesses"]),
+            float(said["at_least"]),
+        )
+
+    return one
+
+
+def here(claim: Claim, patients: PatientSet, declared_patients: int) -> Trains:
+    """Return what trains with canaries in this process."""
+
+    def one(*, noise: bool, progress: Callable[[int], None]) -> Audited:
+        return audited(
+            claim,
+            patients,
+            declared_patients=declared_patients,
+            noise=noise,
+            randomness=lambda: Keystream(os.urandom(KEY_BYTES)),
+            progress=progress,
+        )
+
+    return one
+
+
 def audit(
     document: Document,
-    patients: PatientSet,
+    trains: Trains,
     *,
-    declared_patients: int,
     rounds: int | None,
     without_noise: bool,
     progress: Progress,
@@ -139,8 +202,7 @@ def audit(
 
     Args:
         document: The agreement.
-        patients: Who trains beside the canaries.
-        declared_patients: L = q × this.
+        trains: Trains with canaries: `here`, or `confined`.
         rounds: How many are audited; None for all of the schedule.
         without_noise: Leave the noise out and hold what comes of it to the claim, which fails.
         progress: Told what is trained, how many steps are done, and of how many.
@@ -149,14 +211,7 @@ def audit(
 
     def one(*, noise: bool) -> Audited:
         what = "as agreed" if noise else "without noise"
-        return audited(
-            claim,
-            patients,
-            declared_patients=declared_patients,
-            noise=noise,
-            randomness=lambda: Keystream(os.urandom(KEY_BYTES)),
-            progress=lambda done: progress(what, done, claim.steps),
-        )
+        return trains(noise=noise, progress=lambda done: progress(what, done, claim.steps))
 
     found = [] if without_noise else [one(noise=True)]
     bare = one(noise=False)
@@ -175,23 +230,28 @@ def of_cohort(
     Raises:
         Refused: the cohort cannot be read, or does not meet the agreement's contract.
     """
+    from site_agent.ready import ready
+
+    found = ready(spec_of(file, federation, cohort), document)
+    return found.train, releases.declared(found.patients)
+
+
+def spec_of(file: Path, federation: str | None, cohort: str | None) -> dict[str, Any]:
+    """Return what a worker must know to read this hospital's cohort."""
     from site_agent.checking import cohort_named, opted_out
     from site_agent.jobs import cohort_spec
     from site_agent.premises import Premises
-    from site_agent.ready import ready
 
     settings = load_site(file)
     name = cohort_named(settings, federation, cohort)
     premises = Premises(settings.state)
     premises.prepare()
     premises.held_out_secret()
-    spec = cohort_spec(
+    return cohort_spec(
         settings.cohorts[name],
         secret=premises.held_out_secret_path,
         opt_outs=opted_out(settings, name),
     )
-    found = ready(spec, document)
-    return found.train, releases.declared(found.patients)
 
 
 def synthetic(document: Document) -> tuple[PatientSet, int]:
@@ -201,6 +261,28 @@ def synthetic(document: Document) -> tuple[PatientSet, int]:
     number = max(_FEWEST, document.agreement.data.minimum_patients)
     randomness = Keystream(os.urandom(KEY_BYTES))
     return canaries.invented(document.agreement, number, randomness), releases.declared(number)
+
+
+def trainer(
+    document: Document,
+    file: Path,
+    federation: str | None,
+    cohort: str | None,
+    *,
+    rounds: int | None,
+    invented: bool,
+) -> Trains:
+    """Return what trains with canaries: in a confined worker where the model is a wheel's.
+
+    Raises:
+        Refused: as `claim_of` and `of_cohort` say, or `wheel-not-confined`.
+    """
+    claim = claim_of(document.agreement, rounds)
+    if document.agreement.model.wheel is not None:
+        spec = None if invented else spec_of(file, federation, cohort)
+        return confined(document, file, spec, rounds)
+    found = synthetic(document) if invented else of_cohort(document, file, federation, cohort)
+    return here(claim, *found)
 
 
 def agreement_of(file: Path, federation: str | None, named: Path | None) -> Document:

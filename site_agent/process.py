@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
-import sys
 import threading
 from datetime import UTC, datetime
 from functools import partial
@@ -15,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from governance import logs
 from governance.settings import without_effect
 from protos.errors import Refused
 from site_agent import doorbell, freshness, rollback, upgrading
 from site_agent.confinement import Confinement
-from site_agent.membership import open_membership
+from site_agent.membership import check_any, open_membership
 from site_agent.premises import Premises, sole_agent
 from site_agent.store import Store
 from site_agent.store.copy import Copy
@@ -38,6 +37,7 @@ _log = structlog.get_logger("agent")
 
 GRACE_S: Final = 1.0
 """How long a stop may take before the process ends as it is; the store needs nothing more."""
+_TASK_PARTS: Final = 4
 _PROXY_VARIABLES: Final = (
     "http_proxy",
     "https_proxy",
@@ -57,15 +57,11 @@ def run(settings: SiteSettings) -> None:
 
     Raises:
         Refused: another agent works on the same store, a federation is not enrolled, the
-            worker cannot be confined as site.yaml says, or the store is an old one.
+            worker cannot be confined as site.yaml says, the store is an old one, or the
+            operators removed this site from the federations that it served.
     """
-    if not settings.federations:
-        raise Refused(
-            "site.yaml names no federation",
-            todo="Enrol with the token that an operator gives you: concilium-site enrol TOKEN",
-            rule="no-federation",
-        )
-    _log_as_json()
+    check_any(settings)
+    log_as_json(settings.name)
     forget_proxies(settings)
     premises = Premises(settings.state)
     premises.prepare()
@@ -80,6 +76,8 @@ def run(settings: SiteSettings) -> None:
 
 
 async def _serve(settings: SiteSettings, premises: Premises) -> None:
+    from governance.exposition import exposed
+    from site_agent import metrics
     from site_agent.member import Member
 
     store = Store.open(premises.database)
@@ -107,11 +105,23 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
     for name in without_effect(settings):
         _log.warning("not-built-without-effect", setting=name)
     _log.info("started", site=settings.name, federations=len(members))
-    async with doorbell.listening(premises.state, ring=ring, status=status):
+    listen = settings.metrics.listen if settings.metrics else None
+    async with (
+        exposed(listen, partial(metrics.figures, members)),
+        doorbell.listening(premises.state, ring=ring, status=status),
+    ):
+        removed: list[str] = []
         with contextlib.suppress(asyncio.CancelledError):
-            await serving
+            removed = [said for said in await serving if said]
     _log.info("stopped", site=settings.name)
     store.close()
+    if removed:
+        raise Refused(
+            "; ".join(removed),
+            todo="Ask its operators why. To come back, enrol anew with a token of theirs; else "
+            "take the federation out of site.yaml.",
+            rule="revoked",
+        )
 
 
 def _check_whole(c: Connection, m: Membership) -> None:
@@ -153,15 +163,14 @@ def forget_proxies(settings: SiteSettings) -> None:
         os.environ.pop(name.upper(), None)
 
 
-def _log_as_json() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,  # never the values of variables
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )
+def log_as_json(site: str) -> None:
+    """Have every line of the log say whose it is, and of a task in which round it is."""
+    logs.as_json(lambda event: {"site": site, **_round_of(str(event.get("task", "")))})
+
+
+def _round_of(task: str) -> dict[str, str | int]:
+    """Return federation, round and attempt of a task's name; nothing of another text."""
+    parts = task.split("/")
+    if len(parts) < _TASK_PARTS or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        return {}
+    return {"federation": parts[0], "round": int(parts[1]), "attempt": int(parts[2])}

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from governance import noised, statements, subgroups
+from governance import noised, normalisation, statements, subgroups
+from governance.agreement.load import parse
 from governance.consent import Consent
+from governance.ledger.project_statistics import RELEASED
 from governance.noised import Noised
-from protos.words import TaskAnswer
-from site_agent import agent, voice
+from protos.words import TaskAnswer, TaskKind
+from site_agent import agent, masked_figures, voice
 from site_agent.agent import Effect, Event, TaskState
 from site_agent.standing import standing_of
-from site_agent.store import journal, letters, masks, work
+from site_agent.store import journal, letters, masks, terms, work
 from site_agent.voice import Saying
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from protos.words import Task
+    from protos.words import Disclosure, Task
     from site_agent.jobs import Evaluated
     from site_agent.membership import Membership
     from site_agent.store.work import Held, Spent
@@ -46,6 +48,7 @@ class Told:
     reservation: Spent | None = None
     reserved: Mapping[str, Any] | None = None
     evaluated: Evaluated | None = None
+    measured: Disclosure | None = None
 
 
 def happen(c: Connection, m: Membership, held: Held, event: Event, told: Told) -> TaskState:
@@ -141,10 +144,19 @@ def _state_refusal(c: Connection, m: Membership, task: Task, told: Told) -> None
 
 
 def _state_figures(c: Connection, m: Membership, task: Task, told: Told) -> None:
+    if task.kind is TaskKind.MEASURE:
+        _state_statistics(c, m, task, told)
+        return
     assert told.evaluated is not None
-    has_noise = isinstance(told.evaluated.figures, Noised)
+    figures = told.evaluated.figures
+    has_noise = isinstance(figures, Noised)
     mechanism = noised.MECHANISM if has_noise else "exact"
     body = {**place_of(task), "model": task.model.digest, "mechanism": mechanism}
+    if task.masks and isinstance(figures, Noised):
+        body |= masked_figures.send(c, m, task, figures)
+        said = Saying("evaluation-made", body, masked_figures.RULE, task=task.task)
+        voice.say(c, m.voice, said)
+        return
     values = {"figures": told.evaluated.told}
     if told.evaluated.subgroups:
         values[subgroups.LABEL] = told.evaluated.subgroups
@@ -154,6 +166,16 @@ def _state_figures(c: Connection, m: Membership, task: Task, told: Told) -> None
     )
     rule = "metrics-noised" if has_noise else "metrics-exact"
     saying = Saying("evaluation-made", body, rule, disclosed, task.task)
+    voice.say(c, m.voice, saying)
+
+
+def _state_statistics(c: Connection, m: Membership, task: Task, told: Told) -> None:
+    assert told.measured is not None
+    offered = terms.find(c, m.federation, task.agreement)
+    assert offered is not None
+    basis = normalisation.basis_of(parse(offered.document).agreement)
+    body = {**place_of(task), "basis": basis, "mechanism": normalisation.MECHANISM}
+    saying = Saying(RELEASED, body, "statistics", (told.measured,), task.task)
     voice.say(c, m.voice, saying)
 
 

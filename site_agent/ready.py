@@ -25,8 +25,12 @@ _SECRET_BYTES: Final = 32
 _kept: dict[tuple[Any, ...], Cohort] = {}
 
 
-def ready(spec: Mapping[str, Any], document: Document) -> Cohort:
+def ready(
+    spec: Mapping[str, Any], document: Document, *, by: Agreement | None = None
+) -> Cohort:
     """Return the cohort of a specification (`jobs.cohort_spec`), ready to train.
+
+    `by` is the agreement with what quantities are normalised by in place of its references.
 
     Raises:
         Refused: It can't be read (the data package's rules), or `data-contract`: it does not
@@ -35,15 +39,23 @@ def ready(spec: Mapping[str, Any], document: Document) -> Cohort:
     """
     source = Path(spec["settings"]["source"]["csv"])
     stamp = (source.stat().st_mtime_ns, source.stat().st_size) if source.exists() else ()
-    key = (json.dumps(spec, sort_keys=True), document.digest, stamp)
+    encoded = by or document.agreement
+    key = (json.dumps(spec, sort_keys=True), document.digest, stamp, _references(encoded))
     if key not in _kept:
-        made = _read(spec, document.agreement)
+        made = _read(spec, document.agreement, encoded)
         _kept.clear()
         _kept[key] = made
     return _kept[key]
 
 
-def _read(spec: Mapping[str, Any], agreement: Agreement) -> Cohort:
+def _references(agreement: Agreement) -> tuple[object, ...]:
+    return tuple(
+        (one.reference.mean, one.reference.std) if one.reference else None
+        for one in agreement.data.features
+    )
+
+
+def _read(spec: Mapping[str, Any], agreement: Agreement, encoded: Agreement) -> Cohort:
     settings = settings_of(spec)
     records = table.read(settings, agreement, opt_outs=frozenset(spec["opt_outs"]))
     findings = contract.check(records, agreement, settings)
@@ -54,7 +66,7 @@ def _read(spec: Mapping[str, Any], agreement: Agreement) -> Cohort:
             rule="data-contract",
         )
     return cohort.of_table(
-        records, agreement, secret=_secret(Path(spec["secret"])), held_out=settings.held_out
+        records, encoded, secret=_secret(Path(spec["secret"])), held_out=settings.held_out
     )
 
 

@@ -17,7 +17,7 @@ from governance.counts import count
 from governance.privacy.accountant import epsilon, format_epsilon
 from governance.privacy.releases import decimal_text
 from protos.words import TaskAnswer, TaskId
-from site_agent import learning, office, resending, rollback, voice
+from site_agent import custody, learning, office, resending, rollback, voice
 from site_agent.agent import TaskState
 from site_agent.store import journal, letters, notes, work
 from site_agent.voice import Saying
@@ -106,10 +106,7 @@ def deliver(c: Connection, m: Membership, signed: Draft) -> Statement:
 
 def _forget_work(c: Connection, m: Membership) -> None:
     federation = m.federation
-    for state in (work.PENDING, work.COMMITTED):
-        for control in work.controls(c, federation, state=state):
-            work.set_control(c, federation, control, work.DROPPED)
-            (m.premises.state / control.path).unlink(missing_ok=True)
+    custody.erase(c, m)
     for held in work.active(c, federation):
         task = held.task.task
         work.move(c, federation, task, state=TaskState.FAILED, rule=KIND)

@@ -19,7 +19,12 @@ from governance.agreement.meaning_training import noise_said
 from governance.agreement.plan import change_lines, plan
 from governance.counts import count, every, verb
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
-from governance.privacy.releases import decimal_text, of_all_evaluations, of_an_evaluation
+from governance.privacy.releases import (
+    decimal_text,
+    of_all_evaluations,
+    of_an_evaluation,
+    of_the_statistics,
+)
 from governance.settings import ISOLATION_TERM
 from protos.words import Digest
 from site_agent import review_terms
@@ -77,7 +82,7 @@ class Place:
     """The hospital that reads it: its file, the cohort at stake and what was ever released.
 
     `trained` are the rounds of this very agreement that are among the releases, `measured` its
-    evaluations with noise.
+    evaluations with noise; `stated` is whether its statistics are among them.
     """
 
     settings: SiteSettings
@@ -86,11 +91,13 @@ class Place:
     release: Release
     trained: int = 0
     measured: int = 0
+    stated: bool = False
 
-    def figures_of(self, agreement: Agreement) -> tuple[Release, ...]:
-        """Return what the noised figures that are still to be made would release."""
+    def beside_training(self, agreement: Agreement) -> tuple[Release, ...]:
+        """Return what noised figures and statistics that are still to be made would release."""
         left = max(0, agreement.evaluations - self.measured)
-        return (of_an_evaluation(agreement).times(left),) if left else ()
+        figures = (of_an_evaluation(agreement).times(left),) if left else ()
+        return figures if self.stated else (*figures, *of_the_statistics(agreement))
 
 
 def review(document: Document, place: Place, *, last: Document | None = None) -> Reviewed:
@@ -232,7 +239,7 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
         return
     rounds = agreement.schedule.rounds
     spent = epsilon(place.releases, delta)
-    rest = (place.release.times(_left(agreement, place)), *place.figures_of(agreement))
+    rest = (place.release.times(_left(agreement, place)), *place.beside_training(agreement))
     after = epsilon([*place.releases, *rest], delta)
     yield (
         "ε bounds what anybody can learn of one patient, whatever is published and whatever "
@@ -258,6 +265,9 @@ def _cost(agreement: Agreement, place: Place, stops: int) -> Iterator[str]:
     if agreement.privacy is not None and agreement.privacy.target is not None:
         yield noise_said(agreement)
     yield _figures_covered(agreement, delta)
+    if agreement.statistics_federated:
+        alone = format_epsilon(epsilon(of_the_statistics(agreement), delta))
+        yield f"ε counts the statistics, said once: ε {alone} if nothing else left."
 
 
 def _figures_covered(agreement: Agreement, delta: float) -> str:
@@ -290,7 +300,7 @@ def _stops_in(agreement: Agreement, place: Place, *, cap: float, delta: float) -
     left = _left(agreement, place)
     bears = rounds_within(
         place.release,
-        already=[*place.releases, *place.figures_of(agreement)],
+        already=[*place.releases, *place.beside_training(agreement)],
         cap=cap,
         delta=delta,
         most=left,

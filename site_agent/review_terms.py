@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from governance import normalisation
+from governance.agreement import meaning_compression
 from governance.agreement.meaning_training import installed, parameters
 from governance.agreement.phrases import listed
 from governance.counts import count
@@ -66,28 +68,42 @@ def leaves(agreement: Agreement) -> Iterator[str]:
         if agreement.aggregation.secure
         else "the coordinator, which deletes it when the round is final"
     )
+    whole = agreement.aggregation.compression.name == "none"
+    size = 4 * numbers if whole else meaning_compression.sent_bytes(agreement)
     yield (
         f"Each round (again after one that failed): an update of {count(numbers, 'number')}, "
-        f"{_size(4 * numbers)}, {guard}. Read by {reader}."
+        f"{_size(size)}, {guard}. Read by {reader}."
     )
+    yield from meaning_compression.compression_said(agreement)
     yield _figures(agreement)
+    if agreement.statistics_federated:
+        yield (
+            "Once, before the first round: sums of "
+            f"{count(len(normalisation.quantities(agreement)), 'quantity')} and of their "
+            "squares over the patients who train, noise added. Read by the coordinator, "
+            f"{_readers(agreement)}auditors."
+        )
     yield (
         "Once: how many patients you declare, in tens. For the record: signed statements of "
         "what you consented to, did and refused. Read by all hospitals and auditors, for ever."
     )
-    readers = "members and " if agreement.disclosures.visible_to == "members" else ""
     yield (
         "With them the officer's name and role, and reasons: read by the coordinator, "
-        f"{readers}auditors; they can be erased."
+        f"{_readers(agreement)}auditors; they can be erased."
     )
     yield (
         "While the agent runs: its version, that it is alive, its steps done, its quiet hours. "
         "Read by the coordinator."
     )
+    other = "other " if agreement.statistics_federated else ""
     yield (
-        "Nothing else: no record, no patient's name, no statistic of your data. Each message "
-        "is listed by `concilium-site sent`."
+        f"Nothing else: no record, no patient's name, no {other}statistic of your data. Each "
+        "message is listed by `concilium-site sent`."
     )
+
+
+def _readers(agreement: Agreement) -> str:
+    return "members and " if agreement.disclosures.visible_to == "members" else ""
 
 
 def _figures(agreement: Agreement) -> str:
@@ -98,9 +114,11 @@ def _figures(agreement: Agreement) -> str:
     often = "After each round" if every == 1 else f"Every {every} rounds"
     how = "noised" if metrics is not None and metrics.noised is not None else "exact"
     least = f", none for a class under {metrics.minimum}" if metrics is not None else ""
+    if agreement.figures_masked:
+        how, least = "noised and masked", ""
     by = ", ".join(agreement.data.subgroups)
     groups = ""
-    if by and how == "noised":
+    if by and agreement.metrics_noised:
         groups = f" Nothing by subgroup ({by})."
     elif by:
         groups = (
@@ -112,6 +130,8 @@ def _figures(agreement: Agreement) -> str:
         if agreement.quality.visible_to == "own-site"
         else "all members"
     )
+    if agreement.figures_masked:
+        reader = "nobody alone: only the sum of all hospitals is opened"
     return (
         f"{often}: figures of quality on patients held back ({how}; counts, never one score"
         f"{least}).{groups} Read by {reader}."

@@ -19,21 +19,35 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from governance.hours import quiet_ahead
+from governance.pacing import Pace
 from protos import codec
-from protos.errors import ConciliumError, PeerFault, Unavailable
-from protos.words import FromSite, Goodbye, Heartbeat, Hello, Quiet, Welcome
-from site_agent import inbox
+from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
+from protos.words import (
+    CheckpointSent,
+    FromSite,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Quiet,
+    StatementReceipt,
+    Task,
+    Welcome,
+)
+from site_agent import dating, inbox, stopping
 from site_agent.agent import backoff_s
+from site_agent.bell import Topic
 from site_agent.rounding import in_tenths
+from site_agent.standing import has_left
 from site_agent.store import letters
 from site_agent.store.notes import COSIGNED, RELINK, RENUMBER, SENT, note, set_note
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
 
-    from protos.words import ToSite
+    from protos.words import ToSite, ToSiteBody
     from site_agent.bell import Bell
     from site_agent.link import Link, Stream
     from site_agent.membership import Membership
@@ -45,8 +59,16 @@ SILENCE_S: Final = 60.0
 """Seconds without a word after which a session is given up and dialled again."""
 
 
+WORDS_PER_SECOND: Final = 500
+"""What the coordinator says faster is read later: it waits on the line, and then over there."""
 STEADY_S: Final = 5.0
 """A session that lasted longer was a good one: its end is no failure in a row."""
+_CONCERNS: Final[Mapping[type[ToSiteBody], tuple[Topic, ...]]] = {
+    Task: (Topic.WORK, Topic.MAIL),
+    CheckpointSent: (Topic.LOG,),
+    StatementReceipt: (Topic.WORK, Topic.MAIL, Topic.LOG),
+}
+"""What a message may change that comes with every round; any other may change anything."""
 
 
 @dataclass(slots=True)
@@ -66,6 +88,10 @@ class Presence:
     failures: int = 0
 
 
+class Removed(Exception):
+    """The operators revoked this site: nothing that it says is heard any more."""
+
+
 class Session:
     """One federation's session, dialled again whenever it breaks."""
 
@@ -83,13 +109,18 @@ class Session:
         self._redial.set()
 
     async def run(self) -> None:
-        """Hold a session for ever; wait between attempts as `backoff_s` says."""
+        """Hold a session for ever; wait between attempts as `backoff_s` says.
+
+        Raises:
+            Removed: the coordinator knows this site's certificate as revoked.
+        """
         while True:
             self._redial.clear()
             began = time.monotonic()
             try:
                 await self._once()
             except ConciliumError as problem:
+                stopping.heed()
                 await self._lost(problem, lasted_s=time.monotonic() - began)
 
     async def _lost(self, problem: ConciliumError, *, lasted_s: float) -> None:
@@ -99,6 +130,8 @@ class Session:
             presence.failures = 0
         if self._redial.is_set():
             return
+        if isinstance(problem, Refused) and problem.rule == "revoked":
+            await self._removed(problem)
         told = f"{problem.rule}: {problem.what}"
         if told != presence.last_fault:
             _log.warning("session-lost", rule=problem.rule, what=problem.what)
@@ -108,6 +141,12 @@ class Session:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._redial.wait()
+
+    async def _removed(self, problem: Refused) -> None:
+        """Give up for good, unless this site is leaving: then it is seen through elsewhere."""
+        leaving = partial(has_left, federation=self._m.federation)
+        if not await self._m.store.ask(leaving):
+            raise Removed(problem.what)
 
     async def _once(self) -> None:
         async with self._link.session() as stream:
@@ -147,11 +186,13 @@ class Session:
         if welcome.protocol != codec.PROTOCOL:
             raise PeerFault(f"protocol {welcome.protocol} was not offered", rule="protocol")
         await self._look_back(word.ack)
+        await m.store.do(partial(dating.say_again, m=m))
         self._presence.skew = m.now() - welcome.clock
         self._presence.connected = True
         self._presence.last_fault = ""
         self._beat_s = welcome.heartbeat_s
-        await self._acknowledged(word.ack)
+        if self._acknowledged(word.ack):
+            await self._m.store.settle()
         self._bell.ring()
         _log.info("session-open", skew_s=self._presence.skew.total_seconds())
         return word.ack
@@ -173,38 +214,47 @@ class Session:
         span = quiet_ahead(self._m.settings.policy.quiet_hours, self._m.now())
         return None if span is None else Quiet(span.start, span.end)
 
-    async def _acknowledged(self, seq: int) -> None:
-        if seq > self._acked:
-            m = self._m
-            await m.store.do(partial(letters.acknowledged, federation=m.federation, seq=seq))
-            self._acked = seq
+    def _acknowledged(self, seq: int) -> bool:
+        """Forget, with the next transaction, what the coordinator has; tell if it was news."""
+        if seq <= self._acked:
+            return False
+        m = self._m
+        done = partial(letters.acknowledged, federation=m.federation, seq=seq)
+        m.store.later(("acknowledged", m.federation), done)  # the next welcome says it too
+        self._acked = seq
+        return True
 
     async def _read(self, stream: Stream) -> None:
-        m = self._m
+        m, pace = self._m, Pace(WORDS_PER_SECOND)
         while True:
             word = await _heard(stream)
-            await self._acknowledged(word.ack)
+            await asyncio.sleep(pace.wait_s(time.monotonic()))
+            self._acknowledged(word.ack)
             if word.seq:
                 await m.store.do(partial(inbox.take, m=m, word=word))
-                self._bell.ring()  # something may be to be done; and it is acknowledged
+                self._bell.ring(*_CONCERNS.get(type(word.body), ()))
+                dating.check(word.body)
 
     async def _write(self, stream: Stream, after: int) -> None:
-        """Send what is new in the outbox, what was taken, and a heartbeat when it is time."""
-        loop = asyncio.get_running_loop()
-        said_taken, beat_at = -1, 0.0
+        """Send what is new in the outbox, and a heartbeat when it is time.
+
+        Either says what was taken.
+        """
+        loop, mail = asyncio.get_running_loop(), self._bell.of(Topic.MAIL)
+        beat_at = 0.0
         while True:
-            heard = self._bell.count
+            heard = mail.count
             words, taken = await self._m.store.ask(partial(self._waiting, after=after))
             for word in words:
                 await stream.send(FromSite(word.body, seq=word.seq, ack=taken))
-                after, said_taken = word.seq, taken
-            if taken != said_taken or loop.time() >= beat_at:
+                after = word.seq
+            if loop.time() >= beat_at:
                 presence = self._presence
                 steps = in_tenths(presence.steps_done, presence.planned)
                 beat = Heartbeat(presence.task, steps, self._quiet())
                 await stream.send(FromSite(beat, ack=taken))
-                said_taken, beat_at = taken, loop.time() + self._beat_s
-            await self._bell.within(heard, max(0.0, beat_at - loop.time()))
+                beat_at = loop.time() + self._beat_s
+            await mail.within(heard, max(0.0, beat_at - loop.time()))
 
     def _waiting(self, c: Connection, after: int) -> tuple[list[FromSite], int]:
         federation = self._m.federation

@@ -8,26 +8,34 @@ from typing import TYPE_CHECKING, Final
 
 from governance.agreement.load import parse
 from governance.privacy.accountant import epsilon, format_epsilon, rounds_within
-from governance.privacy.releases import METRICS, TRAINING, decimal_text, of_an_evaluation
+from governance.privacy.releases import (
+    METRICS,
+    PURPOSES,
+    TRAINING,
+    decimal_text,
+    of_an_evaluation,
+    of_the_statistics,
+)
 from governance.terminal import Answer, Format
+from site_agent import measuring
 from site_agent.deciding import figures_made, release_of
 from site_agent.policy import cap_of
 from site_agent.store import terms, work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
 
     from governance.privacy.releases import Release
     from site_agent.membership import Membership
+    from site_agent.store.terms import Offered
     from site_agent.store.work import Spent
 
 _WIDE: Final = 60
 _HIGH: Final = 8
 _EXACT: Final = "Held-out patients' figures are exact and not covered by ε."
-_NOISED: Final = (
-    "Held-out patients' figures leave with noise and are in ε; training and metrics are ε of "
-    "each alone, and ε of both is not their sum."
-)
+_NOISED: Final = "Held-out patients' figures leave with noise and are in ε."
 _AHEAD: Final = 6
 """How many points of what is to come are computed."""
 
@@ -36,13 +44,14 @@ _AHEAD: Final = 6
 class Rate:
     """What the newest agreement would spend in a round, under which cap; None for no noise.
 
-    `figures` is what its noised figures are still to release; `exact` tells whether they are.
+    `beside` is what its noised figures and statistics are still to release; `exact` tells
+    whether figures are.
     """
 
     cap: float
     delta: float
     release: Release | None
-    figures: tuple[Release, ...] = ()
+    beside: tuple[Release, ...] = ()
     exact: bool = True
 
 
@@ -55,7 +64,7 @@ class Standing:
         history: ε after each reservation, the oldest first.
         spent: ε of all whose task has ended.
         reserved: What those at work add to it.
-        apart: ε of training alone, and of metrics alone; they do not add up to that of both.
+        apart: ε of each purpose alone; they do not add up to that of all.
         rounds_left: At the agreement's rate; None where nothing bounds or asks for them.
     """
 
@@ -63,7 +72,7 @@ class Standing:
     history: tuple[float, ...]
     spent: float
     reserved: float
-    apart: tuple[float, float]
+    apart: Mapping[str, float]
     rounds_left: int | None
 
 
@@ -71,7 +80,11 @@ def budget(m: Membership, form: Format) -> Answer:
     """Return each cohort's standing; with a plot below the table, for eyes."""
     rate = _rate(m)
     standings = [_standing(m, cohort, rate) for cohort in m.settings.cohorts]
+    apart = _apart(standings, rate)
     notes = [_EXACT if rate.exact else _NOISED]
+    if apart:
+        named = f"{', '.join(apart[:-1])} and {apart[-1]}"
+        notes.append(f"{named.capitalize()} are ε of each alone, which do not add up to ε.")
     if form is Format.TABLE:
         for standing in standings:
             notes += ["", *_plot(standing, rate, m)]
@@ -84,6 +97,7 @@ def budget(m: Membership, form: Format) -> Answer:
             "reserved",
             "training",
             "metrics",
+            "statistics",
             "cap",
             "left",
             "delta",
@@ -92,10 +106,15 @@ def budget(m: Membership, form: Format) -> Answer:
         rows=[_row(standing, rate) for standing in standings],
         title="Privacy, over all agreements and federations; nothing is ever refunded",
         notes=notes,
-        unshown=frozenset()
-        if not rate.exact or any(standing.apart[1] for standing in standings)
-        else frozenset({TRAINING, METRICS}),
+        unshown=frozenset(PURPOSES) - frozenset(apart),
     )
+
+
+def _apart(standings: Sequence[Standing], rate: Rate) -> list[str]:
+    """Return the purposes that are shown apart: those spent for, where there are several."""
+    due = {TRAINING} | (set() if rate.exact else {METRICS})
+    due |= {name for one in standings for name, value in one.apart.items() if value}
+    return [name for name in PURPOSES if name in due] if len(due) > 1 else []
 
 
 def _rate(m: Membership) -> Rate:
@@ -105,12 +124,21 @@ def _rate(m: Membership) -> Rate:
         return Rate(policy.cap.epsilon, policy.cap.delta, None)
     agreement = parse(offered[-1].document).agreement
     cap, delta = cap_of(agreement, policy)
-    if not agreement.metrics_noised:
-        return Rate(cap, delta, None if math.isinf(cap) else release_of(agreement, 0))
-    made = m.store.look(lambda c: figures_made(c, m, offered[-1].digest))
-    left = max(0, agreement.evaluations - made)
-    figures = (of_an_evaluation(agreement).times(left),) if left else ()
-    return Rate(cap, delta, release_of(agreement, 0), figures, exact=False)
+    if math.isinf(cap):
+        return Rate(cap, delta, None)
+    beside = m.store.look(lambda c: _beside(c, m, offered[-1]))
+    exact = not agreement.metrics_noised
+    return Rate(cap, delta, release_of(agreement, 0), beside, exact=exact)
+
+
+def _beside(c: Connection, m: Membership, offered: Offered) -> tuple[Release, ...]:
+    """Return what noised figures and statistics are still to release."""
+    document = parse(offered.document)
+    left = max(0, document.agreement.evaluations - figures_made(c, m, offered.digest))
+    figures = (of_an_evaluation(document.agreement).times(left),) if left else ()
+    if measuring.is_reserved(c, m, document):
+        return figures
+    return (*figures, *of_the_statistics(document.agreement))
 
 
 def _standing(m: Membership, cohort: str, rate: Rate) -> Standing:
@@ -121,14 +149,14 @@ def _standing(m: Membership, cohort: str, rate: Rate) -> Standing:
     total, before = epsilon(releases, rate.delta), epsilon(settled, rate.delta)
     left = None
     if rate.release is not None:
-        already = [*releases, *rate.figures]
+        already = [*releases, *rate.beside]
         left = rounds_within(rate.release, already=already, cap=rate.cap, delta=rate.delta)
-    training, metrics = (
-        epsilon([one.release for one in spent if one.purpose == purpose], rate.delta)
-        for purpose in (TRAINING, METRICS)
-    )
+    apart = {
+        purpose: epsilon([one.release for one in spent if one.purpose == purpose], rate.delta)
+        for purpose in PURPOSES
+    }
     reserved = max(0.0, total - before)
-    return Standing(cohort, _history(spent), before, reserved, (training, metrics), left)
+    return Standing(cohort, _history(spent), before, reserved, apart, left)
 
 
 def _history(spent: Sequence[Spent]) -> tuple[float, ...]:
@@ -143,7 +171,7 @@ def _row(standing: Standing, rate: Rate) -> tuple[object, ...]:
         format_epsilon(used),
         format_epsilon(standing.spent),
         format_epsilon(standing.reserved),
-        *map(format_epsilon, standing.apart),
+        *(format_epsilon(standing.apart[purpose]) for purpose in PURPOSES),
         "inf" if math.isinf(rate.cap) else decimal_text(rate.cap),
         _left(rate.cap, used),
         decimal_text(rate.delta),

@@ -86,7 +86,7 @@ def train(job: TrainJob, progress: Progress) -> Trained:
     use_threads(job.threads)
     document = parse(job.document.read_bytes())
     agreement = document.agreement
-    cohort = ready(job.cohort, document)
+    cohort = ready(job.cohort, document, by=job.normalised(agreement))
     x = read_model(job.model, agreement)
     c, c_i = (
         None if path is None else read_model(path, agreement, prefix="c")
@@ -218,6 +218,12 @@ def module(agreement: Agreement, state: Mapping[str, Tensor]) -> nn.Module:
     made = models.build(agreement) if wheel is None else wheel_models.built(agreement)
     made.load_state_dict(dict(state))
     return made
+
+
+def first_module(agreement: Agreement) -> nn.Module:
+    """Return the agreement's model with its first weights."""
+    first = models.initial_state(agreement)
+    return module(agreement, {name: torch.from_numpy(w) for name, w in first.items()})
 
 
 def parameters(model: nn.Module) -> Tensors:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from governance import files
 from governance.tensors import disk_full_said
-from protos.codec import CHUNK_BYTES
-from protos.errors import Corrupt, PeerFault
+from protos.codec import CHUNK_BYTES, RESUMED_CHUNK_BYTES
+from protos.errors import Corrupt, PeerFault, Refused, Unavailable
 from protos.words import UploadHeader
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from protos.words import BlobRef, Receipt, UploadRef
     from site_agent.link import Link
+
+
+_OTHER_BYTES: Final = "wrong-digest"
+_MENDED: Final = frozenset({_OTHER_BYTES, "upload-offset", "upload-short"})
 
 
 async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
@@ -34,19 +38,9 @@ async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
     if path.exists():
         return path
     part = folder / f"{blob.digest}.part"
-    hasher = hashlib.sha256()
-    with disk_full_said(folder), part.open("ab+") as file:
-        offset = await asyncio.to_thread(_hash_so_far, file.fileno(), hasher)
-        if offset < blob.size:
-            async for chunk in link.download(blob.digest, offset):
-                offset += len(chunk)
-                if offset > blob.size:
-                    break
-                hasher.update(chunk)
-                await asyncio.to_thread(file.write, chunk)
-        file.flush()
-        await asyncio.to_thread(os.fsync, file.fileno())
-    if offset != blob.size or hasher.hexdigest() != blob.digest:
+    if part.exists() and not await _goes_on(link, blob, part):
+        part.unlink()  # what had lain here was spoilt, by a power cut say
+    if not part.exists() and not await _goes_on(link, blob, part):
         part.unlink()
         raise PeerFault(
             f"a file of {blob.size} bytes was promised, and what came is another one",
@@ -57,13 +51,31 @@ async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
     return path
 
 
+async def _goes_on(link: Link, blob: BlobRef, part: Path) -> bool:
+    """Fetch what is missing of a file; tell whether the whole is what its digest says."""
+    hasher = hashlib.sha256()
+    with disk_full_said(part.parent), part.open("ab+") as file:
+        offset = await asyncio.to_thread(_hash_so_far, file.fileno(), hasher)
+        if offset < blob.size:
+            async for chunk in link.download(blob.digest, offset):
+                offset += len(chunk)
+                if offset > blob.size:
+                    break
+                hasher.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+        file.flush()
+        await asyncio.to_thread(os.fsync, file.fileno())
+    return offset == blob.size and hasher.hexdigest() == blob.digest
+
+
 async def upload(link: Link, ref: UploadRef, path: Path, statement: bytes) -> Receipt:
     """Send an update from where the coordinator has it, and return the receipt.
 
     Raises:
-        Unavailable: the line broke; call again.
+        Unavailable: the line broke, or the coordinator has other bytes than it said or than it
+            was sent; call again.
         Refused: the coordinator does not take it.
-        Corrupt: the file is gone or has another size.
+        Corrupt: the file is gone, or is another one.
     """
     try:
         file = path.open("rb")
@@ -75,11 +87,28 @@ async def upload(link: Link, ref: UploadRef, path: Path, statement: bytes) -> Re
         status = await link.upload_status(ref)
         offset = ref.size if status.complete else min(status.offset, ref.size)
         header = UploadHeader(ref, offset, statement)
-        return await link.upload(header, _chunks(file.fileno(), offset))
+        try:
+            return await link.upload(header, _chunks(file.fileno(), offset))
+        except Refused as problem:
+            await asyncio.to_thread(_look_again, problem, ref, path)
+            raise
+
+
+def _look_again(problem: Refused, ref: UploadRef, path: Path) -> None:
+    """Raise what is worth another try: what the coordinator has of an update can be mended.
+
+    Bytes of a broken line may still reach its disk after it said where they end.
+    """
+    if problem.rule not in _MENDED:
+        return
+    if problem.rule == _OTHER_BYTES and files.digest_of(path).digest != ref.digest:
+        raise Corrupt("the update was spoilt here", where=str(path), rule="update-spoilt")
+    raise Unavailable(problem.what, where=problem.where, rule=problem.rule) from None
 
 
 async def _chunks(handle: int, offset: int) -> AsyncIterator[bytes]:
-    while chunk := await asyncio.to_thread(os.pread, handle, CHUNK_BYTES, offset):
+    size = RESUMED_CHUNK_BYTES if offset else CHUNK_BYTES
+    while chunk := await asyncio.to_thread(os.pread, handle, size, offset):
         yield chunk
         offset += len(chunk)
 

@@ -74,8 +74,8 @@ def _masked(
     vector, beyond = agreed.coded(run.terms, agreement, run.site, tensors.load(update))
     rules.r11_within(beyond, agreed.most_saturated(run.terms.length))
     site.apply(kept.masked(run, signer), vector)
-    floats = vector.view(np.float32)  # bit by bit, as a file holds them
-    with tensors.Writer(folder, {agreed.MASKED: vector.shape}) as writer:
-        for part in tensors.chunks(vector.size):
+    floats = agreed.to_words(run.terms, vector).view(np.float32)  # bit by bit, as files hold
+    with tensors.Writer(folder, {agreed.MASKED: floats.shape}) as writer:
+        for part in tensors.chunks(floats.size):
             writer.append(floats[part])
         return writer.commit()

@@ -9,14 +9,15 @@ notes are kept as the proof.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from governance.ledger import checkpoint, merkle, note, operators
+from governance import logs
+from governance.ledger import checkpoint, merkle, note
 from governance.ledger import store as ledger
 from protos.errors import ConciliumError, Corrupt, PeerFault, Refused, Unavailable
 from protos.words import CheckpointSent, CosignatureSent
@@ -26,12 +27,13 @@ from site_agent import (
     custody,
     erasing,
     evidence,
-    masking,
+    facts,
     resending,
     rollback,
     voice,
 )
-from site_agent.deciding import Facts, document_of
+from site_agent.bell import Topic
+from site_agent.deciding import document_of
 from site_agent.readiness import Seen
 from site_agent.store import comparing, copy, journal, letters, notes
 from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, LOST, RELINK, WAITS
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from governance.ledger.note import VerifierKey
     from protos.words import EntryRecord, Task
     from site_agent.bell import Bell
+    from site_agent.deciding import Facts
     from site_agent.link import Link
     from site_agent.membership import Membership
     from site_agent.readiness import Readiness
@@ -105,23 +108,24 @@ class Witness:
 
     async def run(self) -> None:
         """Witness each checkpoint that comes, for ever."""
-        m = self._m
+        m, log = self._m, self._bell.of(Topic.LOG)
         await self._send_last()
         while True:
-            heard = self._bell.count
+            heard = log.count
             if said := await m.store.ask(partial(rollback.why, federation=m.federation)):
                 raise rollback.RolledBack(said)
             await self._go_on()
             waiting = await m.store.ask(self._waiting)
             if waiting == ("", ""):
-                await self._bell.after(heard)
+                await log.after(heard)
                 continue
             try:
                 if not await self._catch_up(*waiting):
-                    await self._bell.within(heard, RETRY_S)
+                    await log.within(heard, RETRY_S)
             except ConciliumError as problem:
-                _log.warning("checkpoint-not-witnessed", rule=problem.rule, what=problem.what)
-                await self._bell.within(heard, RETRY_S)
+                told = {"rule": problem.rule, "what": problem.what}
+                logs.once_a_minute(_log.warning, "checkpoint-not-witnessed", m.federation, told)
+                await log.within(heard, RETRY_S)
 
     async def _go_on(self) -> None:
         """Go on with a new log that the officers accepted, and witness it."""
@@ -139,8 +143,9 @@ class Witness:
         m = self._m
         document = await m.store.ask(partial(document_of, m=m, digest=task.agreement))
         seen = Seen() if document is None else await readiness.look(document)
+        log = self._bell.of(Topic.LOG)
         while True:
-            heard = self._bell.count
+            heard = log.count
             alarm, waiting, pending = await m.store.ask(partial(self._unsettled, task=task))
             waits = "" if alarm or waiting or pending else await self._alone(task, document)
             await m.store.do(partial(self._note_waits, waits=waits))
@@ -148,17 +153,9 @@ class Witness:
                 break
             if not waiting:
                 await self._ask_for_the_latest()
-            await self._bell.within(heard, COMPARE_S if waits else RETRY_S)
-        agreements = await self._copy.do(copy.in_force)
-        others = await self._copy.do(copy.not_in_force)
-        asked = partial(operators.proposal, agreement=task.agreement)
-        proposed = await self._copy.do(asked)
-        ended = await self._copy.do(partial(copy.outcomes, round_=task.round))
-        left = await self._copy.do(partial(copy.left_inside, agreement=task.agreement))
-        masked = None
-        if document is not None:
-            masked = await self._copy.do(partial(masking.known, document=document, task=task))
-        return Facts(skew, seen, agreements, ended, others, waits, left, proposed, masked)
+            await log.within(heard, COMPARE_S if waits else RETRY_S)
+        known = partial(facts.of_task, task=task, document=document, skew=skew, seen=seen)
+        return replace(await self._copy.do(known), alone=waits)
 
     async def _alone(self, task: Task, document: Document | None) -> str:
         """Return why a task waits for the others to be seen on this history; empty if not."""
@@ -205,7 +202,8 @@ class Witness:
             attempts = await self._copy.do(copy.attempts)
             mend = partial(self._relink, known=known, attempts=attempts)
             mended = await m.store.do(mend) > 0
-        self._bell.ring()
+            self._bell.ring()
+        self._bell.ring(Topic.LOG)
         return mended
 
     async def _check_known(self, known: Mapping[str, int]) -> None:
@@ -388,7 +386,7 @@ class Witness:
         given_up = await self._copy.do(copy.given_up_with)
         await m.store.do(partial(custody.restart, m=m, until=given_up))
         await erasing.forget(m, self._copy)
-        self._bell.ring()
+        self._bell.ring(Topic.LOG, Topic.WORK, Topic.MAIL)
 
     async def _alarm(self, theirs: str, head: Checkpoint, problem: ConciliumError) -> None:
         m = self._m

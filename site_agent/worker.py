@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,14 +18,18 @@ from protos import errors
 from protos.errors import ConciliumError, PeerFault, Unavailable
 from site_agent import confinement as confining
 from site_agent import pipe
-from site_agent.jobs import Evaluated, EvaluateJob, Trained, TrainJob
+from site_agent.jobs import Evaluated, EvaluateJob, Measured, MeasureJob, Trained, TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from governance.settings import Resources
     from site_agent.confinement import Confinement
 
-__all__ = ["EvaluateJob", "Evaluated", "TrainJob", "Trained", "Worker", "worker_digest"]
+__all__ = [
+    "EvaluateJob", "Evaluated", "MeasureJob", "Measured", "TrainJob", "Trained", "Worker",
+    "worker_digest",
+]  # fmt: skip
 
 _KINDS: Final = {
     kind.__name__: kind for kind in (errors.Refused, PeerFault, Unavailable, errors.Corrupt)
@@ -35,20 +40,27 @@ _ENVIRONMENT: Final = (
 """What a worker may know of its parent's environment: no passphrase."""
 
 _SOURCES: Final = (
+    "governance/disclosed.py",
     "governance/figures.py",
     "governance/files.py",
     "governance/models/*.py",
     "governance/noised.py",
+    "governance/normalisation.py",
     "governance/privacy/*.py",
     "governance/subgroups.py",
     "governance/tensors.py",
+    "site_agent/baseline.py",
+    "site_agent/canaries.py",
     "site_agent/data/*.py",
     "site_agent/dpsgd.py",
     "site_agent/evaluation.py",
     "site_agent/grouping.py",
     "site_agent/jobs.py",
+    "site_agent/jobs_apart.py",
+    "site_agent/measurement.py",
     "site_agent/pipe.py",
     "site_agent/premises.py",
+    "site_agent/privacy_audit.py",
     "site_agent/ready.py",
     "site_agent/strategies/*.py",
     "site_agent/training.py",
@@ -61,9 +73,9 @@ _SOURCES: Final = (
 class Worker:
     """One child process that trains and evaluates, one job at a time."""
 
-    def __init__(self, *, threads: int, confinement: Confinement | None = None) -> None:
-        """Prepare a worker that uses at most so many threads, confined where that is said."""
-        self._threads = threads
+    def __init__(self, resources: Resources, *, confinement: Confinement | None = None) -> None:
+        """Prepare a worker that uses no more than it may, confined where that is said."""
+        self._resources = resources
         self._confinement = confinement
         self._saw: object = None
         self._child: asyncio.subprocess.Process | None = None
@@ -92,6 +104,16 @@ class Worker:
     async def evaluate(self, job: EvaluateJob) -> Evaluated:
         """Return a model's figures on the held-out patients; raises as `train` does."""
         return Evaluated.from_json(await self._call("evaluate", job.to_json(), lambda _: None))
+
+    async def measure(self, job: MeasureJob) -> Measured:
+        """Return the cohort's statistics, noised; raises as `train` does."""
+        return Measured.from_json(await self._call("measure", job.to_json(), lambda _: None))
+
+    async def ask(
+        self, kind: str, job: dict[str, Any], progress: Callable[[int], None]
+    ) -> dict[str, Any]:
+        """Do a job of another kind (`site_agent.apart`); raises as `train` does."""
+        return await self._call(kind, job, progress)
 
     async def pause(self) -> None:
         """Let the training at work stop after its present batch, until `resume`."""
@@ -151,6 +173,7 @@ class Worker:
                 return self._child
             await self._child.wait()
         self._given_up = False
+        worker_digest.cache_clear()
         self._child = await asyncio.create_subprocess_exec(
             *self._command(),
             stdin=asyncio.subprocess.PIPE,
@@ -172,15 +195,17 @@ class Worker:
 
     def _command(self) -> list[str]:
         program = [sys.executable, "-P", "-m", "site_agent.worker_main"]
+        memory = str(self._resources.memory or 0)
         if self._confinement is None:
-            return [*program, str(os.getpid())]
+            return [*program, str(os.getpid()), memory]
         self._saw = self._confinement.seen()
-        return self._confinement.command([*program, str(confining.PARENT)])
+        return self._confinement.command([*program, str(confining.PARENT), memory])
 
     def _environment(self) -> dict[str, str]:
         known = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         return known | {
-            name: str(self._threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+            name: str(self._resources.threads)
+            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
         }
 
 
@@ -231,8 +256,12 @@ def _gone() -> Unavailable:
     )
 
 
+@cache
 def worker_digest() -> str:
-    """Return the SHA-256 over the sources that a worker runs, by name and content."""
+    """Return the SHA-256 over the sources that a worker runs, by name and content.
+
+    They are read anew for each worker that is started.
+    """
     root = Path(__file__).resolve().parent.parent
     whole = hashlib.sha256()
     for path in sorted({path for pattern in _SOURCES for path in root.glob(pattern)}):

@@ -9,48 +9,70 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from protos.errors import ConciliumError
+from protos.errors import ConciliumError, Refused
 from site_agent import pipe, wheels
-from site_agent.jobs import EvaluateJob, TrainJob
+from site_agent.jobs import EvaluateJob, MeasureJob, TrainJob
+from site_agent.jobs_apart import AuditJob, CompareJob, ScoreJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
-    Say = Callable[[dict[str, Any]], None]
+    Json = dict[str, Any]
+    Say = Callable[[Json], None]
 
 _PR_SET_PDEATHSIG: Final = 1
 _SAY_AT_MOST_EVERY_S: Final = 0.1
+_NO_MORE: Final = "can't allocate memory"
 
 
 def main() -> None:
     """Serve jobs until the parent is gone."""
     _die_with_parent(int(sys.argv[1]))
+    memory = int(sys.argv[2])
     jobs, say, going = _pipes()
-    from site_agent import evaluation, training
-
+    do = _work(lambda: _progress(say, going))
+    _use_no_more(memory)
     say({"ready": os.getpid()})
     while True:
         message = jobs.get()
         try:
-            if message["kind"] == "train":
-                job = TrainJob.from_json(message["job"])
-                with wheels.served(job.wheels):
-                    done = training.train(job, _progress(say, going)).to_json()
-            else:
-                asked = EvaluateJob.from_json(message["job"])
-                with wheels.served(asked.wheels):
-                    done = evaluation.evaluate(asked).to_json()
+            job, folder = message["job"], message["job"].get("wheels")
+            with wheels.served(Path(folder) if folder else None), _told_of_too_much(memory):
+                done = do[message["kind"]](job)
         except ConciliumError as error:
             say({"refused": told(error)})
         else:
             say({"done": done})
+
+
+def _work(
+    progress: Callable[[], Callable[[int], None]],
+) -> Mapping[str, Callable[[Json], Json]]:
+    """Return what is done for each kind of job; torch is loaded with it.
+
+    `progress` gives each job a telling of its own: one that told of steps just now would keep
+    the first ones of the next job to itself.
+    """
+    from site_agent import baseline, evaluation, measurement, privacy_audit, training
+
+    return {
+        "train": lambda job: training.train(TrainJob.from_json(job), progress()).to_json(),
+        "evaluate": lambda job: evaluation.evaluate(EvaluateJob.from_json(job)).to_json(),
+        "measure": lambda job: measurement.measure(MeasureJob.from_json(job)).to_json(),
+        "score": lambda job: evaluation.score(ScoreJob.from_json(job)),
+        "compare": lambda job: baseline.compared(CompareJob.from_json(job)),
+        "audit": lambda job: privacy_audit.trained(AuditJob.from_json(job), progress()),
+    }
 
 
 def told(error: ConciliumError) -> dict[str, str]:
@@ -112,6 +134,32 @@ def _progress(say: Say, going: threading.Event) -> Callable[[int], None]:
         going.wait()
 
     return progress
+
+
+def _use_no_more(memory: int) -> None:
+    """Let this process have no more than so many bytes of its own; 0 for all there are."""
+    if memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+
+@contextmanager
+def _told_of_too_much(memory: int) -> Iterator[None]:
+    """Say in a sentence that a job wanted more than it may have; torch has an error of its own.
+
+    Raises:
+        Refused: `worker-memory`.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as problem:
+        if isinstance(problem, RuntimeError) and _NO_MORE not in str(problem):
+            raise
+        given = f"the {memory >> 20} MiB of `resources.memory`" if memory else "there is"
+        raise Refused(
+            f"the job wants more memory than {given}",
+            todo="Give it more in site.yaml, or propose smaller batches.",
+            rule="worker-memory",
+        ) from None
 
 
 def _die_with_parent(parent: int) -> None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from governance import figures, noised, subgroups, tensors
+from governance import figures, noised, normalisation, subgroups, tensors
 from governance.files import is_whole
 from governance.privacy import accountant
 from protos.errors import ConciliumError, Refused, Unavailable
 from protos.words import Digest
-from site_agent import changing, deciding, jobs, wheels
+from site_agent import custody, deciding, jobs, measuring, packing, wheels
+from site_agent.bell import Topic
 from site_agent.pausing import Course, course_of
 from site_agent.policy import QUIET
 from site_agent.rounding import rounded_up_s
+from site_agent.seeding import noise_seed_of
 from site_agent.standing import standing_of
 from site_agent.store import optouts, work
-from site_agent.worker import Evaluated, EvaluateJob, Trained, TrainJob, Worker
+from site_agent.worker import Evaluated, EvaluateJob, MeasureJob, Trained, TrainJob, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
-    from protos.words import Task
+    from protos.words import Disclosure, Task
     from site_agent.bell import Bell
     from site_agent.membership import Membership
     from site_agent.policy import Standing
@@ -97,12 +98,19 @@ class Workshop:
             await asyncio.to_thread(accountant.epsilon, releases, standing.delta)
 
     async def train(self, held: Held) -> Trained:
-        """Train as `_train` does, in a time that may be seen."""
-        return await self._rounded_up(self._train(held))
+        """Train as `_train` does, in a time that may be seen; what leaves is compressed."""
+        return await self._rounded_up(self._made(held))
 
     async def evaluate(self, held: Held) -> Evaluated:
         """Evaluate as `_evaluate` does, in a time that may be seen."""
         return await self._rounded_up(self._evaluate(held))
+
+    async def measure(self, held: Held) -> Disclosure:
+        """Return the statistics that are to be said, in a time that may be seen.
+
+        The vector that was said before, as it was; a new one where none was.
+        """
+        return await self._rounded_up(self._measure(held))
 
     async def _rounded_up(self, work: Coroutine[None, None, T]) -> T:
         loop = asyncio.get_running_loop()
@@ -111,6 +119,11 @@ class Workshop:
         elapsed = loop.time() - begun
         await asyncio.sleep(self._seen_s(elapsed) - elapsed)
         return made
+
+    async def _made(self, held: Held) -> Trained:
+        made = await self._train(held)
+        document, standing = await self._terms(held)
+        return await packing.packed(self._m, held.task, made, document, standing)
 
     async def _train(self, held: Held) -> Trained:
         """Return the update of a task: the one that a crash left whole, or a new one.
@@ -138,10 +151,10 @@ class Workshop:
         """Let a training work outside the hospital's quiet hours, and pause within them."""
         course, hours = Course.WORK, self._m.settings.policy.quiet_hours
         work = asyncio.create_task(training)
-        work.add_done_callback(lambda _: self._bell.ring())
+        work.add_done_callback(lambda _: self._bell.ring(Topic.WORK))
         try:
             while not work.done():
-                heard = self._bell.count
+                heard = self._bell.of(Topic.WORK).count
                 now = self._m.now()
                 ahead = course_of(hours, now, task.deadline)
                 if ahead.course is Course.GIVE_UP:
@@ -151,7 +164,7 @@ class Workshop:
                     await self._change(course, ahead.until)
                 wait = (ahead.until - now).total_seconds() if ahead.until else LOOK_AGAIN_S
                 if not work.done():
-                    await self._bell.within(heard, min(wait, LOOK_AGAIN_S))
+                    await self._bell.of(Topic.WORK).within(heard, min(wait, LOOK_AGAIN_S))
             return work.result()
         finally:
             self._presence.paused_until = None
@@ -179,8 +192,9 @@ class Workshop:
             cohort=await self._cohort(),
             model=tensors.path_of(m.premises.work_of(m.federation), held.task.model.digest),
             threads=m.settings.resources.threads,
-            noise_seed=_noise_seed(document, f"{m.site}/figures", held.task),
+            noise_seed=noise_seed_of(document, f"{m.site}/figures", held.task),
             wheels=wheels.at_hand(m.settings),
+            scales=await m.store.ask(partial(measuring.kept, m=m, document=document)),
         )
         made = await _tried(partial(self._worker.evaluate, job), held)
         if document.agreement.metrics_noised:  # as any other site or the coordinator would
@@ -189,6 +203,23 @@ class Workshop:
             told = subgroups.from_json(made.subgroups, document.agreement)
             subgroups.check(told, figures.from_json(made.told), document.agreement)
         return made
+
+    async def _measure(self, held: Held) -> Disclosure:
+        m, (document, _) = self._m, await self._terms(held)
+        before = await m.store.ask(partial(measuring.said, m=m, document=document))
+        if before is not None:
+            return before
+        job = MeasureJob(
+            document=self._written(document),
+            cohort=await self._cohort(),
+            threads=m.settings.resources.threads,
+            noise_seed=noise_seed_of(document, f"{m.site}/statistics", held.task),
+        )
+        made = await _tried(partial(self._worker.measure, job), held)
+        normalisation.from_json(made.text, document.agreement)  # as the coordinator would
+        return await m.store.do(
+            partial(measuring.disclosed, m=m, document=document, text=made.text)
+        )
 
     def _progress(self, steps: int) -> None:
         self._presence.steps_done = steps
@@ -211,19 +242,21 @@ class Workshop:
         self, held: Held, document: Document, standing: Standing, out: Path
     ) -> TrainJob:
         m, task = self._m, held.task
-        control = await m.store.do(partial(_own_control, m=m, agreement=task.agreement))
+        own = partial(custody.own, m=m, agreement=task.agreement)
+        control = await m.store.do(own)
         state, here = task.state, m.premises.work_of(m.federation)
         return TrainJob(
             document=self._written(document),
             cohort=await self._cohort(),
             model=tensors.path_of(here, task.model.digest),
             state=None if state is None else tensors.path_of(here, state.digest),
-            control=None if control is None else m.premises.state / control.path,
+            control=m.premises.state / control.path if control and control.path else None,
             out=out,
             declared_patients=standing.declared_patients,
-            noise_seed=_noise_seed(document, m.site, task),
+            noise_seed=noise_seed_of(document, m.site, task),
             threads=m.settings.resources.threads,
             wheels=wheels.at_hand(m.settings),
+            scales=await m.store.ask(partial(measuring.kept, m=m, document=document)),
         )
 
     async def _cohort(self) -> Mapping[str, object]:
@@ -243,15 +276,6 @@ class Workshop:
         return path
 
 
-def _own_control(c: Connection, m: Membership, agreement: str) -> work.Control | None:
-    """Return c_i under an agreement, or else under those whose consent it carries on."""
-    held = (
-        work.own_control(c, m.federation, one)
-        for one in changing.lineage(c, m.federation, agreement)
-    )
-    return next((one for one in held if one is not None), None)
-
-
 async def _tried(attempt: Callable[[], Awaitable[T]], held: Held) -> T:
     """Try again with a new worker when one dies; the last time let it be known."""
     for number in range(1, TRIES):
@@ -262,15 +286,6 @@ async def _tried(attempt: Callable[[], Awaitable[T]], held: Held) -> T:
                 raise
             _log.warning("worker-died", task=held.task.task, attempt=number)
     return await attempt()
-
-
-def _noise_seed(document: Document, site: str, task: Task) -> int | None:
-    """Return the Unsafe fixed noise seed of a task, or None: the operating system's entropy."""
-    privacy = document.agreement.privacy
-    if privacy is None or privacy.noise_seed is None:
-        return None
-    said = f"{privacy.noise_seed}/{site}/{task.round}/{task.attempt}"
-    return int(hashlib.sha256(said.encode()).hexdigest()[:8], 16)
 
 
 def _emptied(out: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import tempfile
 
 import pytest
 from hypothesis import settings
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 
 from governance.identity.tls import pin_tls13
 
@@ -16,6 +17,14 @@ pin_tls13()  # before any test loads gRPC
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what is to run in the background so, and programs under test inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@event.listens_for(Engine, "connect")
+def _unordered(connection: object, _record: object) -> None:
+    """Give SQLite's rows of questions that say no order in another than PostgreSQL's first."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA reverse_unordered_selects=ON")
+
 
 settings.register_profile("concilium", deadline=None)
 settings.load_profile("concilium")

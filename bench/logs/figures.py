@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +35,7 @@ def rate(
 ) -> dict[str, Any]:
     """Return how many a second there were, beside the reference's; `seconds` are of both."""
     value, reference = (count / each for each in seconds)
-    return _figure(bench, case, figure, unit, (value, reference))
+    return figure_of(bench, case, figure, unit, (value, reference))
 
 
 def lasting(
@@ -42,7 +43,7 @@ def lasting(
 ) -> dict[str, Any]:
     """Return how many milliseconds each took, beside the reference's."""
     value, reference = (each / count * 1000 for each in seconds)
-    return _figure(bench, case, figure, "ms", (value, reference))
+    return figure_of(bench, case, figure, "ms", (value, reference))
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:
@@ -62,19 +63,30 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 def tell(title: str, path: Path, figures: Sequence[dict[str, Any]]) -> None:
     """Keep figures, and show them."""
     keep(path, figures)
+    show(title, figures)
+
+
+def show(title: str, figures: Sequence[dict[str, Any]]) -> None:
+    """Show figures as a table."""
     rows = [tuple(figure[name] for name in COLUMNS) for figure in figures]
     say(Answer(COLUMNS, rows, title=title), Format.TABLE)
 
 
+def kept(path: Path) -> list[dict[str, Any]]:
+    """Return the figures in a file, none where there is no file."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else []
+
+
 def keep(path: Path, figures: Sequence[dict[str, Any]]) -> None:
     """Append figures to the list in a file."""
-    known = json.loads(path.read_text("utf-8")) if path.exists() else []
+    known = kept(path)
     path.write_text(json.dumps([*known, *figures], indent=1) + "\n", "utf-8")
 
 
-def _figure(
+def figure_of(
     bench: str, case: str, figure: str, unit: str, values: tuple[float, float]
 ) -> dict[str, Any]:
+    """Return a figure beside its reference."""
     value, reference = values
     return {
         "bench": bench,
@@ -85,3 +97,7 @@ def _figure(
         "reference": round(reference, 4),
         "ratio": round(value / reference, 5),
     }
+
+
+if __name__ == "__main__":
+    show("Every figure", kept(Path(sys.argv[1])))

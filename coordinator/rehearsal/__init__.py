@@ -34,6 +34,7 @@ def rehearse(
     out: Path,
     seed: int | None,
     replaces: bool,
+    wheel: Path | None = None,
 ) -> int:
     """Run a rehearsal and return the exit code: 0, or 1 when federation gains nothing.
 
@@ -44,13 +45,14 @@ def rehearse(
         out: The folder that it leaves everything in, in place of an unfinished rehearsal's.
         seed: Fixes noise, sampling and held-out patients (Unsafe), so that the same model comes
             out twice; None for real noise.
+        wheel: The file of the agreement's model, where its code is a wheel's.
         replaces: Whether a finished rehearsal in the folder is replaced, too.
 
     Raises:
         Refused: a file is missing or wrong, or a program gave up.
     """
     try:
-        return _rehearsed(agreement, sites, out, seed=seed, replaces=replaces)
+        return _rehearsed(agreement, sites, out, seed=seed, replaces=replaces, wheel=wheel)
     except KeyboardInterrupt:
         if not place.unfinished(out):
             raise
@@ -67,10 +69,11 @@ def _rehearsed(
     *,
     seed: int | None,
     replaces: bool,
+    wheel: Path | None,
 ) -> int:
     began = time.monotonic()
     where = sites or agreement.parent / "sites"
-    roles = cast.prepare(agreement, where, out, seed=seed, replaces=replaces)
+    roles = cast.prepare(agreement, where, out, seed=seed, replaces=replaces, wheel=wheel)
     stage = Stage()
     with Progress(roles.document) as progress:
         for sentence in _about(roles):

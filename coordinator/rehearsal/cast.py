@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from coordinator.rehearsal import place, synthetic
+from coordinator.rehearsal.stage import program, run
 from coordinator.rehearsal.synthetic import Invention
 from governance.agreement import refusals
 from governance.agreement.load import load
@@ -40,6 +41,7 @@ class Cast:
         document: The agreement that is rehearsed.
         seed: What noise, sampling and held-out patients are fixed by; None for real noise.
         synthetic: Whether its patients are invented.
+        wheel: The file of the agreement's model, where its code is a wheel's.
         set_aside: The agreement's terms that do not bind invented hospitals, in words.
     """
 
@@ -48,6 +50,7 @@ class Cast:
     seed: int | None
     synthetic: bool = False
     set_aside: tuple[str, ...] = ()
+    wheel: Path | None = None
 
     @property
     def agreement(self) -> Path:
@@ -90,6 +93,7 @@ def prepare(
     *,
     seed: int | None,
     replaces: bool = False,
+    wheel: Path | None = None,
 ) -> Cast:
     """Make the folder of a rehearsal in place of one that did not come to its end.
 
@@ -99,24 +103,31 @@ def prepare(
         out: The folder to make.
         seed: See `Cast`.
         replaces: Whether it may take the place of a finished one, too.
+        wheel: See `Cast`.
 
     Raises:
         Refused: the agreement cannot be, a hospital's files are missing, or the folder holds
             a finished rehearsal or something else.
     """
     document = _possible(agreement)
+    _check_wheel(document, wheel)
     if isinstance(sites, Invention):
         place.clear(out, replaces=replaces)
         source = out / SYNTHETIC
         made = synthetic.write(agreement, document.agreement, source, sites, seed=seed)
         cast = Cast(
-            out, _possible(made.agreement), seed, synthetic=True, set_aside=made.set_aside
+            out,
+            _possible(made.agreement),
+            seed,
+            synthetic=True,
+            set_aside=made.set_aside,
+            wheel=wheel,
         )
         return _copied(made.agreement, made.sites, cast)
     for name in document.agreement.sites.roster:
         _check_site(sites / name, name, agreement)
     place.clear(out, replaces=replaces)
-    return _copied(agreement, sites, Cast(out, document, seed))
+    return _copied(agreement, sites, Cast(out, document, seed, wheel=wheel))
 
 
 def _possible(agreement: Path) -> Document:
@@ -124,6 +135,18 @@ def _possible(agreement: Path) -> Document:
     if objections := refusals.objections(document):
         raise refusals.raised(document, objections)
     return document
+
+
+def _check_wheel(document: Document, wheel: Path | None) -> None:
+    """Refuse a model whose code is not here. Stops a rehearsal that could not train."""
+    if document.agreement.model.wheel is None or wheel is not None:
+        return
+    raise Refused(
+        f"the model {document.agreement.model.name} is a wheel's, which is not here",
+        where=document.place("model.wheel"),
+        todo="Name its file: --wheel FILE. Each hospital of the rehearsal then approves it.",
+        rule="wheel-missing",
+    )
 
 
 def _copied(agreement: Path, sites: Path, cast: Cast) -> Cast:
@@ -189,9 +212,26 @@ def _make_site(source: Path, cast: Cast, name: str) -> None:
     ]
     accepted = load_site(folder / "site.yaml").policy.unsafe
     said["policy"]["unsafe"] = sorted({*accepted, *unsafe_terms(cast.document.agreement)})
+    if cast.wheel is not None:
+        _confine(said, str(cast.document.agreement.model.wheel))
     _write_settings(folder / "site.yaml", said)
+    if cast.wheel is not None:
+        _approve(folder / "site.yaml", cast.wheel)
     if cast.seed is not None:
         _fix_secret(folder, f"{cast.seed}/{name}")
+
+
+def _confine(said: dict[str, Any], digest: str) -> None:
+    """Let a hospital's settings name a wheel, and confine the worker that runs its code."""
+    policy = said["policy"]
+    policy["models"] = [*policy.get("models", []), digest]
+    policy["unsafe"] = [term for term in policy["unsafe"] if term != "no-isolation"]
+    said["resources"] = {**said.get("resources", {}), "isolation": "required"}
+
+
+def _approve(file: Path, wheel: Path) -> None:
+    """Keep a wheel at a hospital; another one than the agreement's trains nothing there."""
+    run([program("concilium-site"), "approve", str(wheel), "--site", str(file)])
 
 
 def dial(cast: Cast, name: str, coordinator: str) -> None:

@@ -77,6 +77,10 @@ def _compare(roles: Cast, record: Chronology) -> Mapping[str, Any]:
     document.write_bytes(record.document)
     command = [SITE, "rehearsal-figures", "--document", str(document)]
     command += ["--model", str(model_path(roles, record)), "--out", str(out)]
+    if record.scales:
+        scales = roles.out / "normalisation.json"
+        scales.write_text(json.dumps(record.scales), encoding="utf-8")
+        command += ["--scales", str(scales)]
     if roles.seed is not None:
         command += ["--seed", str(roles.seed)]
     run([*command, *(str(roles.site_file(name)) for name in roles.names)])

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from coordinator.store import kept, record
-from governance import figures, noised
+from coordinator.store import kept, measured, quality, record
+from governance import figures, normalisation
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
     checkpoints,
     cosignatures,
-    disclosures,
-    evaluations,
     reservations,
     rounds,
 )
+from protos.words import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 class Chronology:
     """The agreement, its rounds, the final model, and ε (decimal) by site at δ.
 
+    `scales` are what quantities are normalised by, empty for the agreement's references;
     `quality` is what the sites' figures of each closed round's model come to, by metric.
     """
 
@@ -42,6 +42,7 @@ class Chronology:
     epsilon: Mapping[str, str]
     delta: float
     quality: Mapping[int, Mapping[str, float]]
+    scales: Mapping[str, Mapping[str, str]]
 
 
 def read(url: str) -> Chronology:
@@ -93,30 +94,34 @@ def _read(connection: Connection) -> Chronology:
         epsilon={row.site: row.epsilon_total for row in spent},
         delta=float(spent[-1].delta) if spent else 0.0,
         quality=_quality(connection),
+        scales=_scales(connection, agreement),
     )
+
+
+def _scales(connection: Connection, agreement: str) -> dict[str, dict[str, str]]:
+    document = record.read_document(connection, agreement)
+    if document is None or not document.agreement.statistics_federated:
+        return {}
+    found = measured.scales(connection, normalisation.basis_of(document.agreement))
+    return {name: one.to_json() for name, one in (found or {}).items()}
 
 
 def _quality(connection: Connection) -> dict[int, dict[str, float]]:
     """Pool what the sites said of each model that became the global one."""
-    told = connection.execute(
-        select(rounds.c.round, rounds.c.agreement, disclosures.c.value)
-        .join(
-            evaluations,
-            (evaluations.c.round == rounds.c.round)
-            & (evaluations.c.attempt == rounds.c.attempt)
-            & (evaluations.c.model == rounds.c.model_out),
-        )
-        .join(disclosures, disclosures.c.seq == evaluations.c.seq)
-        .where(rounds.c.state == "closed", disclosures.c.label == "figures")
-        .order_by(rounds.c.round, evaluations.c.site)
+    closed = connection.execute(
+        select(rounds.c.round, rounds.c.attempt, rounds.c.model_out)
+        .where(rounds.c.state == "closed")
+        .order_by(rounds.c.round)
     )
-    parts: dict[int, list[Figures]] = {}
-    for row in told:
-        document = record.read_document(connection, row.agreement)
-        assert document is not None
-        said = noised.read(row.value, document.agreement)
-        parts.setdefault(row.round, []).append(said)
-    return {number: _metrics(figures.pooled(every)) for number, every in parts.items()}
+    told = {
+        row.round: quality.said(connection, row.round, row.attempt, Digest(row.model_out))
+        for row in closed.all()
+    }
+    return {
+        number: _metrics(figures.pooled(said[site] for site in sorted(said)))
+        for number, said in told.items()
+        if said
+    }
 
 
 def _metrics(said: Figures) -> dict[str, float]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import func, select
 
-from coordinator.store import record
+from coordinator.store import quality, record
 from governance.exits import Exit, Scope, Step
+from governance.ledger.prepared import Prepared
 from governance.ledger.project_exits import OWN_WISH, leaves, may_enrol_again
 from governance.ledger.schema import (
     certificates,
@@ -33,12 +34,32 @@ __all__ = ["may_enrol_again"]
 Judged: TypeAlias = tuple[int, int, Digest]
 LINGERS: Final = timedelta(seconds=120)
 """How long a hospital that left may still read the log, to keep the record of its own exit."""
+_UNFINISHED: Final = Prepared(
+    select(exits).where(exits.c.state != Exit.CLOSED.value).order_by(exits.c.seq)
+)
+_BARRED: Final = Prepared(
+    select(
+        *(exits.c.site, exits.c.cause, exits.c.state, exits.c.changed_seq),
+        *(exit_steps.c.seq, entries.c.received_at),
+    )
+    .join(exits, exits.c.seq == exit_steps.c.exit_seq)
+    .join(entries, entries.c.seq == exit_steps.c.seq)
+    .where(
+        exit_steps.c.seq.in_(
+            select(func.max(exit_steps.c.seq))
+            .where(exit_steps.c.step == Step.BAR.value)
+            .group_by(exit_steps.c.site)
+        ),
+        exits.c.scope == Scope.FEDERATION.value,
+    )
+    .order_by(exit_steps.c.seq)
+)
+"""Made once, as every event asks them."""
 
 
 def unfinished(connection: Connection) -> list[Row[Any]]:
     """Return the exits that are not closed, the oldest first."""
-    ended = exits.c.state == Exit.CLOSED.value
-    return list(connection.execute(select(exits).where(~ended).order_by(exits.c.seq)))
+    return _UNFINISHED.all(connection)
 
 
 def steps_of(connection: Connection, seq: int) -> list[int]:
@@ -110,7 +131,7 @@ def last_judged(connection: Connection) -> Judged | None:
     )
     for row in rows:
         one = (int(row.round), int(row.attempt), Digest(row.model_out))
-        if record.figures(connection, *one):
+        if quality.said(connection, *one):
             return one
     return None
 
@@ -143,20 +164,4 @@ def spent_by(connection: Connection, site: str, agreement: str) -> Spent:
 
 def _barred(connection: Connection) -> list[Row[Any]]:
     """Return the exits whose credentials are revoked, with when; the newest of a site last."""
-    newest = (
-        select(func.max(exit_steps.c.seq))
-        .where(exit_steps.c.step == Step.BAR.value)
-        .group_by(exit_steps.c.site)
-    )
-    return list(
-        connection.execute(
-            select(
-                *(exits.c.site, exits.c.cause, exits.c.state, exits.c.changed_seq),
-                *(exit_steps.c.seq, entries.c.received_at),
-            )
-            .join(exits, exits.c.seq == exit_steps.c.exit_seq)
-            .join(entries, entries.c.seq == exit_steps.c.seq)
-            .where(exit_steps.c.seq.in_(newest), exits.c.scope == Scope.FEDERATION.value)
-            .order_by(exit_steps.c.seq)
-        )
-    )
+    return _BARRED.all(connection)

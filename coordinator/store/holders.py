@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import certificates, entries, keys, revocations
+from governance.statements import parse_time
 from protos.words import KeyId
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
+
+_KEYS: Final = Prepared(
+    select(keys.c.name, keys.c.key_id)
+    .where(keys.c.usage == bindparam("usage"), keys.c.until_seq.is_(None))
+    .order_by(keys.c.from_seq)
+)
+_REVOKED: Final = Prepared(select(revocations.c.name))
+"""Made once, as every round asks them."""
 
 
 def operator_keys(connection: Connection) -> dict[str, KeyId]:
@@ -48,13 +60,8 @@ def authority_key(connection: Connection) -> KeyId:
 
 
 def _keys(connection: Connection, usage: str) -> dict[str, tuple[KeyId, ...]]:
-    rows = connection.execute(
-        select(keys.c.name, keys.c.key_id)
-        .where(keys.c.usage == usage, keys.c.until_seq.is_(None))
-        .order_by(keys.c.from_seq)
-    )
     held: dict[str, tuple[KeyId, ...]] = {}
-    for row in rows:
+    for row in _KEYS.all(connection, usage=usage):
         held[row.name] = (*held.get(row.name, ()), KeyId(row.key_id))
     return held
 
@@ -84,6 +91,22 @@ def serials_before_enrolment(connection: Connection, name: str = "") -> frozense
     return frozenset(connection.execute(old).scalars())
 
 
+def sites(connection: Connection) -> frozenset[str]:
+    """Return the hospitals that are enrolled now and not revoked."""
+    return frozenset(officer_keys(connection).keys() - revoked(connection))
+
+
+def certificates_end(connection: Connection) -> dict[str, datetime]:
+    """Return until when the newest certificate of each site counts that is enrolled now."""
+    here = sites(connection)
+    rows = connection.execute(
+        select(certificates.c.name, func.max(certificates.c.not_after).label("until"))
+        .where(certificates.c.role == "site")
+        .group_by(certificates.c.name)
+    )
+    return {row.name: parse_time(row.until) for row in rows if row.name in here}
+
+
 def revoked(connection: Connection) -> frozenset[str]:
     """Return every revoked name."""
-    return frozenset(connection.execute(select(revocations.c.name)).scalars())
+    return frozenset(row.name for row in _REVOKED.all(connection))

@@ -6,10 +6,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from coordinator.store.schema import documents, invitations, notes, pending_acts
 from governance.identity.enrolment import Invitation
+from governance.ledger.prepared import Prepared
 from governance.statements import parse_time, timestamp
 from protos import codec
 from protos.errors import Corrupt, Refused
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 MOVED: Final = "moved"
 _HISTORY: Final = "history"
 """The note of where a database's federation went."""
+_DOCUMENT: Final = Prepared(
+    select(documents.c.raw).where(documents.c.digest == bindparam("digest"))
+)
+_NOTE: Final = Prepared(select(notes.c.value).where(notes.c.name == bindparam("name")))
+_OPEN: Final = Prepared(
+    select(invitations.c.expires).where(
+        invitations.c.used_by.is_(None), invitations.c.expires > bindparam("now")
+    )
+)
 
 
 def check_not_moved(connection: Connection) -> None:
@@ -52,11 +62,11 @@ def document(connection: Connection, digest: str) -> bytes | None:
     Raises:
         Corrupt: its bytes are not those that were proposed.
     """
-    raw: bytes | None = connection.execute(
-        select(documents.c.raw).where(documents.c.digest == digest)
-    ).scalar()
-    if raw is not None:
-        _check_document(digest, raw)
+    row = _DOCUMENT.first(connection, digest=digest)
+    if row is None:
+        return None
+    _check_document(digest, row.raw)
+    raw: bytes = row.raw
     return raw
 
 
@@ -79,8 +89,8 @@ def _check_document(digest: str, raw: object) -> None:
 
 def note(connection: Connection, name: str) -> str:
     """Return a named value, empty when there is none."""
-    value = connection.execute(select(notes.c.value).where(notes.c.name == name)).scalar()
-    return str(value or "")
+    row = _NOTE.first(connection, name=name)
+    return "" if row is None else str(row.value)
 
 
 def set_note(connection: Connection, name: str, value: str) -> None:
@@ -198,12 +208,8 @@ def forget_invitation(connection: Connection, secret_hash: str) -> None:
 
 def open_invitations_end(connection: Connection, now: datetime) -> datetime | None:
     """Return when the last open invitation expires, None when none is open."""
-    ends = connection.execute(
-        select(invitations.c.expires).where(
-            invitations.c.used_by.is_(None), invitations.c.expires > timestamp(now)
-        )
-    ).scalars()
-    return max((parse_time(end) for end in ends), default=None)
+    ends = _OPEN.all(connection, now=timestamp(now))
+    return max((parse_time(row.expires) for row in ends), default=None)
 
 
 def used_invitations(connection: Connection, now: datetime) -> bool:

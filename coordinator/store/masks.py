@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from coordinator.store.schema import mask_runs, mask_words
 from governance import canonical
-from governance.secagg.terms import Terms
+from governance.ledger.prepared import Prepared
+from governance.secagg.terms import TRAIN, Terms
 from governance.statements import parse_time, timestamp
 from protos import codec
 from protos.words import FromSite, SiteName
@@ -22,26 +23,49 @@ if TYPE_CHECKING:
 
     from protos.words_masks import SaidBody
 
-TRAIN: Final = "train"
+OVER: Final = "over"
+"""The step of a run that is opened, or never will be."""
+_REFUSED: Final = "refused"
+_OBJECTED: Final = "objected"
+_TERMS: Final = Prepared(
+    select(mask_runs.c.terms).where(
+        mask_runs.c.round == bindparam("round"),
+        mask_runs.c.attempt == bindparam("attempt"),
+        mask_runs.c.purpose == bindparam("purpose"),
+    )
+)
 
 
-def begin(connection: Connection, terms: Terms) -> bytes:
+def begin(connection: Connection, terms: Terms, *, step: str = "") -> bytes:
     """Keep the terms of a run; return them as every site is sent them.
 
     What a backup still had of a run of that name, in a log that begins anew, is forgotten.
     """
-    forget(connection, (terms.round, terms.attempt))
+    at = (terms.round, terms.attempt)
+    for table in (mask_words, mask_runs):
+        connection.execute(delete(table).where(*_of(table, at, terms.purpose)))
     said = canonical.encode(terms.to_json())
     place = {"round": terms.round, "attempt": terms.attempt, "purpose": terms.purpose}
-    connection.execute(insert(mask_runs).values(**place, terms=said))
+    connection.execute(insert(mask_runs).values(**place, terms=said, step=step))
     return said
+
+
+def step_of(connection: Connection, terms: Terms) -> str:
+    """Return what a sum of figures waits for."""
+    here = _of(mask_runs, (terms.round, terms.attempt), terms.purpose)
+    return str(connection.execute(select(mask_runs.c.step).where(*here)).scalar_one())
+
+
+def move(connection: Connection, terms: Terms, step: str) -> None:
+    """Note what a sum of figures waits for now."""
+    here = _of(mask_runs, (terms.round, terms.attempt), terms.purpose)
+    connection.execute(update(mask_runs).where(*here).values(step=step))
 
 
 def terms_of(connection: Connection, at: tuple[int, int], purpose: str = TRAIN) -> Terms | None:
     """Return the terms of an attempt's run, None where it has none."""
-    said = connection.execute(select(mask_runs.c.terms).where(*_of(mask_runs, at, purpose)))
-    found = said.scalar()
-    return Terms.from_bytes(bytes(found)) if found is not None else None
+    row = _TERMS.first(connection, round=at[0], attempt=at[1], purpose=purpose)
+    return Terms.from_bytes(bytes(row.terms)) if row is not None else None
 
 
 def keep(
@@ -70,6 +94,37 @@ def keep(
             message=b"" if word is None else codec.from_site_bytes(FromSite(word)),
         )
     )
+
+
+def leave(
+    connection: Connection, terms: Terms, site: SiteName, rule: str, *, now: datetime
+) -> None:
+    """Keep that a site whose vector is in takes no further step.
+
+    Args:
+        connection: A connection.
+        terms: Those of the run.
+        site: Who takes none.
+        rule: What it broke itself; empty where it complained of another.
+        now: The time.
+    """
+    keep(connection, terms, _OBJECTED, site, None, now=now)
+    if rule:
+        keep(connection, terms, f"{_REFUSED}/{rule}", site, None, now=now)
+
+
+def left(connection: Connection, terms: Terms) -> frozenset[SiteName]:
+    """Return who takes no further step, though its vector is in."""
+    return frozenset(times(connection, terms, _OBJECTED))
+
+
+def refused(connection: Connection, terms: Terms) -> dict[SiteName, str]:
+    """Return which rule each site broke whose vector is in."""
+    here = _of(mask_words, (terms.round, terms.attempt), terms.purpose)
+    broken = mask_words.c.step.startswith(f"{_REFUSED}/", autoescape=True)
+    question = select(mask_words.c.site, mask_words.c.step).where(*here, broken)
+    rows = connection.execute(question.order_by(mask_words.c.site))
+    return {SiteName(row.site): row.step.removeprefix(f"{_REFUSED}/") for row in rows}
 
 
 def said(connection: Connection, terms: Terms, step: str) -> dict[SiteName, SaidBody]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from coordinator.store.schema import notes, outbox, peers
+from governance.ledger.prepared import Prepared
 from protos import codec
+from protos.errors import PeerFault
 from protos.words import SiteName, ToSite
 
 if TYPE_CHECKING:
@@ -15,21 +17,43 @@ if TYPE_CHECKING:
 
     from protos.words import ToSiteBody
 
+WAITING: Final = 10_000
+"""Messages to one site that may wait for its acknowledgement while it says more."""
 _MAIL: Final = "mail"
 _HELLO: Final = "renumber/"
 _FIRST: Final = "first-again/"
+_HERE: Final = peers.c.site == bindparam("this_site")
+_PEER: Final = Prepared(select(peers.c.sent, peers.c.taken).where(_HERE))
+_MEET: Final = Prepared(insert(peers), ("site", "sent", "taken"))
+_SENT: Final = Prepared(update(peers).where(_HERE), ("sent",))
+_TAKEN: Final = Prepared(update(peers).where(_HERE), ("taken",))
+_PUT: Final = Prepared(insert(outbox), ("site", "seq", "message"))
+_ABOVE: Final = Prepared(
+    select(outbox.c.seq, outbox.c.message)
+    .where(outbox.c.site == bindparam("this_site"), outbox.c.seq > bindparam("after"))
+    .order_by(outbox.c.seq)
+)
+_WAITING: Final = Prepared(
+    select(func.count().label("waiting")).where(outbox.c.site == bindparam("this_site"))
+)
+_DROP: Final = Prepared(
+    delete(outbox).where(
+        outbox.c.site == bindparam("this_site"), outbox.c.seq <= bindparam("upto")
+    )
+)
+_NOTED: Final = Prepared(select(notes.c.name).where(notes.c.name == bindparam("this")))
+"""Made once, as every message asks and writes them."""
 
 
 def send(connection: Connection, site: SiteName, body: ToSiteBody) -> int:
     """Put a numbered message into a site's outbox; it is replayed until acknowledged."""
-    sent = connection.execute(select(peers.c.sent).where(peers.c.site == site)).scalar()
-    if sent is None:
-        connection.execute(insert(peers).values(site=site, sent=0, taken=0))
-        sent = 0
-    seq = int(sent) + 1
-    connection.execute(update(peers).where(peers.c.site == site).values(sent=seq))
+    known = _PEER.first(connection, this_site=site)
+    if known is None:
+        _MEET.write(connection, {"site": site, "sent": 0, "taken": 0})
+    seq = 1 if known is None else int(known.sent) + 1
+    _SENT.write(connection, {"this_site": site, "sent": seq})
     message = codec.to_site_bytes(ToSite(body, seq=seq))
-    connection.execute(insert(outbox).values(site=site, seq=seq, message=message))
+    _PUT.write(connection, {"site": site, "seq": seq, "message": message})
     connection.info.setdefault(_MAIL, set()).add(site)
     return seq
 
@@ -41,17 +65,26 @@ def mailed(connection: Connection) -> frozenset[SiteName]:
 
 def unsent(connection: Connection, site: SiteName, after: int) -> list[tuple[int, bytes]]:
     """Return a site's numbered messages above `after`, in order."""
-    rows = connection.execute(
-        select(outbox.c.seq, outbox.c.message)
-        .where(outbox.c.site == site, outbox.c.seq > after)
-        .order_by(outbox.c.seq)
-    )
+    rows = _ABOVE.all(connection, this_site=site, after=after)
     return [(row.seq, row.message) for row in rows]
 
 
 def acknowledged(connection: Connection, site: SiteName, seq: int) -> None:
     """Forget what a site has durably taken."""
-    connection.execute(delete(outbox).where(outbox.c.site == site, outbox.c.seq <= seq))
+    _DROP.write(connection, {"this_site": site, "upto": seq})
+
+
+def check_heard(connection: Connection, site: SiteName) -> None:
+    """Raise PeerFault for a site that acknowledges nothing of what it is told.
+
+    Each of its messages may bring it another. A site that was away for years is far below.
+    """
+    count = _WAITING.first(connection, this_site=site).waiting
+    if count >= WAITING:
+        raise PeerFault(
+            f"{site} says more, but {count} messages to it are not acknowledged",
+            rule="not-acknowledged",
+        )
 
 
 def begin_anew(connection: Connection, site: SiteName) -> None:
@@ -62,17 +95,16 @@ def begin_anew(connection: Connection, site: SiteName) -> None:
 
 def taken(connection: Connection, site: SiteName) -> int:
     """Return the last numbered message of a site that is durably taken."""
-    value = connection.execute(select(peers.c.taken).where(peers.c.site == site)).scalar()
-    return int(value or 0)
+    known = _PEER.first(connection, this_site=site)
+    return 0 if known is None else int(known.taken)
 
 
 def take(connection: Connection, site: SiteName, seq: int) -> None:
     """Note that a site's message is taken, in the transaction of what it changed."""
-    known = connection.execute(select(peers.c.site).where(peers.c.site == site)).scalar()
-    if known is None:
-        connection.execute(insert(peers).values(site=site, sent=0, taken=seq))
+    if _PEER.first(connection, this_site=site) is None:
+        _MEET.write(connection, {"site": site, "sent": 0, "taken": seq})
     else:
-        connection.execute(update(peers).where(peers.c.site == site).values(taken=seq))
+        _TAKEN.write(connection, {"this_site": site, "taken": seq})
 
 
 def part(connection: Connection, site: SiteName) -> None:
@@ -109,5 +141,8 @@ def _note(connection: Connection, what: str, site: SiteName) -> None:
 
 def _noted(connection: Connection, what: str, site: SiteName) -> bool:
     """Tell whether something is still to be done once for a site, and forget it."""
-    gone = connection.execute(delete(notes).where(notes.c.name == f"{what}{site}"))
-    return gone.rowcount > 0
+    name = f"{what}{site}"
+    if _NOTED.first(connection, this=name) is None:
+        return False
+    connection.execute(delete(notes).where(notes.c.name == name))
+    return True

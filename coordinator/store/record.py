@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, or_, select
 
 from coordinator.store import kept
 from governance import consent
 from governance.agreement.load import parse
 from governance.ledger import operators
 from governance.ledger import store as ledger
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import (
     agreements,
     consents,
@@ -38,6 +39,78 @@ if TYPE_CHECKING:
 ENDED: Final = ("complete", "expired")
 """The states of an agreement that came to its end and that none superseded."""
 _parse: Final = lru_cache(maxsize=32)(parse)
+_IN_FORCE: Final = Prepared(
+    select(agreements.c.digest)
+    .where(agreements.c.state == "in-force")
+    .order_by(agreements.c.proposed_seq.desc())
+    .limit(1)
+)
+_LATEST: Final = Prepared(
+    select(agreements.c.digest, agreements.c.state)
+    .order_by(agreements.c.proposed_seq.desc())
+    .limit(1)
+)
+_ENDS: Final = Prepared(
+    select(consents.c.site, consents.c.agreement, consents.c.until)
+    .where(
+        consents.c.until != "",
+        consents.c.material.in_(
+            select(agreements.c.material).where(
+                or_(agreements.c.state == "proposed", agreements.c.state == "in-force")
+            )
+        ),
+        *(consents.c.state != state.value for state in sorted(consent.ENDED, key=str)),
+    )
+    .order_by(consents.c.site, consents.c.given_seq)
+)
+_LAST_ROUND: Final = Prepared(
+    select(rounds.c.round, rounds.c.attempt, rounds.c.state)
+    .order_by(rounds.c.round.desc(), rounds.c.attempt.desc())
+    .limit(1)
+)
+_ARRIVALS: Final = Prepared(
+    select(entries.c.site, entries.c.received_at).where(
+        entries.c.kind == "contribution-made",
+        entries.c.round == bindparam("round"),
+        entries.c.attempt == bindparam("attempt"),
+    )
+)
+_UPDATES: Final = Prepared(
+    select(contributions.c.site, contributions.c.update_digest).where(
+        contributions.c.round == bindparam("round"),
+        contributions.c.attempt == bindparam("attempt"),
+        contributions.c.state == "made",
+    )
+)
+_OF_SCHEDULE: Final = Prepared(
+    select(func.count().label("count"))
+    .select_from(rounds)
+    .where(
+        rounds.c.state == "closed",
+        rounds.c.undone_seq.is_(None),
+        rounds.c.opened_seq
+        > func.coalesce(
+            select(func.max(agreements.c.changed_seq))
+            .where(or_(*(agreements.c.state == state for state in ENDED)))
+            .scalar_subquery(),
+            -1,
+        ),
+    )
+)
+_DECLARED: Final = Prepared(
+    select(consents.c.site, consents.c.declared_patients).where(
+        consents.c.agreement == bindparam("agreement")
+    )
+)
+_COSIGNED: Final = Prepared(
+    select(func.max(cosignatures.c.size).label("size")).where(
+        cosignatures.c.site == bindparam("site")
+    )
+)
+_SEQ: Final = Prepared(
+    select(entries.c.seq).where(entries.c.statement == bindparam("statement"))
+)
+"""Made once, as every step of a round asks them."""
 
 
 def agreement_digests(connection: Connection, *states: str) -> list[str]:
@@ -59,8 +132,8 @@ def read_document(connection: Connection, digest: str) -> Document | None:
 
 def agreement_in_force(connection: Connection) -> Document | None:
     """Return the agreement in force, if there is one."""
-    digests = agreement_digests(connection, "in-force")
-    return read_document(connection, digests[-1]) if digests else None
+    row = _IN_FORCE.first(connection)
+    return None if row is None else read_document(connection, row.digest)
 
 
 def agreement_that_binds(connection: Connection) -> Document | None:
@@ -71,11 +144,7 @@ def agreement_that_binds(connection: Connection) -> Document | None:
 
 def agreement_proposed(connection: Connection) -> Document | None:
     """Return the latest proposal, unless a later one has taken force since."""
-    latest = connection.execute(
-        select(agreements.c.digest, agreements.c.state)
-        .order_by(agreements.c.proposed_seq.desc())
-        .limit(1)
-    ).first()
+    latest = _LATEST.first(connection)
     if latest is None or latest.state != "proposed":
         return None
     return read_document(connection, latest.digest)
@@ -98,11 +167,7 @@ def declared_patients(
 
 def declared_ever(connection: Connection, agreement: str) -> dict[SiteName, int]:
     """Return every site's declared patients, whatever became of its consent since."""
-    rows = connection.execute(
-        select(consents.c.site, consents.c.declared_patients).where(
-            consents.c.agreement == agreement
-        )
-    )
+    rows = _DECLARED.all(connection, agreement=agreement)
     return {SiteName(row.site): int(row.declared_patients) for row in rows}
 
 
@@ -117,21 +182,9 @@ class EndOfConsent:
 
 def ends_of_consents(connection: Connection) -> list[EndOfConsent]:
     """Return the ends of the consents that go on, to terms that are proposed or in force."""
-    material = select(agreements.c.material).where(
-        agreements.c.state.in_(("proposed", "in-force"))
-    )
-    rows = connection.execute(
-        select(consents.c.site, consents.c.agreement, consents.c.until)
-        .where(
-            consents.c.until != "",
-            consents.c.material.in_(material),
-            consents.c.state.not_in([state.value for state in consent.ENDED]),
-        )
-        .order_by(consents.c.site, consents.c.given_seq)
-    )
     return [
         EndOfConsent(SiteName(row.site), Digest(row.agreement), parse_time(row.until))
-        for row in rows
+        for row in _ENDS.all(connection)
     ]
 
 
@@ -182,11 +235,7 @@ def closed_before(connection: Connection, later: int) -> tuple[int, int, list[st
 
 def last_round(connection: Connection) -> tuple[int, int, str]:
     """Return (round, attempt, state) of the last round that was opened, (0, 0, '') for none."""
-    row = connection.execute(
-        select(rounds.c.round, rounds.c.attempt, rounds.c.state)
-        .order_by(rounds.c.round.desc(), rounds.c.attempt.desc())
-        .limit(1)
-    ).first()
+    row = _LAST_ROUND.first(connection)
     return (int(row.round), int(row.attempt), row.state) if row else (0, 0, "")
 
 
@@ -200,17 +249,7 @@ def rounds_committed(connection: Connection) -> int:
 
 def rounds_of_schedule(connection: Connection) -> int:
     """Return how many rounds count of the agreement in force and those it superseded."""
-    ended = select(func.max(agreements.c.changed_seq)).where(agreements.c.state.in_(ENDED))
-    count = connection.execute(
-        select(func.count())
-        .select_from(rounds)
-        .where(
-            rounds.c.state == "closed",
-            rounds.c.undone_seq.is_(None),
-            rounds.c.opened_seq > func.coalesce(ended.scalar_subquery(), -1),
-        )
-    ).scalar()
-    return int(count or 0)
+    return int(_OF_SCHEDULE.first(connection).count)
 
 
 def recent_ends(connection: Connection, count: int) -> list[tuple[str, str]]:
@@ -222,6 +261,16 @@ def recent_ends(connection: Connection, count: int) -> list[tuple[str, str]]:
         .limit(count)
     )
     return [(row.state, row.reason or "") for row in rows]
+
+
+def ends_by_state(connection: Connection) -> dict[str, int]:
+    """Return how many attempts ended, by how."""
+    rows = connection.execute(
+        select(rounds.c.state, func.count().label("number"))
+        .where(rounds.c.state != "open")
+        .group_by(rounds.c.state)
+    )
+    return {row.state: row.number for row in rows}
 
 
 def figures(
@@ -264,25 +313,13 @@ def entry_count(connection: Connection) -> int:
 
 def arrivals(connection: Connection, round_: int, attempt: int) -> dict[SiteName, datetime]:
     """Return when each contribution of an attempt was taken."""
-    rows = connection.execute(
-        select(entries.c.site, entries.c.received_at).where(
-            entries.c.kind == "contribution-made",
-            entries.c.round == round_,
-            entries.c.attempt == attempt,
-        )
-    )
+    rows = _ARRIVALS.all(connection, round=round_, attempt=attempt)
     return {SiteName(row.site): parse_time(row.received_at) for row in rows}
 
 
 def updates(connection: Connection, round_: int, attempt: int) -> dict[SiteName, Digest]:
     """Return the update of each contribution of an attempt."""
-    rows = connection.execute(
-        select(contributions.c.site, contributions.c.update_digest).where(
-            contributions.c.round == round_,
-            contributions.c.attempt == attempt,
-            contributions.c.state == "made",
-        )
-    )
+    rows = _UPDATES.all(connection, round=round_, attempt=attempt)
     return {SiteName(row.site): Digest(row.update_digest) for row in rows}
 
 
@@ -318,17 +355,24 @@ def drawn_from(connection: Connection, round_: int, attempt: int) -> list[SiteNa
     return [SiteName(site) for site in read(envelope).body.get("drawn_from", [])]
 
 
+def named(connection: Connection) -> frozenset[SiteName]:
+    """Return who broke a rule of the sum in an abandoned attempt of the round that is next."""
+    round_, _, state = last_round(connection)
+    if state != "abandoned":
+        return frozenset()
+    ended = select(entries.c.envelope).where(
+        entries.c.kind == "round-abandoned", entries.c.round == round_
+    )
+    said = [read(envelope).body for envelope in connection.execute(ended).scalars()]
+    return frozenset(SiteName(site) for body in said for site in body.get("refused", {}))
+
+
 def cosigned_size(connection: Connection, site: str) -> int:
     """Return the size of the last checkpoint that a site cosigned, 0 for none."""
-    size = connection.execute(
-        select(func.max(cosignatures.c.size)).where(cosignatures.c.site == site)
-    ).scalar()
-    return int(size or 0)
+    return int(_COSIGNED.first(connection, site=site).size or 0)
 
 
 def statement_seq(connection: Connection, digest: str) -> int | None:
     """Return where a statement stands in the log, if it does."""
-    seq: int | None = connection.execute(
-        select(entries.c.seq).where(entries.c.statement == digest)
-    ).scalar()
-    return seq
+    row = _SEQ.first(connection, statement=digest)
+    return None if row is None else int(row.seq)

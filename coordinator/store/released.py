@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select
 
-from coordinator.store import holders, record
-from governance import noised, statements
+from coordinator.store import holders, measured, quality, record
+from governance import noised, normalisation, statements
 from governance.ledger import project_releases, project_settling, spending
 from governance.ledger import store as ledger
 from governance.ledger.schema import (
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from coordinator.store.quality import Summed
+    from governance.agreement.load import Document
     from governance.exits import Decision
     from governance.figures import Figures
     from governance.ledger.spending import Cohort
+    from governance.normalisation import Scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,11 @@ class Inside:
     patients: Mapping[SiteName, int]
     spent: Mapping[SiteName, list[Cohort]]
     figures: Mapping[SiteName, Figures]
+    scales: Scales | None = None
     subgroups: Mapping[SiteName, str] = field(default_factory=dict)
     """What each site disclosed by subgroup, as JSON; of figures in `figures` alone."""
+    summed: Summed | None = None
+    """Figures of all sites together, where nobody read one hospital's."""
 
 
 def inside(c: Connection, number: int) -> Inside | None:
@@ -75,8 +81,17 @@ def inside(c: Connection, number: int) -> Inside | None:
             site: noised.read(said["figures"], document.agreement)
             for site, said in told.items()
         },
+        scales=_scales(c, document),
         subgroups={site: said[LABEL] for site, said in told.items() if LABEL in said},
+        summed=quality.summed(c, row.round, row.attempt, Digest(row.model_out)),
     )
+
+
+def _scales(c: Connection, document: Document) -> Scales | None:
+    """Return what quantities are normalised by; None for the agreement's references."""
+    if not document.agreement.statistics_federated:
+        return None
+    return measured.scales(c, normalisation.basis_of(document.agreement))
 
 
 def _patients(c: Connection, sites: Iterable[str], until: int) -> dict[SiteName, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from coordinator.store.schema import running as table
 from coordinator.store.schema import tasks
+from governance.ledger.prepared import Prepared
 from governance.statements import parse_time, timestamp
 from protos.words import BlobRef, Digest, SiteName, TaskId, TaskKind
 
@@ -16,7 +17,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
+
+_RUNNING: Final = Prepared(select(table))
+_ASKED: Final = Prepared(
+    select(tasks)
+    .where(tasks.c.round == bindparam("round"), tasks.c.attempt == bindparam("attempt"))
+    .order_by(tasks.c.site)
+)
+_GIVEN: Final = Prepared(
+    select(tasks).where(
+        tasks.c.site == bindparam("site"),
+        tasks.c.round == bindparam("round"),
+        tasks.c.attempt == bindparam("attempt"),
+    )
+)
+_FIND: Final = Prepared(
+    select(tasks).where(tasks.c.task == bindparam("task"), tasks.c.site == bindparam("site"))
+)
+_ASK: Final = Prepared(insert(tasks), [column.name for column in tasks.columns])
+_MARK: Final = Prepared(
+    update(tasks).where(
+        tasks.c.task == bindparam("this_task"), tasks.c.site == bindparam("this_site")
+    ),
+    ("state", "reason"),
+)
+"""Made once, as every message of a site asks and writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +72,12 @@ class Running:
     deadline: datetime
     training: Mapping[SiteName, Asked]
     evaluating: Mapping[SiteName, Asked]
+    measuring: Mapping[SiteName, Asked]
 
 
 def running(connection: Connection) -> Running | None:
     """Return the round at work, if one is."""
-    row = connection.execute(select(table)).first()
+    row = _RUNNING.first(connection)
     if row is None:
         return None
     asked = _asked(connection, row.round, row.attempt)
@@ -67,6 +94,7 @@ def running(connection: Connection) -> Running | None:
         deadline=parse_time(row.deadline),
         training={a.site: a for a in asked if a.kind is TaskKind.TRAIN},
         evaluating={a.site: a for a in asked if a.kind is TaskKind.EVALUATE},
+        measuring={a.site: a for a in asked if a.kind is TaskKind.MEASURE},
     )
 
 
@@ -75,15 +103,11 @@ def _blob(digest: str, size: int) -> BlobRef | None:
 
 
 def _asked(connection: Connection, round_: int, attempt: int) -> list[Asked]:
-    rows = connection.execute(
-        select(tasks)
-        .where(tasks.c.round == round_, tasks.c.attempt == attempt)
-        .order_by(tasks.c.site)
-    )
+    rows = _ASKED.all(connection, round=round_, attempt=attempt)
     return [_of_row(row) for row in rows]
 
 
-def _of_row(row: Row[tuple[object, ...]]) -> Asked:
+def _of_row(row: Any) -> Asked:  # noqa: ANN401 - a row of `tasks`
     return Asked(
         SiteName(row.site), TaskId(row.task), TaskKind(row.kind), row.state, row.reason
     )
@@ -118,16 +142,17 @@ def begin(
 
 def ask(connection: Connection, asked: Asked, at: tuple[int, int]) -> None:
     """Write down a task that is sent."""
-    connection.execute(
-        insert(tasks).values(
-            task=asked.task,
-            site=asked.site,
-            kind=asked.kind.value,
-            round=at[0],
-            attempt=at[1],
-            state=asked.state,
-            reason=asked.reason,
-        )
+    _ASK.write(
+        connection,
+        {
+            "task": asked.task,
+            "site": asked.site,
+            "kind": asked.kind.value,
+            "round": at[0],
+            "attempt": at[1],
+            "state": asked.state,
+            "reason": asked.reason,
+        },
     )
 
 
@@ -169,26 +194,17 @@ def end(connection: Connection) -> None:
 
 def task_of(connection: Connection, site: SiteName, round_: int, attempt: int) -> Asked | None:
     """Return a task that a site was given in an attempt."""
-    row = connection.execute(
-        select(tasks).where(
-            tasks.c.site == site, tasks.c.round == round_, tasks.c.attempt == attempt
-        )
-    ).first()
+    row = _GIVEN.first(connection, site=site, round=round_, attempt=attempt)
     return _of_row(row) if row is not None else None
 
 
 def mark(connection: Connection, asked: Asked, state: str, reason: str = "") -> None:
     """Note what became of a task."""
-    connection.execute(
-        update(tasks)
-        .where(tasks.c.task == asked.task, tasks.c.site == asked.site)
-        .values(state=state, reason=reason)
-    )
+    here = {"this_task": asked.task, "this_site": asked.site}
+    _MARK.write(connection, {**here, "state": state, "reason": reason})
 
 
 def find(connection: Connection, site: SiteName, task: TaskId) -> Asked | None:
     """Return a site's task by its id."""
-    row = connection.execute(
-        select(tasks).where(tasks.c.task == task, tasks.c.site == site)
-    ).first()
+    row = _FIND.first(connection, task=task, site=site)
     return _of_row(row) if row is not None else None

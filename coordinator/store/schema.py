@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata: Final = MetaData()
 
@@ -53,6 +53,7 @@ tasks = Table(
     Column("attempt", Integer, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", String, nullable=False, default=""),
+    Index("tasks_of_round", "round", "attempt"),
 )
 running = Table(
     "running",
@@ -80,7 +81,9 @@ mask_runs = Table(
     Column("attempt", Integer, primary_key=True),
     Column("purpose", String, primary_key=True),
     Column("terms", LargeBinary, nullable=False),
+    Column("step", String, nullable=False, default=""),
 )
+"""`step` is what a sum of figures waits for; one of updates stands where its round does."""
 mask_words = Table(
     "mask_words",
     metadata,

@@ -1,7 +1,8 @@
 """One writer over the coordinator's database.
 
 Writes queue up while one is being committed, and go down together (group commit); each has a
-savepoint of its own, so that one that is refused takes nothing else with it.
+savepoint of its own, so that one that is refused takes nothing else with it. What can wait goes
+down with the next of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from governance.ledger import revisions
 from governance.ledger import store as ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from sqlalchemy import Connection, Engine
 
@@ -36,6 +37,7 @@ class Store:
         self._engine = engine
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._waiting: deque[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = deque()
+        self._later: dict[Hashable, Callable[[Connection], None]] = {}
         self._draining: asyncio.Task[None] | None = None
         self._mailed: frozenset[SiteName] = frozenset()
         self.on_mail: Callable[[frozenset[SiteName]], None] | None = None
@@ -68,6 +70,13 @@ class Store:
             self._draining = loop.create_task(self._drain())
         return await future
 
+    def later(self, what: Hashable, change: Callable[[Connection], None]) -> None:
+        """Run a change with the next that is asked for; a newer one of `what` takes its place.
+
+        It may be lost with a refusal or a crash: for what is said again.
+        """
+        self._later[what] = change
+
     def write_now(self, change: Callable[[Connection], T]) -> T:
         """Run a change before any event loop runs."""
         with ledger.in_words(_DATABASE), self._engine.begin() as connection:
@@ -93,7 +102,8 @@ class Store:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
             changes = [change for change, _ in batch]
-            outcomes = await loop.run_in_executor(self._writer, self._commit, changes)
+            later, self._later = list(self._later.values()), {}
+            outcomes = await loop.run_in_executor(self._writer, self._commit, changes, later)
             if self._mailed and self.on_mail is not None:
                 self.on_mail(self._mailed)
                 self._mailed = frozenset()
@@ -106,12 +116,19 @@ class Store:
                     future.set_result(result)
 
     def _commit(
-        self, changes: list[Callable[[Connection], Any]]
+        self,
+        changes: list[Callable[[Connection], Any]],
+        later: list[Callable[[Connection], None]],
     ) -> list[tuple[Any, BaseException | None]]:
         outcomes: list[tuple[Any, BaseException | None]] = []
         try:
             with ledger.in_words(_DATABASE), self._engine.begin() as connection:
-                outcomes.extend(_try(connection, change) for change in changes)
+                for change in later:
+                    change(connection)
+                if len(changes) == 1:  # the transaction itself is its savepoint
+                    outcomes.append((changes[0](connection), None))
+                else:
+                    outcomes.extend(_try(connection, change) for change in changes)
                 self._mailed = outbox.mailed(connection)
         except Exception as error:  # noqa: BLE001 - handed to all who asked: none waits for ever
             return [(None, error)] * len(changes)

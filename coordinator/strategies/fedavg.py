@@ -29,7 +29,10 @@ class FedAvg:
 
     def model(self, x: Chunk, dy: Iterable[Chunk], n: Sequence[int]) -> Wide:
         """Return the next x from each site's Δy = y − x and weight n ≥ 1."""
-        return x + self.server_rate * weighted_mean(dy, n)
+        mean = weighted_mean(dy, n)
+        mean *= self.server_rate
+        mean += x
+        return mean
 
     def state(self, c: Chunk, dc: Iterable[Chunk], *, share: float) -> Wide:
         """Keep no state: never called."""
@@ -39,9 +42,16 @@ class FedAvg:
 def weighted_mean(deltas: Iterable[Chunk], n: Sequence[int]) -> Wide:
     """Return Σ n_i Δ_i / Σ n_i in float64, summed in the order given; n_i Δ_i is exact."""
     total: Wide | None = None
+    term: Wide | None = None  # one for all: new memory costs more than the sum
     for delta, weight in zip(deltas, n, strict=True):
-        term = np.multiply(delta, weight, dtype=np.float64)
-        total = term if total is None else np.add(total, term, out=total)
+        if total is None:
+            total = np.multiply(delta, weight, dtype=np.float64)
+            continue
+        if term is None:
+            term = np.empty_like(total)
+        np.multiply(delta, weight, dtype=np.float64, out=term)
+        total += term
     if total is None:
         raise ValueError("a mean of no update")
-    return total / sum(n)
+    total /= sum(n)
+    return total

@@ -100,6 +100,7 @@ CLASS_OF: Final[Mapping[str, Klass]] = {
     "privacy.metrics.noised.every": _M,
     "privacy.metrics.exact.every": _M,
     "privacy.metrics.minimum": _M,
+    "privacy.statistics.epsilon": _M,
     "privacy.local_baseline": _M,
     "privacy.noise_seed": _M,
     "aggregation.secure": _M,

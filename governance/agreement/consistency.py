@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from governance.agreement.data_terms import Feature
     from governance.agreement.schema import Agreement
+    from governance.agreement.training_terms import Privacy
     from governance.yaml_positions import YamlPath
 
 METRICS_OF: Final = {
@@ -231,12 +232,28 @@ def _privacy(agreement: Agreement) -> Iterator[Problem]:
         yield _problem("privacy.delta", said, against="data.minimum_patients")
     if (privacy.metrics.noised is None) == (privacy.metrics.exact is None):
         yield _problem("privacy.metrics", "must have either noised or exact")
+    yield from _statistics(agreement, privacy)
     if privacy.target is not None and privacy.target.epsilon > privacy.budget.epsilon:
         said = (
             f"is {decimal_text(privacy.target.epsilon)}, but must be at most "
             f"privacy.budget.epsilon = {decimal_text(privacy.budget.epsilon)}"
         )
         yield _problem("privacy.target.epsilon", said, against="privacy.budget.epsilon")
+
+
+def _statistics(agreement: Agreement, privacy: Privacy) -> Iterator[Problem]:
+    terms, wanted = privacy.statistics, agreement.statistics_federated
+    said, against = f"data.statistics is {agreement.data.statistics}", "data.statistics"
+    if terms is None and wanted:
+        yield _problem("privacy.statistics.epsilon", f"is missing, but {said}", against=against)
+    if terms is not None and not wanted:
+        yield _problem("privacy.statistics", f"does not belong here: {said}", against=against)
+    if terms is not None and terms.epsilon > privacy.budget.epsilon:
+        said = (
+            f"is {decimal_text(terms.epsilon)}, but must be at most "
+            f"privacy.budget.epsilon = {decimal_text(privacy.budget.epsilon)}"
+        )
+        yield _problem("privacy.statistics.epsilon", said, against="privacy.budget.epsilon")
 
 
 def _aggregation(agreement: Agreement) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from governance.json_shapes import Written, exactly, offered
+from governance.json_shapes import Written, exactly
 from governance.yaml_models import Section
 from governance.yaml_values import (
     AsSet,
@@ -141,7 +141,7 @@ class Data(Section):
     """What a patient's record holds, and how many patients a hospital must have."""
 
     unit: Literal["patient"] = "patient"
-    statistics: Annotated[Literal["reference", "federated"], offered("reference")] = "reference"
+    statistics: Literal["reference", "federated"] = "reference"
     minimum_patients: Annotated[int, whole(1, 1_000_000_000)]
     target: Target
     subgroups: Annotated[tuple[Word, ...], Field(max_length=50), AsSet, OneOrMore, Listed] = ()

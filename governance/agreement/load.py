@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -94,6 +95,12 @@ def parse(raw: bytes) -> Document:
     """
     if len(raw) > DOCUMENT_LIMIT_BYTES:
         raise _fault(f"it has more than {DOCUMENT_LIMIT_BYTES} bytes")
+    return _parse(bytes(raw))
+
+
+@lru_cache(maxsize=32)
+def _parse(raw: bytes) -> Document:
+    """Read an agreement; one that was read lately, as every step of a round does, is known."""
     fields = canonical.decode(raw)
     if set(fields) != {"agreement", "obligations"} or not isinstance(fields["agreement"], dict):
         raise _fault("it must hold an agreement and its obligations")

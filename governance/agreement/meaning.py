@@ -142,10 +142,7 @@ def _data(agreement: Agreement) -> Iterator[str]:
         f"A hospital has at least {count(data.minimum_patients, 'patient')}, and data that "
         "breaks the contract does not train."
     )
-    yield (
-        "Values are scaled by reference figures that stand in the agreement; no statistic of a "
-        "hospital's data is used for it."
-    )
+    yield from meaning_training.scaling_said(agreement)
     needs = agreement.sites.requires
     if needs.memory:
         yield f"The machine has at least {needs.memory / (1 << 30):.3g} GiB of memory."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from governance import normalisation
+from governance.agreement import meaning_compression
 from governance.agreement.gate_error import HELD_OUT, gate_error
 from governance.agreement.phrases import listed, metric, percent, upward
 from governance.counts import count
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from governance.agreement.cost import Cost
     from governance.agreement.schema import Agreement
 
-_TIMES_FEWEST: Final = 10
-"""How much larger than an agreement's fewest patients its largest hospital is taken to be."""
 _PAPERS: Final = {
     "fedavg": "McMahan et al. 2017",
     "fedprox": "Li et al. 2020",
@@ -62,6 +62,25 @@ def training_said(agreement: Agreement) -> Iterator[str]:
     yield f"In the average each hospital weighs {weight}."
 
 
+def scaling_said(agreement: Agreement) -> Iterator[str]:
+    """Say what values are scaled by."""
+    if not agreement.statistics_federated:
+        yield (
+            "Values are scaled by reference figures that stand in the agreement; no statistic "
+            "of a hospital's data is used for it."
+        )
+        return
+    hospitals = agreement.sites.close_at_least
+    patients = hospitals * agreement.data.minimum_patients * (1 - HELD_OUT)
+    error = 100 * normalisation.error_of(agreement, patients) / 2
+    yield (
+        "Values are scaled by means and deviations of the hospitals' own patients who train, "
+        "which each hospital says once, with noise, before the first round; they are recorded, "
+        "used for good, and stay as they are when a hospital leaves. The noise moves a mean by "
+        f"about {error:.2g} % of its range."
+    )
+
+
 def installed(agreement: Agreement) -> str:
     """Say where the model's code comes from."""
     wheel = agreement.model.wheel
@@ -79,11 +98,19 @@ def parameters(agreement: Agreement) -> int:
     return sum(math.prod(shape) for shape in shapes)
 
 
+def _size_of_update(agreement: Agreement) -> str:
+    vectors = 2 if agreement.strategy.name == "scaffold" else 1
+    size = 4 * vectors * parameters(agreement)
+    if agreement.aggregation.compression.name != "none":
+        size = meaning_compression.sent_bytes(agreement)
+    for unit, bytes_of in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= bytes_of:
+            return f"{size / bytes_of:.3g} {unit}"
+    return f"{size} bytes"
+
+
 def leaves_said(agreement: Agreement) -> Iterator[str]:
     """Say every kind of thing that leaves a hospital, and that nothing else does."""
-    vectors = 2 if agreement.strategy.name == "scaffold" else 1
-    size = 4 * vectors * parameters(agreement) / 1024
-    unit, shown = ("MiB", size / 1024) if size >= 1024 else ("KiB", size)
     noised = agreement.privacy is not None and agreement.sigma > 0
     guard = (
         "every patient's part in it clipped and noise added before it leaves"
@@ -91,12 +118,18 @@ def leaves_said(agreement: Agreement) -> Iterator[str]:
         else "without noise"
     )
     yield (
-        f"Each round: one update of the model (about {shown:.3g} {unit}), {guard}; after a "
-        "round that failed, perhaps once more."
+        f"Each round: one update of the model (about {_size_of_update(agreement)}), {guard}; "
+        "after a round that failed, perhaps once more."
     )
+    yield from meaning_compression.compression_said(agreement)
     privacy = agreement.privacy
     minimum = privacy.metrics.minimum if privacy is not None else None
     withheld = f", withheld for a class with fewer than {minimum}" if minimum else ""
+    if agreement.figures_masked:
+        withheld = (
+            "; they leave masked for their sum, which is read where each class has "
+            f"{minimum} patients in all hospitals together"
+        )
     counted = (
         "how many it is right on and one sum"
         if agreement.data.target.kind == "category"
@@ -122,15 +155,27 @@ def leaves_said(agreement: Agreement) -> Iterator[str]:
             f"{agreement.figures_minimum} patients{_of_a_class(agreement)} is withheld by the "
             "hospital itself, and so is one that would make such a group follow by subtraction."
         )
+    yield from _statistics_leave(agreement)
     yield "Once: the number of its patients, rounded to tens, as its officer declares it."
     yield (
         "For the record: signed statements of what it consented to, did and refused, kept in a "
         "ledger of which every hospital has a copy."
     )
+    other = "other " if agreement.statistics_federated else ""
     yield (
-        "Nothing else: no record, no patient's name, no statistic of the data, no losses or "
-        "gradients of training."
+        f"Nothing else: no record, no patient's name, no {other}statistic of the data, no "
+        "losses or gradients of training."
     )
+
+
+def _statistics_leave(agreement: Agreement) -> Iterator[str]:
+    if agreement.statistics_federated:
+        many = count(len(normalisation.quantities(agreement)), "quantity")
+        yield (
+            f"Once, before the first round: sums of {many} and of their squares over the "
+            "patients who train, with noise added to each before it leaves; no smallest or "
+            "largest value. Each patient counts once, however many records it has."
+        )
 
 
 def _of_a_class(agreement: Agreement) -> str:
@@ -146,7 +191,14 @@ def visible_said(agreement: Agreement) -> Iterator[str]:
             "The coordinator can read each hospital's update (masks are off) and deletes it "
             "when the round is final; other hospitals never see it."
         )
-    if agreement.quality.visible_to == "own-site":
+    if agreement.statistics_federated:
+        yield (
+            "Each hospital's sums for normalisation are read, with their noise, by the "
+            "coordinator; what they come to is in the ledger, for all."
+        )
+    if agreement.figures_masked:
+        yield _sum_visible(agreement)
+    elif agreement.quality.visible_to == "own-site":
         yield (
             "A hospital's own figures of quality are seen by that hospital and by the "
             "coordinator, which pools them; the others see the pool."
@@ -166,6 +218,21 @@ def visible_said(agreement: Agreement) -> Iterator[str]:
     yield f"A released model's card {speaks[agreement.release.sites]}."
 
 
+def _sum_visible(agreement: Agreement) -> str:
+    readers = (
+        "the coordinator reads it, the others what a released model's card says"
+        if agreement.quality.visible_to == "own-site"
+        else "all members read it"
+    )
+    return (
+        "Nobody sees a hospital's own figures of quality: each vector leaves with noise and "
+        f"masked, and only the sum of at least {agreement.sites.close_at_least} hospitals is "
+        f"opened: {readers}. No figure of one hospital is in the record, on a card or at "
+        "the gate. A sum is compared with one of the same hospitals alone: where another one "
+        "dropped out, a candidate is judged like the first."
+    )
+
+
 def masks_said(agreement: Agreement) -> Iterator[str]:
     """Say who can read what under masks, what it rests on, and what it costs in exactness."""
     sites, fewest = len(agreement.sites.roster), agreement.sites.close_at_least
@@ -181,7 +248,10 @@ def masks_said(agreement: Agreement) -> Iterator[str]:
     )
     if agreement.privacy is None:
         return  # refused: nothing bounds what is summed
-    largest = _TIMES_FEWEST * agreement.data.minimum_patients
+    if agreement.aggregation.compression.name != "none":
+        yield from meaning_compression.masks_said(agreement)
+        return
+    largest = meaning_compression.TIMES_FEWEST * agreement.data.minimum_patients
     for part in parts_of(agreement, [weight_of(agreement, largest)] * sites):
         what = "the update" if part.weighted else "the change of the control variates"
         yield (
@@ -217,20 +287,26 @@ def privacy_said(agreement: Agreement, cost: Cost) -> Iterator[str]:
         "stops earlier."
     )
     yield from _figures_covered(agreement, cost)
+    if agreement.statistics_federated:
+        yield (
+            f"ε counts the statistics (ε = {upward(cost.statistics)} alone), said once, with "
+            f"the noise multiplier {decimal_text(agreement.statistics_sigma)}."
+        )
 
 
 def _figures_covered(agreement: Agreement, cost: Cost) -> Iterator[str]:
     if not agreement.metrics_noised:
         yield "Held-out patients' figures are exact and not covered by ε."
         return
+    whose = " of all hospitals together" if agreement.figures_masked else ""
     yield (
         f"That counts training (ε = {upward(cost.training)} alone) and the figures of held-out "
         f"patients (ε = {upward(cost.metrics)} alone): "
         f"{count(cost.evaluations, 'evaluation')}, each with the noise multiplier "
         f"{decimal_text(cost.metrics_sigma)}. A further one, as after a model that the gate "
         "refused, is not answered. Figures of a class with fewer "
-        f"than about {least_said(agreement)} held-out patients drown in the noise and are "
-        "withheld."
+        f"than about {least_said(agreement)} held-out patients{whose} drown in the noise and "
+        "are withheld."
     )
 
 

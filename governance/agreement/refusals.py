@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from governance.agreement.gate_error import gate_error, naive_figure
+from governance import normalisation
+from governance.agreement.gate_error import HELD_OUT, gate_error, naive_figure
 from governance.agreement.schedule import longest_opening_s
 from governance.agreement.training_terms import BUILT_STRATEGIES
 from governance.counts import count
@@ -36,6 +37,9 @@ OVERSHOOT: Final = "step-overshoots"
 WINDOW: Final = "window-too-short"
 
 METRICS_EPSILON: Final = "privacy.metrics.noised.epsilon_total"
+STATISTICS_EPSILON: Final = "privacy.statistics.epsilon"
+STATISTICS_LIMIT: Final = 0.02
+"""By how much of half a range the noise may move a mean."""
 ROBUST_STRATEGIES: Final = ("trimmed-mean", "median", "krum", "norm-bound")
 
 
@@ -52,7 +56,8 @@ class Objection:
 def objections(document: Document) -> list[Objection]:
     """Return everything that is refused but for what the accountant says."""
     rules: tuple[Callable[[Document], Iterator[Objection]], ...] = (
-        _not_built, _masks, _strategy, _model, _hours, _metrics, _gate, _stop,
+        _not_built, _masks, _compression, _strategy, _model, _hours, _metrics, _statistics,
+        _gate, _stop,
     )  # fmt: skip
     return [objection for rule in rules for objection in rule(document)]
 
@@ -78,8 +83,8 @@ def _noise_that_fits(agreement: Agreement) -> str:
     """Say with which σ the budget bears every round, where any σ does."""
     from governance.privacy.accountant import noise_for
 
-    if agreement.evaluations:
-        return "more noise, fewer steps a round or less for the figures make room for more"
+    if agreement.evaluations or agreement.statistics_federated:
+        return "more noise, fewer steps a round or less for what else leaves make room for more"
     privacy, local, rounds = agreement.privacy, agreement.round.local, agreement.schedule.rounds
     assert privacy is not None
     assert local.steps is not None
@@ -101,7 +106,7 @@ def unfittable(document: Document, problem: Refused) -> Objection:
     from governance.privacy.accountant import LARGEST_SIGMA, rounds_within
     from governance.privacy.releases import Release
 
-    if problem.where == METRICS_EPSILON:
+    if problem.where in {METRICS_EPSILON, STATISTICS_EPSILON}:
         return Objection(problem.where, problem.what, problem.rule, problem.todo)
     agreement = document.agreement
     privacy, local = agreement.privacy, agreement.round.local
@@ -123,11 +128,12 @@ def unfittable(document: Document, problem: Refused) -> Objection:
 
 
 def _with_metrics(cost: Cost) -> str:
-    if not cost.evaluations:
+    parts = {"figures": cost.metrics, "statistics": cost.statistics}
+    others = {name: value for name, value in parts.items() if value}
+    if not others:
         return ""
-    return (
-        f" with the noised figures (training {cost.training:.2f}, figures {cost.metrics:.2f})"
-    )
+    apart = "".join(f", {name} {value:.2f}" for name, value in others.items())
+    return f" with the noised {' and '.join(others)} (training {cost.training:.2f}{apart})"
 
 
 def raised(document: Document, found: list[Objection]) -> Refused:
@@ -156,26 +162,14 @@ def _together(document: Document, first: str, second: str, why: str) -> Objectio
 
 def _not_built(document: Document) -> Iterator[Objection]:
     agreement = document.agreement
-    privacy, aggregation = agreement.privacy, agreement.aggregation
+    privacy = agreement.privacy
     strategy = agreement.strategy.name
     terms: tuple[tuple[str, str, bool, str], ...] = (
-        (
-            "aggregation.compression.name",
-            aggregation.compression.name,
-            aggregation.compression.name != "none",
-            "compression: {name: none}",
-        ),
         (
             "privacy.local_baseline",
             "true",
             privacy is not None and privacy.local_baseline,
             "local_baseline: false",
-        ),
-        (
-            "data.statistics",
-            "federated",
-            agreement.data.statistics == "federated",
-            "statistics: reference",
         ),
         ("round.late", "next-round", agreement.round.late == "next-round", "late: discard"),
         (
@@ -214,6 +208,19 @@ def _masks(document: Document) -> Iterator[Objection]:
     if sites.close_at_least < threshold:
         why = f"masks of {count} hospitals open with {threshold} of them, not with fewer"
         yield _together(document, secure, "sites.close_at_least", why)
+
+
+def _compression(document: Document) -> Iterator[Objection]:
+    agreement = document.agreement
+    name = "aggregation.compression.name"
+    if agreement.aggregation.compression.name == "int8" and agreement.privacy is None:
+        why = "only clipped gradients are bounded, and the steps of int8 follow from that bound"
+        yield _together(document, name, "privacy", why)
+    if agreement.aggregation.compression.name == "none":
+        return
+    if agreement.strategy.name in ROBUST_STRATEGIES:
+        why = "this rule compares whole updates, and these leave a part of theirs out"
+        yield _together(document, name, "strategy.name", why)
 
 
 def _strategy(document: Document) -> Iterator[Objection]:
@@ -277,6 +284,49 @@ def _metrics(document: Document) -> Iterator[Objection]:
         yield _together(document, noised, "privacy.noise_multiplier", why)
 
 
+def _statistics(document: Document) -> Iterator[Objection]:
+    agreement, federated = document.agreement, "data.statistics"
+    if not agreement.statistics_federated:
+        return
+    privacy, many = agreement.privacy, len(normalisation.quantities(agreement))
+    if privacy is None:
+        why = "statistics of patients leave with noise and at a cost, or not at all"
+        yield _together(document, federated, "privacy", why)
+        return
+    if privacy.noise_multiplier == 0:
+        why = "noised statistics of patients whose updates leave bare protect nobody"
+        yield _together(document, federated, "privacy.noise_multiplier", why)
+    if agreement.aggregation.secure:
+        why = "statistics are not summed under masks yet, so that the coordinator sees each "
+        why += "hospital's, noised; write statistics: reference, or secure: false"
+        yield _together(document, federated, "aggregation.secure", why)
+    most = normalisation.MOST_QUANTITIES
+    if not 0 < many <= most:
+        why = f"statistics are of 1 to {most} quantities, and there are {many}"
+        yield _together(document, federated, "data.features", why)
+    if _noise_fits(agreement):
+        yield from _drowned(document)
+
+
+def _drowned(document: Document) -> Iterator[Objection]:
+    """Object to statistics that the noise would make useless, and say what would do."""
+    agreement = document.agreement
+    hospitals = agreement.sites.close_at_least
+    patients = int(hospitals * agreement.data.minimum_patients * (1 - HELD_OUT))
+    error = normalisation.error_of(agreement, patients)
+    if error <= STATISTICS_LIMIT:
+        return
+    enough = agreement.data.minimum_patients * error / STATISTICS_LIMIT
+    said = (
+        f"{_line(document, STATISTICS_EPSILON)} gives so much noise that it moves a mean by "
+        f"{100 * error / 2:.0f} % of its range where {count(hospitals, 'hospital')} have "
+        f"{_line(document, 'data.minimum_patients')} = {agreement.data.minimum_patients} "
+        f"patients; it may by {100 * STATISTICS_LIMIT / 2:g} %"
+    )
+    todo = f"More ε for them, {math.ceil(enough / 10) * 10} patients, or statistics: reference."
+    yield Objection(STATISTICS_EPSILON, said, GATE, todo)
+
+
 def _gate(document: Document) -> Iterator[Objection]:
     agreement = document.agreement
     gate = agreement.quality.accept_if
@@ -318,9 +368,9 @@ def _stop(document: Document) -> Iterator[Objection]:
 
 
 def _noise_fits(agreement: Agreement) -> bool:
-    """Tell whether there is noise for the metrics' ε at all; the cost says it where not."""
+    """Tell whether there is noise for what else leaves at all; the cost says it where not."""
     try:
-        return agreement.metrics_sigma >= 0
+        return agreement.metrics_sigma >= 0 and agreement.statistics_sigma >= 0
     except Refused:
         return False
 

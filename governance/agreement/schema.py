@@ -164,6 +164,11 @@ class Agreement(Section):
         """Whether figures of quality leave with noise."""
         return self.privacy is not None and self.privacy.metrics.noised is not None
 
+    @property
+    def figures_masked(self) -> bool:
+        """Whether nothing but the sum of all hospitals' noised figures is ever opened."""
+        return self.aggregation.secure and self.metrics_noised
+
     def figures_due(self, round_: int) -> bool:
         """Tell whether hospitals say figures of a round's candidate."""
         if self.privacy is None:
@@ -203,6 +208,37 @@ class Agreement(Section):
             raise Refused(
                 problem.what,
                 where="privacy.metrics.noised.epsilon_total",
+                todo=problem.todo,
+                rule=problem.rule,
+            ) from None
+
+    @property
+    def statistics_federated(self) -> bool:
+        """Whether quantities are normalised by statistics of the hospitals' patients."""
+        return self.data.statistics == "federated"
+
+    @property
+    def statistics_sigma(self) -> float:
+        """The noise multiplier of federated statistics, for their ε; 0 where there are none.
+
+        Raises:
+            Refused: no noise reaches it.
+        """
+        if self.privacy is None or self.privacy.statistics is None:
+            return 0.0
+        from governance.privacy.accountant import noise_for
+
+        try:
+            return noise_for(
+                self.privacy.statistics.epsilon,
+                sampling_rate=1.0,
+                steps=1,
+                delta=self.privacy.delta,
+            )
+        except Refused as problem:
+            raise Refused(
+                problem.what,
+                where="privacy.statistics.epsilon",
                 todo=problem.todo,
                 rule=problem.rule,
             ) from None

@@ -168,6 +168,12 @@ class Metrics(Section):
     minimum: Annotated[int, whole(1, 1_000_000)] = 10
 
 
+class Statistics(Section):
+    """The ε of the statistics that quantities are normalised by, once for an agreement."""
+
+    epsilon: Annotated[float, number(above=0, at_most=1000)]
+
+
 class Privacy(Section):
     """Differential privacy of a patient: C, σ or a target for ε, δ, and what may be spent."""
 
@@ -177,6 +183,7 @@ class Privacy(Section):
     delta: OpenShare
     budget: Budget
     metrics: Metrics
+    statistics: Statistics | None = None
     local_baseline: Flag = False
     noise_seed: Annotated[int | None, whole(0, LARGEST_WHOLE)] = None
 
@@ -184,7 +191,7 @@ class Privacy(Section):
 class Compression(Section):
     """How an update is made smaller; `keep` is random-k's share of coordinates."""
 
-    name: Annotated[Literal["none", "int8", "random-k"], offered("none")] = "none"
+    name: Literal["none", "int8", "random-k"] = "none"
     keep: PositiveShare | None = None
 
 

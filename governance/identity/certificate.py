@@ -81,7 +81,7 @@ def csr_key(csr: bytes) -> ec.EllipticCurvePublicKey:
         request = x509.load_der_x509_csr(csr)
         public = request.public_key()
         proven = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature):
+    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion):
         raise PeerFault("a certificate request cannot be read", rule="bad-csr") from None
     if not is_p256(public) or not proven:
         raise PeerFault("a certificate request proves no P-256 key", rule="bad-csr")
@@ -105,7 +105,7 @@ def read_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
         raise PeerFault("a certificate chain is too long", rule="bad-certificate")
     try:
         chain = tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise PeerFault("a certificate cannot be read", rule="bad-certificate") from None
     if not 1 <= len(chain) <= _CHAIN_LIMIT:
         raise PeerFault("a certificate chain is too long", rule="bad-certificate")
@@ -236,7 +236,7 @@ def is_for(certificate: x509.Certificate, use: x509.ObjectIdentifier) -> bool:
     """Tell whether a certificate names an extended key usage."""
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
         return False
     return use in usages.value
 
@@ -256,7 +256,7 @@ def is_p256(public: object) -> TypeGuard[ec.EllipticCurvePublicKey]:
 def _check_issued(lower: x509.Certificate, upper: x509.Certificate) -> None:
     try:
         lower.verify_directly_issued_by(upper)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         raise PeerFault("a certificate is not signed by the next", rule="bad-chain") from None
     if lower.not_valid_after_utc > upper.not_valid_after_utc:
         raise PeerFault("a certificate outlives its issuer", rule="bad-chain")
@@ -266,7 +266,7 @@ def _path_length(certificate: x509.Certificate) -> int:
     """How many authorities may stand below it; _NO_AUTHORITY for a peer."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
         return _NO_AUTHORITY
     if not found.value.ca:
         return _NO_AUTHORITY

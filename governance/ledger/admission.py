@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from governance import statements
 from governance.identity import names
-from governance.ledger import founding, operators, project_members
+from governance.ledger import founding, operators, project_members, remembered
 from governance.ledger.kind import Usage
 from governance.ledger.kinds import check_form
 from governance.ledger.prepared import Prepared
@@ -22,7 +22,7 @@ from governance.ledger.schema import entries, keys, revocations
 from protos.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cryptography import x509
 
@@ -108,13 +108,27 @@ def _known_keys(c: Connection, statement: Statement) -> dict[str, Mapping[str, A
     }
     wanted = [key for key in statement.signatures if key not in known]
     if wanted:
-        asked = {f"key{place}": key for place, key in enumerate(wanted)}
-        rows = _keys(len(wanted)).all(c, **asked)
-        known |= {row.key_id: _current(row._asdict()) for row in rows}
+        known |= _enrolled(c, wanted)
     for key in wanted:
         if key not in known:
             raise Refused(f"the key {key} is not enrolled", rule="key-not-enrolled")
     return known
+
+
+def _enrolled(c: Connection, wanted: Sequence[KeyId]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the rows of those of some keys that are enrolled and count, by their names."""
+    remember, question = remembered.answers(c), (_enrolled, *wanted)
+    answer = remember.by_question.get(question)
+    if answer is None:
+        asked = {f"key{place}": key for place, key in enumerate(wanted)}
+        rows = _keys(len(wanted)).all(c, **asked)
+        answer = [{row.key_id: _current(row._asdict()) for row in rows}]
+        remember.keep(question, _OF_KEYS, answer)
+    (found,) = answer
+    return found  # type: ignore[no-any-return]
+
+
+_OF_KEYS: Final = frozenset({keys.name, revocations.name})
 
 
 @lru_cache(maxsize=32)
@@ -123,8 +137,7 @@ def _keys(count: int) -> Prepared:
     return Prepared(
         select(keys, revocations.c.seq.label("revoked_seq"))
         .outerjoin(revocations, revocations.c.name == keys.c.name)
-        .where(or_(*each)),
-        kept=True,
+        .where(or_(*each))
     )
 
 

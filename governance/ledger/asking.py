@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from governance import terminal
-from governance.ledger import rebuild, watching
+from governance.ledger import paging, rebuild, watching
+from governance.ledger.opening import hides_values, in_one_sentence
 from governance.ledger.source import Database, Export, open_database, split_witnesses
 from governance.terminal import Answer, Format
 from protos.errors import Refused
@@ -48,8 +49,8 @@ def source(url: str | None, export: Path | None) -> Iterator[Source]:
         )
     engine = open_database(url)
     try:
-        with engine.connect() as connection:
-            yield Database(connection)
+        with in_one_sentence(url), engine.connect() as connection:
+            yield Database(connection, hides_values=hides_values(connection))
     finally:
         engine.dispose()
 
@@ -61,7 +62,7 @@ def ledger(url: str | None, export: Path | None) -> Iterator[Connection]:
         if isinstance(held, Database):
             yield held.connection
             return
-        with rebuild.empty() as connection:
+        with in_one_sentence(str(export)), rebuild.empty() as connection:
             rebuild.load(connection, held)
             yield connection
 
@@ -105,6 +106,8 @@ def verified(
             apart=apart,
             ahead=ahead,
         )
+        if isinstance(held, Database) and held.hides_values:
+            verdict = replace(verdict, values_unread=True)
     fault = verdict.fault
     if fault is None or fault.rule != "untrusted-key":
         return verdict
@@ -141,7 +144,7 @@ def rebuilt(url: str | None) -> Answer:
     engine = store.open_engine(writable_url(url or ""))
     try:
         store.create(engine, where=url or "")
-        with engine.begin() as c:
+        with in_one_sentence(url or ""), engine.begin() as c:
             before = {table.name: rows_of(c, table) for table in schema.PROJECTIONS}
             projections.rebuild(c)
             guarded = triggers.restore(c)
@@ -197,6 +200,9 @@ def say(
         rows = [tuple(_for_eyes(row[i], short=short) for i in shown) for row in answer.rows]
         answer = replace(answer, columns=columns, rows=rows)
     terminal.say(answer, form)
+    if form is Format.CSV:  # which has no place for what a table says below it
+        for note in paging.unshown(answer.facts):
+            terminal.tell(note)
 
 
 def _for_eyes(cell: object, *, short: bool) -> object:

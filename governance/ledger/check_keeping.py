@@ -64,16 +64,17 @@ def erased(state: State, entry: Entry) -> None:
 
 
 def disclosed_fault(
-    state: State, told: Mapping[int, Sequence[Disclosure]], *, complete: bool
+    state: State, told: Mapping[int, Sequence[Disclosure]], *, size: int, complete: bool
 ) -> Fault | None:
     """Return what is wrong with the values that a record discloses, at its end.
 
     Args:
         state: What follows from its entries.
         told: The values by the seq of their entry.
+        size: How many entries there are.
         complete: Whether whoever keeps the record must have every value that was not erased.
     """
-    faults = [*_still_there(state, told)]
+    faults = [*_still_there(state, told), *_of_no_entry(told, size)]
     if complete:
         faults += _lost(state, told)
     return min(faults, key=lambda fault: fault.seq, default=None)
@@ -84,6 +85,13 @@ def _still_there(state: State, told: Mapping[int, Sequence[Disclosure]]) -> Iter
         if any(one.label == label for one in told.get(seq, ())):
             said = f"it erased the {label} of entry {seq}, which is disclosed here still"
             yield Fault(by, "still-disclosed", said)
+
+
+def _of_no_entry(told: Mapping[int, Sequence[Disclosure]], size: int) -> Iterator[Fault]:
+    for seq, values in told.items():
+        if not 0 <= seq < size and values:
+            said = f"its {values[0].label} is disclosed, and there is no such entry: invented"
+            yield Fault(seq, "disclosure-mismatch", said)
 
 
 def _lost(state: State, told: Mapping[int, Sequence[Disclosure]]) -> Iterator[Fault]:

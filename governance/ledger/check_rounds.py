@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from governance.draw import draw, seed_of
 from governance.exits import Closed
-from governance.ledger.check_masks import check_summed
+from governance.ledger.check_masks import check_judged, check_summed
 from governance.ledger.replay import Attempt, Committed
 from protos.errors import Refused
 
@@ -73,6 +73,8 @@ def round_closed(state: State, entry: Entry) -> None:
         state.standing.check_going(site, attempt.agreement, entry.received_at)
     # 5. Under masks they are those whose sum was opened. Stops a sum of other updates.
     check_summed(attempt, body)
+    # 6. Figures that were summed are of this model. Stops a swap after it was judged.
+    check_judged(attempt, str(body["model_out"]))
     attempt.end, attempt.counted = "closed", frozenset(sites_in)
     attempt.made = str(body["model_out"])
     closed = Closed(attempt.round, attempt.model, attempt.state, attempt.made, attempt.counted)
@@ -84,12 +86,16 @@ def round_closed(state: State, entry: Entry) -> None:
 
 def round_abandoned(state: State, entry: Entry) -> None:
     """End an attempt without a model."""
-    state.running(entry.body).end = "abandoned"
+    attempt = state.running(entry.body)
+    # 1. Who broke a rule was asked. Stops a fault being laid at a hospital that had no part.
+    if not entry.body.get("refused", {}).keys() <= attempt.sites:
+        raise Refused("it blames a site that was not asked", rule="round-sites")
+    attempt.end = "abandoned"
 
 
 def candidate_rejected(state: State, entry: Entry) -> None:
-    """Check that it is of a round that is open."""
-    state.running(entry.body)
+    """Check that it is of a round that is open, and of the model that was judged."""
+    check_judged(state.running(entry.body), str(entry.body["model"]))
 
 
 def contribution_refused(state: State, entry: Entry) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from governance import noised
-from governance.ledger import spending
+from governance.ledger import check_masks, spending
 from governance.ledger.replay import Contributed, Fault
 from governance.privacy.releases import METRICS, TRAINING
 from protos.errors import Refused
@@ -78,7 +78,9 @@ def contribution_made(state: State, entry: Entry) -> None:
     except Refused as broken:
         fault = Fault(entry.seq, broken.rule, f"the contribution of {site}: {broken.what}")
     update = str(body["update"])
-    attempt.contributions[site] = Contributed(entry.seq, update, fault, "of" in body)
+    attempt.contributions[site] = Contributed(
+        entry.seq, update, fault, "of" in body, int(body["size"])
+    )
     state.updates.setdefault((site, attempt.round), set()).add(_made_of(body))
 
 
@@ -93,8 +95,14 @@ def evaluation_made(state: State, entry: Entry) -> None:
     if entry.body["mechanism"] == noised.MECHANISM:
         here = (site, attempt.round, attempt.attempt)
         state.evaluated[here] = state.evaluated.get(here, 0) + 1
-        if state.evaluated[here] > len(_paid(state, site, attempt, METRICS)):
+        paid = _paid(state, site, attempt, METRICS)
+        if state.evaluated[here] > len(paid):
             raise Refused("no budget was reserved for these figures", rule="no-reservation")
+        # 3. Summed ones are masked, in their turn. Stops one hospital's from being read.
+        check_masks.evaluated(attempt, site, entry.body)
+        # 4. They state no less ε than was reserved. Stops understating what was spent.
+        if float(entry.body.get("epsilon", "inf")) + spending.TOLERANCE < paid[-1].stated:
+            raise Refused("it states less ε than was reserved", rule="epsilon-understated")
 
 
 def _paid(state: State, site: str, attempt: Attempt, purpose: str) -> list[Reserved]:
@@ -108,7 +116,8 @@ def _paid(state: State, site: str, attempt: Attempt, purpose: str) -> list[Reser
 
 def complaint(state: State, entry: Entry) -> None:
     """Check that the site was asked: stops complaints about a sum that it was never in."""
-    if entry.actor_name not in state.attempt(entry.body).sites:
+    attempt = state.attempt(entry.body)
+    if entry.actor_name not in attempt.sites | attempt.drawn_from:
         raise Refused(f"{entry.actor_name} was not asked in this round", rule="not-asked")
 
 

@@ -16,8 +16,19 @@ from governance.ledger import (
     cli_questions,
     cli_releases,
     cli_server,
+    paging,
 )
-from governance.ledger.cli_options import Export, Form, Since, Until, Url, opened
+from governance.ledger.cli_options import (
+    After,
+    All,
+    Export,
+    Form,
+    Limit,
+    Since,
+    Until,
+    Url,
+    opened,
+)
 from governance.ledger.signatures import Signatures
 from governance.terminal import Format
 from protos.errors import EXIT_DONE, EXIT_FOUND
@@ -76,7 +87,9 @@ def verify(
     ] = False,
     form: Form = Format.TABLE,
 ) -> int:
-    """Check everything from nothing; name the first fault. Exit code 1 when there is one.
+    """Check everything from nothing; name the first fault.
+
+    Exit code 1 when there is one, and where --trust asks for proof and it is not proven.
 
     Example: concilium-ledger verify --export build/demo/export --trust build/demo/trust.keys
     """
@@ -91,7 +104,8 @@ def verify(
         incremental=incremental,
     )
     terminal.say(verdicts.answer(verdict, form), form)
-    return EXIT_DONE if verdict.verified else EXIT_FOUND
+    good = verdict.verified if trust is None else verdict.proven
+    return EXIT_DONE if good else EXIT_FOUND
 
 
 app.add_typer(cli_questions.verbs)
@@ -121,7 +135,8 @@ def show(
         answer = showing.show(c, seq, proof=proof)
     asking.say(answer, form, short=False)
     if proof and form is not Format.JSON:
-        typer.echo(answer.facts["proof"])  # never wrapped: it is a file of c2sp.org/tlog-proof
+        # Never wrapped, and no line after it: it is a file of c2sp.org/tlog-proof.
+        typer.echo(answer.facts["proof"], nl=False)
 
 
 @app.command()
@@ -132,6 +147,9 @@ def search(
     kind: Annotated[str | None, typer.Option(help="Statements of this kind alone.")] = None,
     since: Since = None,
     until: Until = None,
+    limit: Limit = paging.ROWS,
+    after: After = None,
+    all_: All = False,
     form: Form = Format.TABLE,
 ) -> None:
     """Find the statements that say a word, in their fields or in what is disclosed of them.
@@ -141,7 +159,8 @@ def search(
     from governance.ledger import asking, searching
 
     with opened(url, export) as c:
-        answer = searching.search(c, word, kind=kind, since=since, until=until)
+        page = paging.asked(limit, after, all_=all_)
+        answer = searching.search(c, word, kind=kind, since=since, until=until, page=page)
         asking.say(answer, form)
 
 
@@ -150,6 +169,7 @@ def checkpoint_(
     url: Url = None,
     export: Export = None,
     last: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 20,
+    all_: All = False,
     size: Annotated[int | None, typer.Option(min=1, help="The one of so many entries.")] = None,
     note: Annotated[
         bool, typer.Option("--note", help="The signed note itself: a file to keep.")
@@ -166,7 +186,7 @@ def checkpoint_(
         if note or size is not None:
             typer.echo(query_heads.note_of(c, size), nl=False)
             return
-        asking.say(query_heads.heads(c, last=last), form)
+        asking.say(query_heads.heads(c, last=None if all_ else last), form)
 
 
 @app.command()

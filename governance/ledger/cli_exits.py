@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from governance.ledger.cli_options import Export, Form, Site, Url, opened
+from governance.ledger.cli_options import At, Export, Form, Site, Url, opened
 from governance.terminal import Format
 
 verbs = typer.Typer()
@@ -15,17 +15,21 @@ verbs = typer.Typer()
 
 @verbs.command()
 def exits(
-    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+    url: Url = None,
+    export: Export = None,
+    site: Site = None,
+    at: At = None,
+    form: Form = Format.TABLE,
 ) -> None:
-    """List who left or withdrew, where that stands, and what is still due.
+    """List who left or withdrew, where that stands or stood, and what is still due.
 
-    Example: concilium-ledger exits --export export
+    Example: concilium-ledger exits --export export --at 2027-03-31
     """
     from governance.ledger import asking, query_exits
 
     with opened(url, export) as c:
         hidden = frozenset({"agreement", "asked_by", "closed", "still_due"})
-        asking.say(query_exits.exits_held(c, site=site), form, hidden=hidden)
+        asking.say(query_exits.exits_held(c, site=site, at=at), form, hidden=hidden)
 
 
 @verbs.command("exit")

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import typer
 
-from governance.ledger.cli_options import At, Export, Form, Site, Url, opened
+from governance.ledger import paging
+from governance.ledger.cli_options import After, All, At, Export, Form, Limit, Site, Url, opened
 from governance.terminal import Format
 
 verbs = typer.Typer()
@@ -14,7 +15,13 @@ verbs = typer.Typer()
 
 @verbs.command()
 def patients(
-    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+    url: Url = None,
+    export: Export = None,
+    site: Site = None,
+    limit: Limit = paging.ROWS,
+    after: After = None,
+    all_: All = False,
+    form: Form = Format.TABLE,
 ) -> None:
     """Say how many patients each site declared, and from which round some are left out.
 
@@ -22,8 +29,9 @@ def patients(
     """
     from governance.ledger import asking, query_patients
 
+    page = paging.asked(limit, after, all_=all_)
     with opened(url, export) as c:
-        asking.say(query_patients.patients(c, site=site), form)
+        asking.say(query_patients.patients(c, site=site, page=page), form)
 
 
 @verbs.command()

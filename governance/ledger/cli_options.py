@@ -41,6 +41,14 @@ Until = Annotated[
     ),
 ]
 
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, help="How many rows at a time, in every format.")
+]
+After = Annotated[
+    int | None, typer.Option("--after", help="The rows after these: the page before says it.")
+]
+All = Annotated[bool, typer.Option("--all", help="Every row, however many there are.")]
+
 
 @contextmanager
 def opened(url: str | None, export: Path | None) -> Iterator[Connection]:

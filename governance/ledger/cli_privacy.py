@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from governance.ledger.cli_options import Export, Form, Site, Url, opened
+from governance.ledger import paging
+from governance.ledger.cli_options import After, All, Export, Form, Limit, Site, Url, opened
 from governance.terminal import Format
 
 verbs = typer.Typer()
@@ -14,7 +15,13 @@ verbs = typer.Typer()
 
 @verbs.command()
 def statistics(
-    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+    url: Url = None,
+    export: Export = None,
+    site: Site = None,
+    limit: Limit = paging.ROWS,
+    after: After = None,
+    all_: All = False,
+    form: Form = Format.TABLE,
 ) -> None:
     """Say which statistics of patients left each hospital, by which mechanism, at which ε.
 
@@ -22,8 +29,9 @@ def statistics(
     """
     from governance.ledger import asking, query_privacy
 
+    page = paging.asked(limit, after, all_=all_)
     with opened(url, export) as c:
-        asking.say(query_privacy.statistics(c, site=site), form)
+        asking.say(query_privacy.statistics(c, site=site, page=page), form)
 
 
 @verbs.command()

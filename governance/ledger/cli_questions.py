@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from governance.ledger.cli_options import At, Export, Form, Since, Site, Until, Url, opened
+from governance.ledger import paging
+from governance.ledger.cli_options import (
+    After,
+    All,
+    At,
+    Export,
+    Form,
+    Limit,
+    Since,
+    Site,
+    Until,
+    Url,
+    opened,
+)
 from governance.terminal import Format
 
 verbs = typer.Typer()
@@ -74,6 +87,10 @@ def rounds(
     state: Annotated[
         Attempt | None, typer.Option(help="Those alone that came to this.")
     ] = None,
+    at: At = None,
+    limit: Limit = paging.ROWS,
+    after: After = None,
+    all_: All = False,
     form: Form = Format.TABLE,
 ) -> None:
     """List every attempt of every round, and what became of it.
@@ -83,7 +100,9 @@ def rounds(
     from governance.ledger import asking, query_rounds
 
     with opened(url, export) as c:
-        answer = query_rounds.rounds_held(c, site=site, state=state and state.value)
+        page = paging.asked(limit, after, all_=all_)
+        wanted = state and state.value
+        answer = query_rounds.rounds_held(c, site=site, state=wanted, at=at, page=page)
         asking.say(answer, form, hidden=frozenset({"ended"}))
 
 
@@ -121,6 +140,9 @@ def contributions(
     refused: Annotated[
         bool, typer.Option("--refused", help="Those alone that were refused.")
     ] = False,
+    limit: Limit = paging.ROWS,
+    after: After = None,
+    all_: All = False,
     form: Form = Format.TABLE,
 ) -> None:
     """Say of each contribution whether a consent covered its start and its acceptance.
@@ -131,23 +153,31 @@ def contributions(
 
     with opened(url, export) as c:
         answer = query_covered.contributions_covered(
-            c, site=site, round_=round_, refused=refused
+            c,
+            site=site,
+            round_=round_,
+            refused=refused,
+            page=paging.asked(limit, after, all_=all_),
         )
         asking.say(answer, form)
 
 
 @verbs.command()
 def spending(
-    url: Url = None, export: Export = None, site: Site = None, form: Form = Format.TABLE
+    url: Url = None,
+    export: Export = None,
+    site: Site = None,
+    at: At = None,
+    form: Form = Format.TABLE,
 ) -> None:
     """Recompute each cohort's ε from its reservations, beside what the hospital stated.
 
-    Example: concilium-ledger spending --export export --format csv
+    Example: concilium-ledger spending --export export --at 2027-03-31 --format csv
     """
     from governance.ledger import asking, queries
 
     with opened(url, export) as c:
-        asking.say(queries.spent(c, site=site), form)
+        asking.say(queries.spent(c, site=site, at=at), form)
 
 
 @verbs.command()
@@ -156,16 +186,20 @@ def lineage(
     url: Url = None,
     export: Export = None,
     site: Site = None,
+    limit: Limit = paging.ROWS,
+    after: After = None,
+    all_: All = False,
     form: Form = Format.TABLE,
 ) -> None:
     """Say which rounds, hospitals, consents and software are inside a model.
 
     Example: concilium-ledger lineage 9f86d081884c --export export
     """
-    from governance.ledger import asking, query_rounds
+    from governance.ledger import asking, query_lineage
 
+    page = paging.asked(limit, after, all_=all_)
     with opened(url, export) as c:
-        asking.say(query_rounds.lineage(c, model, site=site), form)
+        asking.say(query_lineage.lineage(c, model, site=site, page=page), form)
 
 
 @verbs.command()

@@ -10,16 +10,17 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from governance.ledger import remembered
+from governance.ledger import prepared, remembered, waiting
 from protos.errors import Corrupt, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MAY_READ: Final = text("SELECT has_table_privilege(to_regclass(:name), 'SELECT')")
 _READING: Final = "concilium_reading"
 _WRITER_LOCK: Final = 0x636F6E63
 _BUSY_TIMEOUT_S: Final = 30
@@ -51,13 +52,19 @@ def open_engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         engine = create_engine(url)
         event.listen(engine, "begin", _begin_elsewhere)
-        remembered.forget_what_is_rolled_back(engine)
+        _remember(engine)
         return engine
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    remembered.forget_what_is_rolled_back(engine)
+    _remember(engine)
     return engine
+
+
+def _remember(engine: Engine) -> None:
+    """Let a writer's transaction know what it asked and wrote, and have none outlive it."""
+    remembered.forget_what_is_rolled_back(engine)
+    waiting.attend(engine)
 
 
 @contextmanager
@@ -68,6 +75,28 @@ def reading(engine: Engine) -> Iterator[Connection]:
         options["isolation_level"] = "REPEATABLE READ"
     with engine.connect().execution_options(**options) as c, c.begin():
         yield c
+
+
+def may_read(connection: Connection, table: str) -> bool:
+    """Tell whether this role may read a table or view; of one that is not there, yes."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return connection.execute(_MAY_READ, {"name": table}).scalar() is not False
+
+
+def check_sound(connection: Connection) -> None:
+    """Read every page of an SQLite file; another engine looks after its own.
+
+    Raises:
+        Corrupt: a page is not what was written.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    with in_words("the database"):
+        said = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if said != "ok":
+        todo = "Restore it from a backup; nothing was changed."
+        raise Corrupt(f"the database is damaged: {said}", todo=todo, rule="store-damaged")
 
 
 @contextmanager
@@ -112,7 +141,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 -
 
 def _begin_sqlite(c: Connection) -> None:
     # Not deferred: a reader that turns writer while another wrote is refused, however it waits.
-    c.exec_driver_sql("BEGIN" if _only_reads(c) else "BEGIN IMMEDIATE")
+    prepared.run(c, "BEGIN" if _only_reads(c) else "BEGIN IMMEDIATE")
 
 
 def _begin_elsewhere(c: Connection) -> None:

@@ -15,6 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from governance import canonical, statements
+from governance.counts import count
 from governance.ledger import checkpoint, note, source
 from governance.ledger.replay import Fault
 from protos.errors import Refused
@@ -155,7 +156,21 @@ def fault(held: Source) -> Fault | None:
         if not path.is_file() or path.read_text("utf-8", "replace") != text:
             said = f"{name} is not what the first entry says: it was altered, or is not there"
             return Fault(0, "altered-file", said)
-    return None
+    return _fault_of_newest(held)
+
+
+def _fault_of_newest(held: source.Export) -> Fault | None:
+    """Return a fault where `checkpoint`, which auditors keep, is not the newest head."""
+    sizes = [
+        checkpoint.parse_body(note.parse(one.note).text).size for one in held.checkpoints()
+    ]
+    kept = (held.folder / source.CHECKPOINT).is_file()
+    if not sizes or (kept and sizes[-1] == max(sizes)):
+        return None
+    said = f"`checkpoint` is not the newest head, which covers {count(max(sizes), 'entry')}"
+    return Fault(
+        0, "altered-file", f"{said}: it was taken away, or an older one put in its place"
+    )
 
 
 def _readme(genesis: Statement, since: int, size: int, checkpoints: int) -> str:

@@ -48,6 +48,11 @@ class Heads:
         heads = cls()
         for is_pinned, group in ((False, held), (True, pinned)):
             for one in group:
+                if not one.note:
+                    site, _ = one.lines[0]
+                    said = f"a cosignature of {site} is on none that is there"
+                    heads.unreadable = heads.unreadable or said
+                    continue
                 try:
                     body = checkpoint.parse_body(note.parse(one.note).text)
                 except PeerFault as broken:
@@ -107,7 +112,8 @@ class Heads:
                 f"entries {self.agreed} to {size - 1} are not what they were when it was "
                 "signed",
             )
-        self.agreed, self.witnesses = size, []
+        if size != self.agreed:
+            self.agreed, self.witnesses = size, []
         return self._fault_of_witnesses(head, keyring, whose)
 
     def _fault_of_witnesses(self, head: _Head, keyring: Keyring, whose: str) -> Fault | None:

@@ -20,6 +20,7 @@ from governance.ledger import (
     kinds_recovery,
     kinds_releases,
     kinds_rounds,
+    kinds_statistics,
 )
 from governance.ledger.fields import PLAIN, check
 from protos.errors import Refused
@@ -42,6 +43,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     **kinds_keeping.KINDS,
     **kinds_recovery.KINDS,
     **kinds_privacy.KINDS,
+    **kinds_statistics.KINDS,
 }
 
 _OPEN_ENDED: Final = frozenset({"operator-acted"})

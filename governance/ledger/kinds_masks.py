@@ -1,10 +1,10 @@
-"""Kinds of entries about masked sums: who took which step, and who complained."""
+"""Kinds of entries about masked sums: who took which step, and what figures came to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from governance.ledger import project_masks, project_rounds
+from governance.ledger import attempts, project_masks
 from governance.ledger.fields import DIGEST, NAME, RULE, map_of, one_of
 from governance.ledger.kind import AGENT, ATTEMPT, LEDGER, SITES, Carrier, Kind
 from governance.secagg.terms import PURPOSES, STEPS, UNMASKED
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 STEP: Final = "masking-step"
 COMPLAINT: Final = "complaint"
+OPENED: Final = "evaluation-opened"
+SUMMED: Final = "evaluation-summed"
+MISSING: Final = "evaluation-missing"
+FIGURES: Final = "figures"
+"""The label of what the sum says of all hospitals in it."""
 _PURPOSE: Final = one_of(*sorted(PURPOSES))
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -35,6 +40,26 @@ KINDS: Final[Mapping[str, Kind]] = {
         AGENT,
         Carrier.SESSION,
         {**ATTEMPT, "purpose": _PURPOSE, "terms": DIGEST, "broken": RULE},
-        project_rounds.of_known_attempt,
+        attempts.of_known_attempt,
+    ),
+    OPENED: Kind(
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "model": DIGEST, "sites": SITES},
+        project_masks.evaluation_opened,
+    ),
+    SUMMED: Kind(
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "model": DIGEST, "sites": SITES},
+        project_masks.evaluation_summed,
+        must_disclose=frozenset({FIGURES}),
+        disclosed=frozenset({FIGURES}),
+    ),
+    MISSING: Kind(
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "model": DIGEST, "reason": RULE},
+        attempts.of_open_attempt,
     ),
 }

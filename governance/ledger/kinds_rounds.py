@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from governance import noised, subgroups
-from governance.ledger import project_figures
-from governance.ledger import project_rounds as trained
+from governance.ledger import attempts, project_contributions, project_figures, project_rounds
 from governance.ledger.fields import (
     COUNT,
     DECIMAL,
@@ -23,7 +22,7 @@ from governance.ledger.fields import (
     optional,
 )
 from governance.ledger.kind import AGENT, ATTEMPT, LEDGER, SITES, Carrier, Kind
-from governance.privacy.releases import ALL, LOADER, METRICS, UNIT
+from governance.privacy.releases import ALL, LOADER, METRICS, STATISTICS, UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,14 +49,14 @@ KINDS: Final[Mapping[str, Kind]] = {
             "unit": one_of(UNIT),
             "epsilon_total": DECIMAL,
         },
-        trained.budget_reserved,
-        optional_fields={"purpose": one_of(METRICS)},
+        project_contributions.budget_reserved,
+        optional_fields={"purpose": one_of(METRICS, STATISTICS)},
     ),
     "round-opened": Kind(
         LEDGER,
         Carrier.OWN,
         {**ATTEMPT, "model": DIGEST, "state": _STATE, "sites": SITES, "deadline": TIME},
-        trained.round_opened,
+        project_rounds.round_opened,
         optional_fields={"drawn_from": SITES, "seed": DIGEST},
     ),
     "contribution-made": Kind(
@@ -75,33 +74,34 @@ KINDS: Final[Mapping[str, Kind]] = {
             "worker": DIGEST,
             "declared_patients": TENS,
         },
-        trained.contribution_made,
+        project_contributions.contribution_made,
         optional_fields={"of": DIGEST},
     ),
     "contribution-refused": Kind(
         LEDGER,
         Carrier.OWN,
         {**ATTEMPT, "site": NAME, "update": DIGEST, "refusal": RULE},
-        trained.contribution_refused,
+        project_contributions.contribution_refused,
     ),
     "task-refused": Kind(
         AGENT,
         Carrier.SESSION,
         {**ATTEMPT, "task": LABEL, "refusal": RULE},
-        trained.of_known_attempt,
+        attempts.of_known_attempt,
     ),
     "evaluation-made": Kind(
         AGENT,
         Carrier.SESSION,
         {**ATTEMPT, "model": DIGEST, "mechanism": one_of("exact", noised.MECHANISM)},
         project_figures.evaluation_made,
+        optional_fields={"masked": DIGEST, "epsilon": DECIMAL},
         disclosed=_FIGURES | {subgroups.LABEL},
     ),
     "candidate-rejected": Kind(
         LEDGER,
         Carrier.OWN,
         {**ATTEMPT, "model": DIGEST, "refusal": RULE},
-        trained.of_open_attempt,
+        attempts.of_open_attempt,
         disclosed=_FIGURES,
     ),
     "round-closed": Kind(
@@ -115,15 +115,19 @@ KINDS: Final[Mapping[str, Kind]] = {
             "state_out": _STATE,
             **_WHO,
         },
-        trained.round_closed,
+        project_rounds.round_closed,
     ),
     "round-abandoned": Kind(
-        LEDGER, Carrier.OWN, {**ATTEMPT, "reason": RULE, **_WHO}, trained.round_abandoned
+        LEDGER,
+        Carrier.OWN,
+        {**ATTEMPT, "reason": RULE, **_WHO},
+        project_rounds.round_abandoned,
+        optional_fields={"rule": RULE, "refused": map_of(NAME, RULE)},
     ),
     "updates-deleted": Kind(
         LEDGER,
         Carrier.OWN,
         {**ATTEMPT, "updates": list_of(DIGEST)},
-        trained.of_ended_attempt,
+        attempts.of_ended_attempt,
     ),
 }

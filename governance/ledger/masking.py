@@ -8,15 +8,18 @@ agreement vouched for when that hospital enrolled, or that a key so vouched foll
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
+from governance import statements
 from governance.ledger.reading import standing_at
-from governance.ledger.schema import keys
+from governance.ledger.schema import entries, keys
 from protos.words import KeyId
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
@@ -58,3 +61,35 @@ def declared_at(c: Connection, document: Document, size: int) -> dict[str, int]:
         if held is not None and held.terms is not None:
             declared[site] = held.terms.declared_patients
     return declared
+
+
+def evaluation(
+    c: Connection,
+    place: Mapping[str, Any],
+    *,
+    until: int | None = None,
+    kind: str = "evaluation-opened",
+) -> Mapping[str, Any] | None:
+    """Return what an entry says of an attempt's figures under masks, None where there is none.
+
+    Args:
+        c: A connection.
+        place: Its agreement, round and attempt.
+        until: Entries from here on are not looked at; None looks at all.
+        kind: Of the entry.
+    """
+    question = (
+        select(entries.c.envelope)
+        .where(
+            entries.c.kind == kind,
+            entries.c.agreement == place["agreement"],
+            entries.c.round == place["round"],
+            entries.c.attempt == place["attempt"],
+        )
+        .order_by(entries.c.seq.desc())
+        .limit(1)
+    )
+    if until is not None:
+        question = question.where(entries.c.seq < until)
+    envelope = c.execute(question).scalar()
+    return None if envelope is None else statements.read(envelope).body

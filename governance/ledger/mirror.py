@@ -11,12 +11,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
 from governance.identity.key_files import replace_public
 from governance.ledger import checkpoint, founding, merkle, migrating, note, store, tree
 from governance.ledger.copying import Copies
 from governance.ledger.making import LEDGER
-from governance.ledger.source import split_witnesses
-from protos.errors import PeerFault, Refused
+from governance.ledger.opening import in_one_sentence, open_database
+from governance.ledger.schema import keys
+from governance.ledger.source import Database, split_witnesses
+from governance.ledger.verify import verify
+from protos.errors import Corrupt, PeerFault, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,19 +68,56 @@ def follow(folder: Path, line: Line, log: Log, *, at: datetime) -> Path:
         Refused: the log was rewritten (`history-rewritten`), is another federation's, or an
             entry breaks a rule; the mirror stays as it was.
         PeerFault: a note, a proof or an entry cannot be what it should be.
+        Corrupt: the mirror is not what was fetched (`mirror-altered`).
         Unavailable: the coordinator cannot be reached, or asks for patience.
     """
     path = folder / FILE
+    try:
+        _bring_up(path, line, log, at=at)
+    except (Refused, PeerFault, DBAPIError) as problem:
+        # What was altered here accuses the coordinator of nothing.
+        said = _altered(path)
+        if said is None:
+            raise
+        raise Corrupt(
+            f"this mirror is not what was fetched, so it accuses nobody: {said}",
+            where=str(path),
+            todo="Move it away and ask again: it is fetched anew. Hold the new one against a "
+            "checkpoint that you kept: concilium-ledger verify --url FILE --against NOTE",
+            rule="mirror-altered",
+        ) from problem
+    return path
+
+
+def _altered(path: Path) -> str | None:
+    """Say what is wrong with a mirror by itself, None if nothing is."""
+    try:
+        engine = open_database(str(path))
+    except Refused:
+        return None
+    try:
+        with in_one_sentence(str(path)), engine.connect() as c:
+            if store.size_of(c) == 0:
+                known = c.execute(select(keys.c.key_id).limit(1)).first()
+                return None if known is None else "its entries were taken out of it"
+            fault = verify(Database(c)).fault
+    except (Refused, Corrupt) as problem:
+        return problem.what
+    finally:
+        engine.dispose()
+    return None if fault is None else f"entry {fault.seq}: {fault.sentence}"
+
+
+def _bring_up(path: Path, line: Line, log: Log, *, at: datetime) -> None:
     engine = store.open_engine(f"sqlite:///{path}")
     try:
         with store.in_words("the mirror of the ledger", where=path):
             migrating.bring_up(engine, (LEDGER,), copies=Copies(path), at=at, where=path)
             store.create(engine, where=path)
             with engine.begin() as c:
-                _follow(c, line, log, evidence=folder / EVIDENCE)
+                _follow(c, line, log, evidence=path.parent / EVIDENCE)
     finally:
         engine.dispose()
-    return path
 
 
 def _follow(c: Connection, line: Line, log: Log, *, evidence: Path) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
 
-from governance.ledger import revisions
+from governance.ledger import database, revisions
 from governance.ledger.making import LEDGER
-from governance.ledger.schema import entries
+from governance.ledger.schema import disclosures, entries
 from protos.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection, Engine
 
 
@@ -46,6 +50,48 @@ def open_database(url: str, *, whole: bool = True) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+@contextmanager
+def in_one_sentence(url: str) -> Iterator[None]:
+    """Say what hinders the reading of a record: its tables are others than they were, say.
+
+    Raises:
+        Refused: a table or column is gone or altered, or this role may not read it; or a number
+            was asked for that no database holds.
+        Corrupt, Unavailable: as `database.in_words` has it.
+    """
+    try:
+        with database.in_words("the record", where=_shown(url)):
+            yield
+    except (OverflowError, DataError):
+        raise Refused(
+            "no entry and no round has so large a number", rule="unknown-entry"
+        ) from None
+    except DBAPIError as problem:
+        said = str(problem.orig).partition("\n")[0]
+        raise Refused(
+            f"the record cannot be read to its end: {said}",
+            where=_shown(url),
+            todo="Its tables are not as they were made, or this role may not read them: verify "
+            "an export or a hospital's copy, and ask this database's owner who changed it.",
+            rule="record-unreadable",
+        ) from None
+
+
+def hides_values(connection: Connection) -> bool:
+    """Return whether this role may not read disclosed values, and have none read if so.
+
+    An auditor's role has the right to them only where the agreement says so; then the session
+    sees an empty table in their place, as in an export without them. The record is untouched.
+    """
+    if database.may_read(connection, disclosures.name):
+        return False
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE {disclosures.name}"
+        " (seq bigint, label text, salt bytea, value text)"
+    )
+    return True
 
 
 def writable_url(url: str) -> str:
@@ -78,7 +124,7 @@ def _sqlite(url: str, database: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _leave_transactions_to_us(connection: Any, _record: object) -> None:  # noqa: ANN401
         connection.isolation_level = None
-        connection.text_factory = lambda octets: octets.decode(errors="surrogateescape")
+        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
 
     @event.listens_for(engine, "begin")
     def _hold_one_moment(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import bindparam, insert, select
 
 from governance import noised
-from governance.ledger import project_rounds
+from governance.ledger import attempts
 from governance.ledger.kind import Bound
 from governance.ledger.prepared import Prepared
 from governance.ledger.schema import evaluations, reservations
@@ -43,7 +43,7 @@ def evaluation_made(c: Connection, e: Entry) -> list[Bound]:
     """
     body = e.body
     # 1.
-    project_rounds.permitted(c, e, project_rounds.known(c, e))
+    attempts.permitted(c, e, attempts.known(c, e))
     # 2.
     here = {"site": e.actor_name, "round": body["round"], "attempt": body["attempt"]}
     has_noise = body["mechanism"] == noised.MECHANISM

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Executable, delete, select
+from sqlalchemy import Connection, delete, select
 
 from governance import statements
-from governance.ledger import remembered
+from governance.ledger import passages, remembered, sums
 from governance.ledger.entry import Entry
 from governance.ledger.kind import Bound
 from governance.ledger.kinds import check_form
@@ -31,30 +31,29 @@ def apply(c: Connection, e: Entry) -> None:
         Refused: it cannot follow from what was before; the tables stay as they were.
     """
     enact(c, check_form(e.statement).projection(c, e))
+    sums.make(c, e.seq)
 
 
 def enact(c: Connection, changes: Sequence[Change]) -> None:
-    """Write what follows from an entry."""
-    for change in enact_prepared(c, changes):
-        c.execute(change)
-        remembered.forget(c)
+    """Write what follows from an entry.
 
-
-def enact_prepared(c: Connection, changes: Sequence[Change]) -> Sequence[Executable]:
-    """Write what was prepared of what follows from an entry; return the rest.
-
-    An entry's changes touch rows of their own, so their order among themselves is free.
+    Its changes touch rows of their own, so their order among themselves is free.
     """
     for change in changes:
         if isinstance(change, Bound):
             change.prepared.write(c, change.values)
-    return [change for change in changes if not isinstance(change, Bound)]
+    for change in changes:
+        if not isinstance(change, Bound):
+            c.execute(change)
+            remembered.forget(c)
 
 
 def replay(c: Connection, log: Iterable[Entry]) -> None:
-    """Let entries take effect in order, on projections that are empty or stand before them."""
+    """Let entries take effect in order, on projections that are empty."""
+    filling = passages.Filling()
     for e in log:
         apply(c, e)
+        filling.take(c, e, b"")
 
 
 def log_of(c: Connection) -> Iterator[Entry]:

@@ -9,25 +9,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from governance import noised
 from governance.counts import count
-from governance.ledger import query_settings, reserved, spending
+from governance.ledger import query_settings, reserved, spending, sums
 from governance.ledger.barring import BARRED
-from governance.ledger.reading import attempts_of, disclosed, received_at, standing_at
-from governance.ledger.schema import certificates, entries, evaluations
-from governance.privacy.releases import METRICS, TRAINING
+from governance.ledger.reading import (
+    as_of,
+    attempts_of,
+    disclosed,
+    received_at,
+    size_at,
+    standing_at,
+)
+from governance.ledger.schema import certificates, entries
+from governance.privacy.releases import METRICS, PURPOSES, TRAINING
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
-    from governance.ledger.standing import Held, Standing
+    from governance.ledger.held import Held
+    from governance.ledger.standing import Standing
 
 _CONSENTS: Final = (
     "site",
@@ -51,6 +59,7 @@ _SPENDING: Final = (
     "epsilon",
     "training",
     "metrics",
+    "statistics",
     "epsilon_stated",
     "cap",
     "left",
@@ -123,42 +132,46 @@ def _consent_row(
     )
 
 
-def spent(c: Connection, *, site: str | None = None) -> Answer:
-    """Recompute ε from every reservation, beside what each site stated last."""
-    spent_by = reserved.spent_of(c, site)
+def spent(c: Connection, *, site: str | None = None, at: datetime | None = None) -> Answer:
+    """Recompute ε from every reservation, or until a time, beside what was stated last."""
+    size = size_at(c, at)
+    spent_by, parts = reserved.spent_of(c, site, size)
     rows = [
-        _spent_row(c, site, name, cohort)
+        _spent_row((site, name), cohort, query_settings.cap_of(c, site, name, size))
         for (site, name), cohort in sorted(spent_by.cohorts.items())
     ]
     if not rows:
-        return Answer(_SPENDING, rows, notes=("Nothing was ever reserved.",))
-    marks = query_settings.marks_passed(c, sorted(spent_by.cohorts))
+        none = "Nothing had been reserved." if at else "Nothing was ever reserved."
+        return Answer(_SPENDING, rows, notes=(none,))
+    marks = query_settings.marks_passed(c, parts, size)
     note = "ε is of this federation's rounds alone; a site that trains in others states more."
-    notes = [note, *_figures_covered(c, spent_by, site), *query_settings.words(marks)]
+    left = sums.measurements(c, site, size)
+    notes = [note, *_figures_covered(left, spent_by), *query_settings.words(marks)]
     return Answer(
         _SPENDING,
         rows,
         title="Privacy spent, recomputed from the reservations",
         notes=notes,
-        facts={"passed": marks},
-        unshown=frozenset() if _has_metrics(spent_by) else frozenset({TRAINING, METRICS}),
+        facts={"passed": marks, **as_of(at)},
+        unshown=_unshown(spent_by),
     )
 
 
-def _has_metrics(spent_by: spending.Spending) -> bool:
-    return any(METRICS in cohort.apart for cohort in spent_by.cohorts.values())
+def _unshown(spent_by: spending.Spending) -> frozenset[str]:
+    """Return the purposes whose column tells nothing: those that nobody reserved for."""
+    for_what = {purpose for cohort in spent_by.cohorts.values() for purpose in cohort.apart}
+    return frozenset(PURPOSES) - for_what if for_what - {TRAINING} else frozenset(PURPOSES)
 
 
-def _figures_covered(
-    c: Connection, spent_by: spending.Spending, site: str | None
-) -> Iterator[str]:
+def _figures_covered(counted: Mapping[str, int], spent_by: spending.Spending) -> Iterator[str]:
     """Say whether ε covers the figures of held-out patients that left."""
-    if _has_metrics(spent_by):
+    apart = [purpose for purpose in PURPOSES if purpose not in _unshown(spent_by)]
+    if apart == [TRAINING, METRICS]:
         yield "Training and metrics are ε of each alone; both are in ε, which is not their sum."
-    exact = select(func.count()).where(evaluations.c.mechanism != noised.MECHANISM)
-    if site is not None:
-        exact = exact.where(evaluations.c.site == site)
-    if found := c.execute(exact).scalar_one():
+    elif apart:
+        named = f"{', '.join(apart[:-1])} and {apart[-1]}".capitalize()
+        yield f"{named} are ε of each alone; all are in ε, which is not their sum."
+    if found := sum(counted.values()) - counted.get(noised.MECHANISM, 0):
         yield (
             "Held-out patients' figures are exact and not covered by ε: they left so "
             f"{count(found, 'time')}."
@@ -166,24 +179,22 @@ def _figures_covered(
 
 
 def _spent_row(
-    c: Connection, site: str, name: str, cohort: spending.Cohort
+    whose: tuple[str, str], cohort: spending.Cohort, cap: float | None
 ) -> tuple[object, ...]:
     from governance.privacy.accountant import format_epsilon
 
     last = cohort.last
     assert last is not None
     epsilon = spending.epsilon(cohort.releases, last.delta)
-    cap = query_settings.cap_of(c, site, name)
     return (
-        site,
-        name,
+        *whose,
         cohort.reservations,
         sum(release.steps for release in cohort.releases),
         f"{last.delta:g}",
         format_epsilon(epsilon),
         *(
             format_epsilon(spending.epsilon(cohort.apart.get(purpose, ()), last.delta))
-            for purpose in (TRAINING, METRICS)
+            for purpose in PURPOSES
         ),
         format_epsilon(last.stated),
         None if cap is None else f"{cap:g}",

@@ -10,7 +10,7 @@ from governance import statements
 from governance.ledger.entry import Entry
 from governance.ledger.reading import disclosed, received_at, standing_at
 from governance.ledger.schema import entries
-from governance.ledger.standing import KINDS, Held, Standing
+from governance.ledger.standing import KINDS, Standing
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+
+    from governance.ledger.held import Held
 
 AGREEMENTS: Final = (
     "agreement",
@@ -61,7 +63,7 @@ def agreements_at(c: Connection, *, now: datetime, at: datetime | None = None) -
     return Answer(
         AGREEMENTS,
         rows,
-        title=f"Agreements as of {timestamp(moment)[:19]} UTC".replace("T", " "),
+        title=f"Agreements as of {timestamp(moment)[:19].replace('T', ' ')} UTC",
         notes=() if rows else ("No agreement was ever proposed.",),
         facts={"as_of": timestamp(moment)},
     )

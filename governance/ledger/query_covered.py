@@ -8,10 +8,11 @@ from the entries alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, Select, func, select
 
+from governance.ledger.paging import WHOLE, Cut, Page
 from governance.ledger.reading import Standings, received_at
 from governance.ledger.schema import contributions, reservations, rounds
 from governance.privacy.releases import TRAINING
@@ -70,7 +71,12 @@ class Cover:
 
 
 def contributions_covered(
-    c: Connection, *, site: str | None = None, round_: int | None = None, refused: bool = False
+    c: Connection,
+    *,
+    site: str | None = None,
+    round_: int | None = None,
+    refused: bool = False,
+    page: Page = WHOLE,
 ) -> Answer:
     """Say of each contribution whether a consent covered its start and its acceptance.
 
@@ -79,8 +85,10 @@ def contributions_covered(
         site: This hospital's alone.
         round_: This round's alone.
         refused: Those alone that the coordinator refused.
+        page: Which of them to show, by their entries.
     """
-    made = list(c.execute(_asked(site, round_, refused=refused)))
+    asked = _asked(site, round_, refused=refused)
+    made, more = page.cut(c.execute(page.of(asked, contributions.c.seq)).all())
     reserved = {row.seq: int(row.reserved or 0) for row in made}
     started = {row.seq: reserved[row.seq] or _opening(c, row) for row in made}
     moments = [
@@ -88,26 +96,37 @@ def contributions_covered(
     ]
     covers = covered_at(c, moments)
     rows = [_row(row, (reserved[row.seq], started[row.seq]), covers) for row in made]
+    counted = _counted(c, asked)
+    cut = Cut(len(rows), sum(counted.values()), int(made[-1].seq) if more else None)
     accepted = [row for row in rows if row[3] == "made"]
     bare = [row for row in accepted if {row[5], row[6]} != {COVERED}]
+    kept, said = counted.get("made", 0), f"{counted.get('refused', 0)} refused"
     return Answer(
         COLUMNS,
         rows,
-        title=f"{len(accepted)} contributions accepted, {len(rows) - len(accepted)} refused",
-        notes=_notes(rows, len(bare)),
-        facts={"accepted_without_consent": len(bare)},
+        title=f"Contributions: {said}" if refused else f"{kept} contributions accepted, {said}",
+        notes=(*_notes(rows, len(bare), of_page=page != WHOLE and more), *cut.notes),
+        facts={"accepted_without_consent": len(bare), **cut.facts},
     )
 
 
-def _notes(rows: Sequence[object], bare: int) -> tuple[str, ...]:
+def _notes(rows: Sequence[object], bare: int, *, of_page: bool) -> tuple[str, ...]:
     if not rows:
         return ("There is no such contribution.",)
     if bare:
         return (f"{bare} were accepted without a consent: run verify, it names the first.",)
-    return ("Each that was accepted was covered by a consent at both moments.",)
+    which = "Each of these" if of_page else "Each"
+    return (f"{which} that was accepted was covered by a consent at both moments.",)
 
 
-def _asked(site: str | None, round_: int | None, *, refused: bool) -> Select[tuple[object]]:
+def _counted(c: Connection, asked: Select[Any]) -> dict[str, int]:
+    """Return how many there are in each state."""
+    same = asked.with_only_columns(contributions.c.state, func.count()).order_by(None)
+    rows = c.execute(same.group_by(contributions.c.state))
+    return {state: int(times) for state, times in rows}
+
+
+def _asked(site: str | None, round_: int | None, *, refused: bool) -> Select[Any]:
     question = select(contributions, _RESERVED.label("reserved")).order_by(contributions.c.seq)
     if site is not None:
         question = question.where(contributions.c.site == site)

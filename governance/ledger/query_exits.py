@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, select
 
-from governance.exits import WORDS, Decision, Exit, Scope, Step, still_due
+from governance.exits import WORDS, Decision, Exit, Scope, Step, advance, still_due
 from governance.ledger import exit_certificate, project_settling
-from governance.ledger.reading import disclosed, received_at
+from governance.ledger.reading import as_of, disclosed, received_at, size_at
 from governance.ledger.schema import entries, exit_steps, exits
 from governance.terminal import Answer
 from protos.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -27,19 +28,28 @@ _EXITS: Final = (
 _STEPS: Final = ("seq", "at", "step", "decision", "rounds", "model", "means")
 
 
-def exits_held(c: Connection, *, site: str | None = None) -> Answer:
-    """List every exit with where it stands, the rounds it touched and what is still due."""
+def exits_held(c: Connection, *, site: str | None = None, at: datetime | None = None) -> Answer:
+    """List every exit with where it stands, the rounds it touched and what is still due.
+
+    Args:
+        c: The ledger.
+        site: This one's alone.
+        at: As of this moment.
+    """
+    size = size_at(c, at)
     question = select(exits).order_by(exits.c.seq)
     if site is not None:
         question = question.where(exits.c.site == site)
-    rows = [_exit(c, row) for row in c.execute(question).all()]
+    if size is not None:
+        question = question.where(exits.c.seq < size)
+    rows = [_exit(c, row, size) for row in c.execute(question).all()]
     open_ = sum(1 for row in rows if row[7] != Exit.CLOSED.value)
     return Answer(
         _EXITS,
         rows,
         title=f"{len(rows)} exits, {open_} not closed",
-        notes=() if rows else ("Nobody has left.",),
-        facts={"exits": len(rows), "open": open_},
+        notes=() if rows else ("Nobody had left." if at else "Nobody has left.",),
+        facts={"exits": len(rows), "open": open_, **as_of(at)},
     )
 
 
@@ -57,7 +67,7 @@ def exit_of(c: Connection, site: str) -> Answer:
             rule="no-exit",
         )
     rows = [row for one in begun for row in sorted(_course(c, one), key=lambda row: row[0])]
-    due = [step for one in begun for step in _due(one)]
+    due = [step for one in begun for step in still_due(Scope(one.scope), Exit(one.state))]
     notes = [note for one in begun for note in _undecided(c, one)]
     notes += [f"Still due: {step.value}, so that {WORDS[step]}." for step in due]
     return Answer(
@@ -95,20 +105,31 @@ def certified(file: Path) -> Answer:
     )
 
 
-def _exit(c: Connection, row: Row[Any]) -> tuple[object, ...]:
-    steps = {one.step: one for one in _steps(c, row)}
+def _exit(c: Connection, row: Row[Any], size: int | None) -> tuple[object, ...]:
+    steps = {one.step: one for one in _steps(c, row) if size is None or one.seq < size}
     listed = steps.get(Step.LIST.value)
     trained = steps.get(Step.SETTLE_TRAINING.value)
-    closed = row.state == Exit.CLOSED.value
+    state = _stood(row, steps, size)
+    closed = state is Exit.CLOSED
     return (
         *(row.seq, row.site, row.scope, row.agreement, row.cause, row.asked_by),
         received_at(c, row.seq),
-        row.state,
+        state.value,
         received_at(c, row.changed_seq) if closed else None,
         _numbers(listed.rounds) if listed is not None else None,
         trained.decision if trained is not None else None,
-        ", ".join(step.value for step in _due(row)),
+        ", ".join(step.value for step in still_due(Scope(row.scope), state)),
     )
+
+
+def _stood(row: Row[Any], steps: Iterable[str], size: int | None) -> Exit:
+    """Return the state of an exit after the first so many entries, which have these steps."""
+    if size is None or row.changed_seq < size:
+        return Exit(row.state)
+    state = Exit.REQUESTED
+    for step in steps:
+        state = advance(Scope(row.scope), state, Step(step))
+    return state
 
 
 def _course(c: Connection, row: Row[Any]) -> Iterator[tuple[Any, ...]]:
@@ -150,10 +171,6 @@ def _undecided(c: Connection, row: Row[Any]) -> Iterator[str]:
 def _steps(c: Connection, row: Row[Any]) -> list[Row[Any]]:
     mine = select(exit_steps).where(exit_steps.c.exit_seq == row.seq)
     return list(c.execute(mine.order_by(exit_steps.c.seq)))
-
-
-def _due(row: Row[Any]) -> list[Step]:
-    return still_due(Scope(row.scope), Exit(row.state))
 
 
 def _numbers(text: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import groupby
-from operator import itemgetter
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select, text
 
 from governance.counts import count
 from governance.ledger.reading import names_in, received_at
@@ -16,7 +15,7 @@ from governance.ledger.schema import entries, rounds
 from governance.terminal import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -33,6 +32,19 @@ _ENDS: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Attempts one after another that asked the same sites while nothing else happened.
+
+    `seq` opened the first of them; they are of the rounds from `round` to `until`.
+    """
+
+    seq: int
+    round: int
+    until: int
+    sites: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class _Spell:
     """A run of rounds that a site was asked in, without an end of its part in between."""
@@ -40,9 +52,15 @@ class _Spell:
     site: str
     how: str
     begun: Row[Any] | None
-    first: Row[Any] | None = None
-    asked: set[int] = field(default_factory=set)
+    first: _Run | None = None
+    last: int | None = None
+    rounds: int = 0
     ended: Row[Any] | None = None
+
+    def asked(self, run: _Run) -> None:
+        """Add the rounds of a run; one whose attempts are in two runs counts once."""
+        self.rounds += run.until - run.round + (run.round != self.last)
+        self.last = run.until
 
     def row(self, c: Connection) -> tuple[object, ...]:
         first, begun, ended = self.first, self.begun, self.ended
@@ -53,8 +71,8 @@ class _Spell:
             received_at(c, first.seq) if first is not None else None,
             begun.kind if begun is not None else None,
             begun.seq if begun is not None else None,
-            max(self.asked, default=None),
-            len(self.asked),
+            self.last,
+            self.rounds,
             ended.kind if ended is not None else None,
             ended.seq if ended is not None else None,
         )
@@ -76,17 +94,12 @@ def members(c: Connection, *, site: str | None = None) -> Answer:
     A site that was only away from its line is not said to have left: its own consent decides.
     """
     parts: dict[str, _Part] = {}
-    for asked, course in groupby(_course(c), key=itemgetter(1)):
-        run = [row for row, _ in course]
-        if asked is None:
-            for row in run:
-                _happened(parts.setdefault(row.site, _Part()), row)
+    for each in _course(c):
+        if not isinstance(each, _Run):
+            _happened(parts.setdefault(each.site, _Part()), each)
             continue
-        for name in parts.keys() | asked:
-            _opened(parts.setdefault(name, _Part()), name, run[0], name in asked)
-        # Until something happens, the rounds that ask the same sites say the same of each.
-        for name in asked:
-            parts[name].spells[-1].asked.update(row.round for row in run)
+        for name in parts.keys() | each.sites:
+            _opened(parts.setdefault(name, _Part()), name, each)
     rows = [
         spell.row(c)
         for name, part in sorted(parts.items())
@@ -109,18 +122,59 @@ def _back(times: int) -> str:
     )
 
 
-def _course(c: Connection) -> Iterator[tuple[Any, tuple[str, ...] | None]]:
-    """Yield what began or ended a site's part, and each attempt with the sites it asked."""
-    happened = select(entries.c.seq, entries.c.kind, entries.c.site).where(
-        entries.c.kind.in_(sorted(_BEGINS | _ENDS)), entries.c.site.is_not(None)
+def _course(c: Connection) -> Iterator[_Run | Row[Any]]:
+    """Yield what began or ended a site's part, and between them the attempts in runs."""
+    happened = (
+        select(entries.c.seq, entries.c.kind, entries.c.site)
+        .where(entries.c.kind.in_(sorted(_BEGINS | _ENDS)), entries.c.site.is_not(None))
+        .order_by(entries.c.seq)
     )
-    asked = select(rounds.c.opened_seq.label("seq"), rounds.c.round, rounds.c.sites)
-    attempts = c.execute(asked.order_by(rounds.c.opened_seq))
-    yield from merge(
-        ((row, None) for row in c.execute(happened.order_by(entries.c.seq))),
-        ((row, names_in(row.sites)) for row in attempts),
-        key=lambda each: each[0].seq,
-    )
+    events: list[Row[Any]] = [*c.execute(happened)]
+    course: Iterator[_Run | Row[Any]] = merge(_runs(c, events), events, key=_seq)
+    yield from course
+
+
+def _seq(each: Any) -> int:  # noqa: ANN401 - a run or a row
+    return int(each.seq)
+
+
+def _runs(c: Connection, events: Sequence[Row[Any]]) -> Iterator[_Run | Row[Any]]:
+    newest = c.execute(_ATTEMPTS.order_by(rounds.c.opened_seq.desc()).limit(1)).first()
+    if newest is None:
+        return
+    starts = merge(_asking_others(c), _after(c, events, newest.seq), key=_seq)
+    unique = [one for one, _ in groupby(starts)]
+    for row, next_ in pairwise([*unique, None]):
+        if row is not None:
+            until = int(newest.round) if next_ is None else _before(next_)
+            yield _Run(row.seq, row.round, until, names_in(row.sites))
+
+
+_ATTEMPTS: Final[Select[Any]] = select(
+    rounds.c.opened_seq.label("seq"), rounds.c.round, rounds.c.attempt, rounds.c.sites
+)
+
+
+def _asking_others(c: Connection) -> Iterator[Row[Any]]:
+    """Yield the attempts that asked other sites than the one before."""
+    others = _ATTEMPTS.where(text("alike_seq = opened_seq"))  # as its index says it
+    yield from c.execute(others.order_by(rounds.c.opened_seq))
+
+
+def _after(c: Connection, events: Sequence[Row[Any]], newest: int) -> Iterator[Row[Any]]:
+    """Yield the first attempt after each of these entries."""
+    opened = -1
+    for event in events:
+        if opened < event.seq < newest:
+            next_ = _ATTEMPTS.where(rounds.c.opened_seq > event.seq)
+            row = c.execute(next_.order_by(rounds.c.opened_seq).limit(1)).one()
+            opened = row.seq
+            yield row
+
+
+def _before(row: Row[Any]) -> int:
+    """Return the round of the attempt before one: numbers follow each other."""
+    return int(row.round) if row.attempt > 1 else int(row.round) - 1
 
 
 def _happened(part: _Part, row: Row[Any]) -> None:
@@ -130,13 +184,13 @@ def _happened(part: _Part, row: Row[Any]) -> None:
         part.spells[-1].ended = row
 
 
-def _opened(part: _Part, name: str, row: Row[Any], asked: bool) -> None:  # noqa: FBT001 - of the row
-    if not asked:
+def _opened(part: _Part, name: str, run: _Run) -> None:
+    if name not in run.sites:
         part.missed = True
         return
     last = part.spells[-1] if part.spells else None
     if last is None or last.ended is not None or (part.missed and part.renewed):
         how = "joined" if last is None else "came-back"
-        part.spells.append(_Spell(name, how, part.begun, row))
-    part.spells[-1].asked.add(row.round)
+        part.spells.append(_Spell(name, how, part.begun, run))
+    part.spells[-1].asked(run)
     part.missed = part.renewed = False

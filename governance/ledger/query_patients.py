@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from governance.ledger.paging import WHOLE, Cut, Page
 from governance.ledger.schema import entries, patient_counts, reservations
 from governance.terminal import Answer
 
@@ -21,13 +22,16 @@ _NOTE: Final = (
 )
 
 
-def patients(c: Connection, *, site: str | None = None) -> Answer:
+def patients(c: Connection, *, site: str | None = None, page: Page = WHOLE) -> Answer:
     """Say how many patients each site declared, and since which round some are left out."""
     question = select(patient_counts, entries.c.received_at).join(
         entries, entries.c.seq == patient_counts.c.seq
     )
     if site is not None:
         question = question.where(patient_counts.c.site == site)
+    counted = select(func.count()).select_from(question.subquery())
+    ordered = page.of(question.order_by(patient_counts.c.seq), patient_counts.c.seq)
+    said, more = page.cut(c.execute(ordered).all())
     rows = [
         (
             row.seq,
@@ -38,13 +42,16 @@ def patients(c: Connection, *, site: str | None = None) -> Answer:
             row.patients,
             _first_round(c, row),
         )
-        for row in c.execute(question.order_by(patient_counts.c.seq))
+        for row in said
     ]
+    in_all = c.execute(counted).scalar_one()
+    cut = Cut(len(rows), int(in_all), int(said[-1].seq) if more else None)
     return Answer(
         _PATIENTS,
         rows,
         title="Patients declared, and left out",
-        notes=(_NOTE,) if rows else ("No site declared any patients.",),
+        notes=(_NOTE, *cut.notes) if rows else ("No site declared any patients.",),
+        facts=cut.facts,
     )
 
 

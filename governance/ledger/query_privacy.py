@@ -6,16 +6,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
-from governance import noised, statements
+from governance import noised, normalisation, statements
 from governance.counts import count
-from governance.ledger import kinds_privacy, spending
+from governance.ledger import (
+    kinds_masks,
+    kinds_privacy,
+    project_statistics,
+    spending,
+    sums,
+)
+from governance.ledger.paging import WHOLE, Cut, Page
 from governance.ledger.schema import entries, evaluations, releases, reservations
-from governance.privacy.releases import METRICS
+from governance.privacy.releases import METRICS, STATISTICS
 from governance.terminal import Answer
 from protos.errors import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from sqlalchemy import Connection, Row
+
+    from governance.statements import Statement
 
 _STATISTICS: Final = (
     "site",
@@ -31,6 +42,14 @@ _STATISTICS: Final = (
     "seq",
 )
 _FIGURES: Final = "figures of quality"
+_OF_DATA: Final = "sums for normalisation"
+_BY_REFERENCE: Final = (
+    "Normalisation is by the agreement's reference values: no such statistic left."
+)
+_BY_STATISTICS: Final = (
+    "Normalisation is by what the sums of all hospitals come to, with noise; no smallest or "
+    "largest value and no count without noise left."
+)
 _SAID: Final = (
     "test", "patients", "rounds", "claimed", "at_least", "without_noise", "confidence",
     "canaries", "guesses", "right", "finding",
@@ -38,37 +57,80 @@ _SAID: Final = (
 _AUDITS: Final = ("seq", "at", "site", *_SAID, "agreement", "worker")
 
 
-def statistics(c: Connection, *, site: str | None = None) -> Answer:
+def statistics(c: Connection, *, site: str | None = None, page: Page = WHOLE) -> Answer:
     """Say which statistics of patients left each hospital, by which mechanism, at which ε."""
     question = select(evaluations).order_by(evaluations.c.seq)
     if site is not None:
         question = question.where(evaluations.c.site == site)
-    rows = [_statistic(c, row) for row in c.execute(question)]
-    exact = sum(row[4] != noised.MECHANISM for row in rows)
-    notes = ["Normalisation is by the agreement's reference values: no such statistic left."]
-    if exact:
+    figures = c.execute(page.of(question, evaluations.c.seq)).all()
+    sums_said = project_statistics.released(c, site=site)
+    of_data = [
+        row for row in _of_data(c, sums_said) if page.after is None or row[-1] > page.after
+    ]
+    every = sorted(
+        [*(_statistic(c, row) for row in figures), *of_data], key=lambda row: row[-1]
+    )
+    rows, more = page.cut(every)
+    counted = sums.measurements(c, site)
+    noisy = counted.get(noised.MECHANISM, 0) + len(sums_said)
+    in_all = sum(counted.values()) + len(sums_said)
+    cut = Cut(len(rows), in_all, rows[-1][-1] if more else None)
+    notes = [_BY_STATISTICS if sums_said else _BY_REFERENCE]
+    if exact := in_all - noisy:
         notes.append(f"Figures left exactly {count(exact, 'time')}: no ε covers those.")
-    if len(rows) > exact:
+    if noisy:
         notes.append("epsilon is of each alone; `spending` has them together with training.")
+    summed = select(func.count()).where(entries.c.kind == kinds_masks.SUMMED)
+    masked = int(c.execute(summed).scalar_one())
+    if masked:
+        of = count(masked, "model")
+        notes.append(f"Figures of {of} left masked, and their sum alone was read.")
     return Answer(
         _STATISTICS,
         rows,
         title="Statistics of patients that left, each with its mechanism",
-        notes=notes if rows else ("No statistic of patients left.",),
+        notes=[*notes, *cut.notes] if rows else ("No statistic of patients left.",),
+        facts=cut.facts,
     )
 
 
-def _statistic(c: Connection, row: Row[Any]) -> tuple[object, ...]:
+def _statistic(c: Connection, row: Row[Any]) -> tuple[Any, ...]:
     place = (row.site, _FIGURES, row.round, row.attempt, row.mechanism)
     paid = _paid_for(c, row) if row.mechanism == noised.MECHANISM else None
     if paid is None:
         return (*place, None, None, None, None, None, row.seq)
+    return (*place, *_cost(paid), paid.seq, row.seq)
+
+
+def _of_data(
+    c: Connection, released: Iterable[tuple[int, Statement]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the statistics that values are normalised by; one that was sent again, again."""
+    seen: dict[str, list[str]] = {}
+    for seq, said in released:
+        name = said.actor.partition("/")[2]
+        vectors, vector = seen.setdefault(name, []), said.commitments[normalisation.LABEL]
+        if vector not in vectors:
+            vectors.append(vector)
+        paid = c.execute(
+            select(reservations, entries.c.envelope)
+            .join(entries, entries.c.seq == reservations.c.seq)
+            .where(reservations.c.site == name, reservations.c.purpose == STATISTICS)
+            .order_by(reservations.c.seq)
+            .offset(vectors.index(vector))
+            .limit(1)
+        ).one()
+        place = (name, _OF_DATA, said.body["round"], said.body["attempt"])
+        yield (*place, said.body["mechanism"], *_cost(paid), paid.seq, seq)
+
+
+def _cost(paid: Row[Any]) -> tuple[object, ...]:
+    """Return noise multiplier, sensitivity, ε alone and δ of a reservation."""
     from governance.privacy.accountant import format_epsilon
 
     held = spending.read(paid.seq, statements.read(paid.envelope).body)
     alone = format_epsilon(spending.epsilon((held.release,), held.delta))
-    how = (paid.noise_multiplier, f"{float(paid.clip):.4g}", alone, paid.delta)
-    return (*place, *how, paid.seq, row.seq)
+    return (paid.noise_multiplier, f"{float(paid.clip):.4g}", alone, paid.delta)
 
 
 def _paid_for(c: Connection, row: Row[Any]) -> Row[Any] | None:

@@ -82,7 +82,7 @@ def _release_row(
         "published" if recalled is None else "recalled",
         release.round,
         release.model,
-        len(json.loads(release.rounds)),
+        release.rounds.count(",") + (release.rounds != "[]"),
         ", ".join(names_in(release.sites)),
         published,
         recalled,

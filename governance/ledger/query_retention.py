@@ -15,7 +15,7 @@ from sqlalchemy import func, select, true
 
 from governance import keeping
 from governance.consent import ENDED, Consent
-from governance.ledger import schema
+from governance.ledger import schema, sums
 from governance.ledger.reading import disclosed, received_at
 from governance.statements import parse_time, timestamp
 from governance.terminal import Answer
@@ -86,13 +86,6 @@ class _Group:
 
 
 _SAME: Final = (_E.c.kind, _E.c.site, _E.c.agreement)
-_ALIKE: Final = select(
-    *_SAME,
-    func.count().label("entries"),
-    func.min(_E.c.seq).label("first"),
-    func.max(_E.c.seq).label("last"),
-).group_by(*_SAME)
-"""An index answers it alone."""
 
 
 def six_years_after(time: str) -> str:
@@ -163,10 +156,12 @@ def _groups(c: Connection) -> Iterator[tuple[_Group, tuple[str, str]]]:
     named = {row.seq: (what, str(row.name)) for what, row in rows}
     kinds = sorted({row.kind for _, row in rows})
     told = _told(c)
-    for row in c.execute(_ALIKE.where(_E.c.kind.not_in(kinds))):
-        alike = (row.kind, row.site, row.agreement)
-        counted = (int(row.entries), int(row.first), int(row.last))
-        yield _Group(*alike, *counted, told.get(alike, 0)), _place(*alike)
+    for part in sums.tallies(c):
+        if part["kind"] not in kinds:
+            alike = (part["kind"], part["site"] or None, part["agreement"] or None)
+            counted = (int(part["entries"]), int(part["first_seq"]), int(part["last_seq"]))
+            # the values of all parts are told at once, and added with the first of them
+            yield _Group(*alike, *counted, told.pop(alike, 0)), _place(*alike)
     for row in c.execute(
         select(*_SAME, _E.c.seq, _E.c.round).where(_E.c.kind.in_(kinds)).order_by(_E.c.seq)
     ):
@@ -182,7 +177,7 @@ def _told(c: Connection) -> dict[tuple[str, str | None, str | None], int]:
     values = schema.disclosures
     asked = (
         select(*_SAME, func.count().label("told"))
-        .join_from(values, _E, _E.c.seq == values.c.seq)
+        .outerjoin_from(values, _E, _E.c.seq == values.c.seq)
         .group_by(*_SAME)
     )
     return {(row.kind, row.site, row.agreement): row.told for row in c.execute(asked)}
@@ -198,7 +193,10 @@ def _named(c: Connection) -> Iterator[tuple[str, Any]]:
     """Yield the seqs of members, releases and exits, which no column of an entry names."""
     for what, named, seq in _NAMES:
         asked = select(named.label("name"), seq.label("seq"), _E.c.kind)
-        for row in c.execute(asked.join(_E, _E.c.seq == seq)):
+        # Of two names in one entry the last counts: the first entry is the coordinator's.
+        # An outer join begins with the table that it names first, which is the short one.
+        with_kind = asked.outerjoin(_E, _E.c.seq == seq).where(seq.is_not(None))
+        for row in c.execute(with_kind.order_by(seq, named)):
             yield what, row
 
 
@@ -276,9 +274,11 @@ class _Ends:
         return self._at(self._c.execute(asked).scalar())
 
     def _member(self, name: str) -> str | None:
-        known = schema.revocations.c
-        asked = select(known.seq).where(known.name == name)
-        return self._at(self._c.execute(asked).scalar())
+        """A member who is revoked, or has left, has no key any more."""
+        until = schema.keys.c.until_seq
+        asked = select(until).where(schema.keys.c.name == name)
+        ends = self._c.execute(asked).scalars().all()
+        return None if None in ends else self._at(max(ends, default=None))
 
     def _exit(self, site: str) -> str | None:
         known = schema.exits.c

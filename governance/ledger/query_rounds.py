@@ -1,21 +1,23 @@
-"""What an auditor asks of rounds and models: who was asked, who is inside, why not others."""
+"""What an auditor asks of rounds: who was asked, who is inside, why not others."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, case, func, select
 
-from governance import statements
 from governance.counts import count
-from governance.ledger import query_releases
+from governance.ledger import upstream
+from governance.ledger.abandoned import reason_of
+from governance.ledger.paging import WHOLE, Cut, Page
 from governance.ledger.reading import (
-    Standings,
+    as_of,
     attempts_of,
     names_in,
     of_attempt,
     received_at,
+    size_at,
     standing_at,
     statement_at,
 )
@@ -29,10 +31,10 @@ from governance.ledger.schema import (
 from governance.privacy.releases import TRAINING
 from governance.statements import parse_time
 from governance.terminal import Answer
-from protos.errors import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -60,53 +62,78 @@ _ROUND: Final = (
     "contribution_seq",
     "evaluation_seq",
 )
-_LINEAGE: Final = (
-    "round",
-    "attempt",
-    "site",
-    "agreement",
-    "consent_seq",
-    "contribution_seq",
-    "closed_seq",
-    "steps",
-    "patients",
-    "worker",
-)
-_LEAST_PREFIX: Final = 8
+_OPEN: Final = "open"
 _OPENED, _ENDED = entries.alias(), entries.alias()
 _HELD: Final = (
     select(rounds, _OPENED.c.received_at.label("opened"), _ENDED.c.received_at.label("ended"))
     .join(_OPENED, _OPENED.c.seq == rounds.c.opened_seq)
     .outerjoin(_ENDED, _ENDED.c.seq == rounds.c.ended_seq)
-    .order_by(rounds.c.opened_seq)
+    .order_by(rounds.c.round, rounds.c.attempt)
 )
 
 
-def rounds_held(c: Connection, *, site: str | None = None, state: str | None = None) -> Answer:
-    """Say what became of every attempt of every round, or of those in a state alone."""
-    question = _HELD if state is None else _HELD.where(rounds.c.state == state)
-    rows = [
-        (
-            row.round,
-            row.attempt,
-            row.state,
-            row.opened,
-            row.ended,
-            ", ".join(names_in(row.sites_in)),
-            _reasons(row.sites_out),
-            row.reason,
-            row.model_out,
-        )
-        for row in c.execute(question)
-        if site is None or site in names_in(row.sites)
-    ]
-    closed = sum(1 for row in rows if row[2] == "closed")
+def rounds_held(
+    c: Connection,
+    *,
+    site: str | None = None,
+    state: str | None = None,
+    at: datetime | None = None,
+    page: Page = WHOLE,
+) -> Answer:
+    """Say what became of every attempt of every round, or of those in a state alone.
+
+    A page has whole rounds; `page.after` is the last round of the one before.
+
+    Args:
+        c: The ledger.
+        site: Those alone that this one was asked in.
+        state: Those alone that are in this state.
+        at: As of this moment.
+        page: Which of them to show.
+    """
+    size = size_at(c, at)
+    stood: ColumnElement[str] = rounds.c.state
+    fits = []
+    if size is not None:
+        stood = case((rounds.c.ended_seq < size, stood), else_=_OPEN)
+        fits.append(rounds.c.opened_seq < size)
+    if state is not None:
+        fits.append(stood == state)
+    if site is not None:
+        fits.append(rounds.c.sites.contains(f'"{site}"', autoescape=True))
+    numbers = select(rounds.c.round).where(*fits).order_by(rounds.c.round, rounds.c.attempt)
+    last = page.until(c, numbers, rounds.c.round)
+    question = page.rest(_HELD.where(*fits), rounds.c.round)
+    if last is not None:
+        question = question.where(rounds.c.round <= last)
+    rows = [_held(row, size) for row in c.execute(question)]
+    counted = select(stood, func.count()).where(*fits).group_by(stood)
+    attempts = {name: int(times) for name, times in c.execute(counted)}
+    cut = Cut(len(rows), sum(attempts.values()), last)
+    closed = attempts.get("closed", 0)
+    title = f"{count(closed, 'round')} committed, in {count(cut.in_all, 'attempt')}"
     return Answer(
         _ROUNDS,
         rows,
-        title=f"{count(closed, 'round')} committed, in {count(len(rows), 'attempt')}",
-        notes=() if rows else ("There is no such round.",),
-        facts={"committed": closed, "attempts": len(rows)},
+        title=count(cut.in_all, f"{state} attempt") if state else title,
+        notes=cut.notes if rows else ("There is no such round.",),
+        facts={"committed": closed, "attempts": cut.in_all, **as_of(at), **cut.facts},
+    )
+
+
+def _held(row: Row[Any], size: int | None) -> tuple[object, ...]:
+    if size is not None and (row.ended_seq is None or row.ended_seq >= size):
+        return (row.round, row.attempt, _OPEN, row.opened, None, "", "", None, None)
+    return (
+        row.round,
+        row.attempt,
+        row.state,
+        row.opened,
+        row.ended,
+        ", ".join(names_in(row.sites_in)),
+        _reasons(row.sites_out),
+        row.reason,
+        row.model_out,
     )
 
 
@@ -118,18 +145,27 @@ def one_round(c: Connection, number: int) -> Answer:
     """
     attempts = attempts_of(c, number)
     rows = [row for attempt in attempts for row in _round_rows(c, attempt)]
-    notes = [line for a in attempts for line in (_told(c, a), *_drawn(c, a))]
+    came = [upstream.came_up(c, number, a.attempt) for a in attempts]
+    notes = [
+        line
+        for a, up in zip(attempts, came, strict=True)
+        for line in (_told(c, a), *_drawn(c, a), *upstream.said(a.attempt, up))
+    ]
     facts = {
         "round": number,
         "attempts": [
-            {each.name: row[i] for i, each in enumerate(rounds.c) if each.name not in _LISTS}
-            for row in attempts
+            {
+                **{e.name: row[i] for i, e in enumerate(rounds.c) if e.name not in _LISTS},
+                "updates": up.updates,
+                "update_bytes": up.size_bytes,
+            }
+            for row, up in zip(attempts, came, strict=True)
         ],
     }
     return Answer(_ROUND, rows, title=f"Round {number}", notes=notes, facts=facts)
 
 
-_LISTS: Final = frozenset({"sites", "sites_in", "sites_out"})
+_LISTS: Final = frozenset({"sites", "sites_in", "sites_out", "alike_seq"})
 
 
 def _round_rows(c: Connection, attempt: Row[Any]) -> Iterator[tuple[object, ...]]:
@@ -146,7 +182,7 @@ def _round_rows(c: Connection, attempt: Row[Any]) -> Iterator[tuple[object, ...]
         yield (
             attempt.attempt,
             site,
-            "in" if is_in else ("open" if attempt.state == "open" else "out"),
+            "in" if is_in else (_OPEN if attempt.state == _OPEN else "out"),
             None if is_in else out.get(site),
             made.steps if made else None,
             made.epsilon if made else None,
@@ -182,113 +218,9 @@ def _told(c: Connection, attempt: Row[Any]) -> str:
         )
     ).scalar()
     rejected = "" if gate is None else f"; its candidate was rejected (entry {gate})"
+    why = reason_of(c, attempt)
     ended = "" if attempt.ended_seq is None else f" at entry {attempt.ended_seq}"
-    return f"{begun}{ended}{f': {attempt.reason}' if attempt.reason else ''}{rejected}."
-
-
-def lineage(c: Connection, model: str, *, site: str | None = None) -> Answer:
-    """Say which rounds, sites, consents and software are inside a model.
-
-    Args:
-        c: A connection.
-        model: Its digest, at least the first eight digits of it, or a release's name.
-        site: The only site to show, or all.
-
-    Raises:
-        Refused: no committed round made it, or the digits fit several.
-    """
-    digest = _model(c, model)
-    path = list(_path(c, digest))[::-1]
-    rows = list(_lineage_rows(c, path, site))
-    inside = sorted({str(row[2]) for row in rows})
-    counted = len({row[0] for row in rows})
-    return Answer(
-        _LINEAGE,
-        rows,
-        title=f"Model {digest[:8]}: {count(counted, 'round')}, {count(len(inside), 'site')}",
-        notes=query_releases.of_model(c, digest),
-        facts={"model": digest, "rounds": counted, "sites": inside},
-    )
-
-
-def _path(c: Connection, digest: str) -> Iterator[Row[Any]]:
-    """Walk from a model back to its beginning, over the rounds that made it."""
-    before: int | None = None
-    closed = (
-        select(rounds).where(rounds.c.state == "closed").order_by(rounds.c.ended_seq.desc())
-    )
-    for row in c.execute(closed):
-        if row.model_out == digest and (before is None or row.ended_seq < before):
-            yield row
-            digest, before = row.model_in, row.opened_seq
-
-
-def _lineage_rows(
-    c: Connection, path: Sequence[Row[Any]], only: str | None
-) -> Iterator[tuple[object, ...]]:
-    """Yield what each site gave to the rounds of a path, in one walk over the record."""
-    stood = Standings(c)
-    given = _given(c, path, only)
-    for attempt in path:
-        standing = stood.before(attempt.opened_seq)
-        for site in sorted(names_in(attempt.sites_in)):
-            made = given.get((attempt.round, attempt.attempt, site))
-            if made is None:
-                continue
-            consent = standing.consent(site, attempt.agreement)
-            body = statements.read(made.envelope).body
-            yield (
-                attempt.round,
-                attempt.attempt,
-                site,
-                attempt.agreement,
-                consent.signed_seq if consent else None,
-                made.seq,
-                attempt.ended_seq,
-                made.steps,
-                body["declared_patients"],
-                body["worker"],
-            )
-
-
-def _given(
-    c: Connection, path: Sequence[Row[Any]], only: str | None
-) -> dict[tuple[int, int, str], Row[Any]]:
-    """Return the last contribution of each site to each attempt, with its entry."""
-    if not path:
-        return {}
-    question = (
-        select(contributions, entries.c.envelope)
-        .join(entries, entries.c.seq == contributions.c.seq)
-        .where(contributions.c.seq > path[0].opened_seq)
-        .where(contributions.c.seq < path[-1].ended_seq)
-        .order_by(contributions.c.seq)
-    )
-    if only is not None:
-        question = question.where(contributions.c.site == only)
-    return {(row.round, row.attempt, row.site): row for row in c.execute(question)}
-
-
-def _model(c: Connection, model: str) -> str:
-    released = query_releases.named(c, model)
-    if released is not None:
-        return released
-    found: Iterable[str] = ()
-    if len(model) >= _LEAST_PREFIX and model.isalnum():
-        found = {
-            str(digest)
-            for digest in c.execute(
-                select(rounds.c.model_out).where(rounds.c.model_out.startswith(model))
-            ).scalars()
-        }
-    if len(set(found)) != 1:
-        raise Refused(
-            f"{'several models begin' if found else 'no committed model begins'} with {model}",
-            todo="Give the digest, or its first eight digits or more; see: "
-            "concilium-ledger rounds --format json",
-            rule="no-model",
-        )
-    return next(iter(found))
+    return f"{begun}{ended}{f': {why}' if why else ''}{rejected}."
 
 
 def _reasons(text: str | None) -> str:

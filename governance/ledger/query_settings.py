@@ -18,9 +18,11 @@ from governance.privacy.releases import TRAINING, purpose_of
 from governance.terminal import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Row
+
+    from governance.ledger.reserved import Parts
 
 _SAME: Final = (
     "sampling_rate",
@@ -105,7 +107,7 @@ def _verdict(rows: Sequence[tuple[object, ...]]) -> tuple[str, ...]:
 
 
 def marks_passed(
-    c: Connection, cohorts: Iterable[tuple[str, str]]
+    c: Connection, parts: Parts, size: int | None = None
 ) -> list[Mapping[str, object]]:
     """Return which rounds made a cohort pass 50, 80 and 100 % of its consent's cap.
 
@@ -120,8 +122,8 @@ def marks_passed(
             "attempt": held.attempt,
             "seq": held.seq,
         }
-        for site, cohort in cohorts
-        for percent, held in _passed(c, site, cohort)
+        for (site, cohort), rows in sorted(parts.items())
+        for percent, held in _passed(c, cap_of(c, site, cohort, size), rows)
     ]
 
 
@@ -142,23 +144,22 @@ def words(marks: Sequence[Mapping[str, object]]) -> list[str]:
     return said
 
 
-def cap_of(c: Connection, site: str, cohort: str) -> float | None:
-    """Return the cap of the last consent that named a cohort."""
-    cap = c.execute(
-        select(consents.c.cap)
-        .where(consents.c.site == site, consents.c.cohort == cohort)
-        .order_by(consents.c.given_seq.desc())
-        .limit(1)
-    ).scalar()
+def cap_of(c: Connection, site: str, cohort: str, size: int | None = None) -> float | None:
+    """Return the cap of the last consent that named a cohort, in the first so many entries."""
+    given = [consents.c.site == site, consents.c.cohort == cohort]
+    if size is not None:
+        given.append(consents.c.given_seq < size)
+    asked = select(consents.c.cap).where(*given).order_by(consents.c.given_seq.desc())
+    cap = c.execute(asked.limit(1)).scalar()
     return None if cap is None else float(cap)
 
 
-def _passed(c: Connection, site: str, cohort: str) -> list[tuple[int, Row[Any]]]:
-    cap = cap_of(c, site, cohort)
+def _passed(
+    c: Connection, cap: float | None, parts: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, Row[Any]]]:
     if cap is None or cap == inf:
-        return []
-    limits = [cap * percent / 100 for percent in MARKS]
-    first = reserved.first_at(c, site, cohort, limits)
-    return [
-        (percent, row) for percent, row in zip(MARKS, first, strict=True) if row is not None
-    ]
+        return
+    for percent in MARKS:
+        first = reserved.first_at(c, parts, cap * percent / 100)
+        if first is not None:
+            yield percent, first

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from bisect import bisect_right
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, bindparam, func, select
 
 from governance import statements
 from governance.ledger.entry import Entry
@@ -62,6 +63,20 @@ class Standings:
             self._standing.take(Entry(change.seq, at, statements.read(change.envelope)))
             self._next = next(self._changes, None)
         return self._standing
+
+
+def size_at(c: Connection, moment: datetime | None) -> int | None:
+    """Return how many entries there were at a time, which never goes back; None: all of now."""
+    if moment is None:
+        return None
+    newest = c.execute(select(func.max(entries.c.seq))).scalar()
+    size = 0 if newest is None else int(newest) + 1
+    return bisect_right(range(size), timestamp(moment), key=partial(received_at, c))
+
+
+def as_of(moment: datetime | None) -> dict[str, str]:
+    """Return what an answer's facts say of the time that was asked about: none is now."""
+    return {} if moment is None else {"as_of": timestamp(moment)}
 
 
 def attempts_of(c: Connection, number: int) -> list[Row[Any]]:

@@ -111,7 +111,7 @@ def read(folder: Path) -> ReleaseParts:
             entries=tuple(_entry(line) for line in lines),
             checkpoint=(folder / CHECKPOINT).read_text(encoding="utf-8"),
         )
-    except (ValueError, KeyError, TypeError, PeerFault):
+    except (ValueError, KeyError, TypeError, RecursionError, PeerFault):
         raise Refused(
             "a file of this release is damaged",
             where=str(folder),
@@ -209,8 +209,14 @@ def _entry(line: bytes) -> ProvenEntry:
     said = json.loads(line)
     nodes = tuple(bytes.fromhex(node) for node in said["inclusion"])
     return ProvenEntry(
-        int(said["seq"]), str(said["received_at"]), said["envelope"].encode(), nodes
+        int(said["seq"]), str(said["received_at"]), _encoded(said["envelope"]), nodes
     )
+
+
+def _encoded(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError("an envelope is text")
+    return text.encode()
 
 
 def head_of(parts: ReleaseParts) -> checkpoint.Checkpoint:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from governance import canonical, statements
+from governance import canonical, normalisation, statements
 from governance.agreement.load import parse
 from governance.ledger import checkpoint, merkle, note
 from governance.ledger.entry import Entry, leaf_data
 from governance.ledger.keyring import Keyring
 from governance.ledger.operators import Operators
+from governance.ledger.project_statistics import COMBINED
 from governance.ledger.source import split_witnesses
 from governance.statements import parse_time
 from protos.errors import PeerFault, Refused
@@ -96,6 +98,7 @@ def check(
         )
     # 8. The card is the one that was published, and of this release. Stops another card.
     card = _card(parts, published)
+    _check_normalised(card, own, shown)
     # 9. The hospitals are those that the reader knows. Stops invented ones.
     _check_trusted(sites, trusted)
     return Proven(published, closed, card, own, head, witnesses, len(in_force))
@@ -110,6 +113,10 @@ def _included(one: ProvenEntry, head: Checkpoint) -> Entry:
 def _read(entries: Sequence[Entry]) -> _Shown:
     if not entries or entries[0].seq != 0:
         raise Refused("it comes without the first entry of its log", rule="release-unproven")
+    for before, entry in pairwise(entries):
+        if entry.seq <= before.seq:
+            said = f"its entry {entry.seq} stands after entry {before.seq}: they were reordered"
+            raise Refused(said, rule="release-unproven")
     keyring, revoked = Keyring(), set()
     for entry in entries:
         keyring.check_speaker(entry)
@@ -153,6 +160,9 @@ def _agreements(
     binding = documents.get(force[-1].body["agreement"]) if force else None
     if own is None or binding is None:
         raise Refused("it comes without the agreement of its round", rule="release-unproven")
+    for digest in sorted(documents.keys() - {str(e.body["agreement"]) for e in moved}):
+        said = f"it comes with an agreement ({digest[:8]}) that none of its entries names"
+        raise Refused(said, rule="release-unproven")
     return own, binding
 
 
@@ -207,6 +217,19 @@ def _card(parts: ReleaseParts, published: Entry) -> Mapping[str, Any]:
     if told != (said["release"], said["model"], said["agreement"], said["rounds"]):
         raise Refused("its model card is of another release", rule="release-card")
     return card
+
+
+def _check_normalised(card: Mapping[str, Any], own: Document, shown: _Shown) -> None:
+    """Check that values are normalised as they were in training. Stops other scores for all."""
+    if not own.agreement.statistics_federated:
+        return
+    recorded = shown.last(COMBINED, basis=normalisation.basis_of(own.agreement))
+    if _of(card, "normalisation", "values") != recorded.body["values"]:
+        raise Refused(
+            "its model card normalises by other statistics than the ledger's",
+            rule="release-card",
+        )
+    normalisation.check(normalisation.read(recorded.body["values"]), own.agreement)
 
 
 def _of(card: Mapping[str, Any], part: str, name: str) -> object:

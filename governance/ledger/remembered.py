@@ -1,4 +1,4 @@
-"""What a writer's transaction asked before, and need not ask the database again.
+"""What a writer's transaction asked and wrote before, and need not ask the database again.
 
 One writer at a time changes a ledger, and what it changes passes `wrote`. So within its
 transaction an answer holds until one of the tables that it came from is written, or a savepoint
@@ -17,22 +17,62 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Transaction
 
+    from governance.ledger.ending import End
+    from governance.ledger.waiting import Rows
+
 _PLACE: Final = "concilium_answers"
+_MOST: Final = 20_000
+"""So many answers are remembered at once, and no more: a long log fits in no memory."""
 
 
 @dataclass(slots=True)
 class Answers:
-    """The answers of one transaction by their question, and the questions of each table."""
+    """What one transaction knows.
+
+    Answers go by their question, the questions by their table; those of `growing` are told of
+    each row that is inserted. `waiting` are rows that are still to be written, by their table,
+    so many in all; `end` is where the log ends.
+    """
 
     transaction: Transaction | None
     by_question: dict[Hashable, list[Any]] = field(default_factory=dict)
     of_table: dict[str, set[Hashable]] = field(default_factory=dict)
+    growing: dict[str, set[Hashable]] = field(default_factory=dict)
+    waiting: dict[str, Rows] = field(default_factory=dict)
+    waits: int = 0
+    end: End | None = None
 
-    def keep(self, question: Hashable, tables: frozenset[str], rows: list[Any]) -> None:
+    def keep(
+        self,
+        question: Hashable,
+        tables: frozenset[str],
+        rows: list[Any],
+        *,
+        grows: bool = False,
+    ) -> None:
         """Remember an answer that came from these tables."""
+        if len(self.by_question) >= _MOST:
+            self.forget()
         self.by_question[question] = rows
         for table in tables:
-            self.of_table.setdefault(table, set()).add(question)
+            places = self.growing if grows else self.of_table
+            places.setdefault(table, set()).add(question)
+
+    def wrote(self, table: str, *, grown: bool = True) -> None:
+        """Forget every answer that came from a table which is being written.
+
+        Those that grow stay where rows are inserted, which they are told of.
+        """
+        for question in self.of_table.pop(table, ()):
+            self.by_question.pop(question, None)
+        for question in () if grown else self.growing.pop(table, ()):
+            self.by_question.pop(question, None)
+
+    def forget(self) -> None:
+        """Forget every answer; what waits is written all the same."""
+        self.by_question.clear()
+        self.of_table.clear()
+        self.growing.clear()
 
 
 def answers(c: Connection) -> Answers:
@@ -43,19 +83,24 @@ def answers(c: Connection) -> Answers:
     return known
 
 
-def wrote(c: Connection, table: str) -> None:
-    """Forget every answer that came from a table which is being written."""
+def of(c: Connection) -> Answers | None:
+    """Return what the transaction of a connection remembers, None if it is nothing."""
     known: Answers | None = c.info.get(_PLACE)
-    if known is not None:
-        for question in known.of_table.pop(table, ()):
-            known.by_question.pop(question, None)
+    return known if known is not None and known.transaction is c.get_transaction() else None
 
 
 def forget(c: Connection) -> None:
     """Forget every answer."""
-    c.info.pop(_PLACE, None)
+    known = of(c)
+    if known is not None:
+        known.forget()
 
 
 def forget_what_is_rolled_back(engine: Engine) -> None:
-    """Have answers forgotten that a savepoint's rollback may have made false."""
-    event.listen(engine, "rollback_savepoint", lambda c, _name, _context: forget(c))
+    """Have all forgotten that a rollback makes false, and nothing written of what waits."""
+    event.listen(engine, "rollback", _drop)
+    event.listen(engine, "rollback_savepoint", _drop)
+
+
+def _drop(c: Connection, *_: Any) -> None:  # noqa: ANN401 - what an event tells
+    c.info.pop(_PLACE, None)

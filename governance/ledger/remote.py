@@ -20,6 +20,7 @@ from cryptography import x509  # noqa: E402
 
 from governance.identity import names  # noqa: E402
 from governance.identity.certificate import check_chain, to_pem  # noqa: E402
+from governance.places import Place  # noqa: E402
 from protos import codec  # noqa: E402
 from protos.concilium.v1 import audit_pb2, audit_pb2_grpc, enrolment_pb2_grpc  # noqa: E402
 from protos.errors import (  # noqa: E402
@@ -216,7 +217,7 @@ def error_of(error: _Failed, *, where: str) -> ConciliumError:
 
 
 async def _shown_chain(endpoint: str) -> list[x509.Certificate]:
-    host, _, port = endpoint.rpartition(":")
+    place = Place.of(endpoint)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
@@ -225,7 +226,7 @@ async def _shown_chain(endpoint: str) -> list[x509.Certificate]:
     try:
         async with asyncio.timeout(DEADLINE_S):
             _, writer = await asyncio.open_connection(
-                host.strip("[]"), int(port), ssl=context, server_hostname=host.strip("[]")
+                place.host, place.port, ssl=context, server_hostname=place.host
             )
     except (OSError, TimeoutError) as problem:
         raise Unavailable(

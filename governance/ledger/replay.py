@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from governance.exits import Closed, Decision, Exit, Scope
     from governance.ledger.new_log import NewLog
     from governance.ledger.spending import Reserved
+    from governance.statements import Statement
     from protos.words import Digest
 
 
@@ -31,12 +32,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Contributed:
-    """A contribution as its site stated it; `fault` is what is wrong with it if it counts."""
+    """A contribution as its site stated it; `fault` is what is wrong with it if it counts.
+
+    Its size is in bytes.
+    """
 
     seq: int
     update: str
     fault: Fault | None
     masked: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,25 @@ class Masking:
 
 
 @dataclass(slots=True)
+class Evaluating:
+    """Figures of a candidate that are summed under masks.
+
+    `said` are the sites that stated a masked vector; `ended` is `summed` or `missing`.
+    """
+
+    model: str
+    sites: frozenset[str]
+    said: set[str] = field(default_factory=set)
+    ended: str = ""
+
+
+@dataclass(slots=True)
 class Attempt:
     """One attempt of a round; `end` is `open`, `closed` or `abandoned`.
 
     `drawn_from` are the sites that were ready where some were drawn; `counted` those inside the
     model that it committed, which is `made`; `undone` when an exit went back to before it.
-    `masks` are its masked sums by purpose.
+    `masks` are its masked sums by purpose, `figures` those that one of them is of.
     """
 
     round: int
@@ -82,6 +100,7 @@ class Attempt:
     made: str = ""
     undone: bool = False
     masks: dict[str, Masking] = field(default_factory=dict)
+    figures: Evaluating | None = None
 
     @property
     def fault(self) -> Fault | None:
@@ -142,10 +161,11 @@ class State:
 
     `in_force` has the digest of the statement that put an agreement in force; `reserved` and
     `updates` go by (site, round), `tasks` are (site, task), `evaluated` counts noised figures
-    by (site, round, attempt). `closed` are the committed rounds in the order of their closing,
-    `exits` go by the seq of their request. `replacing` has when it was asked that a name's keys
-    be replaced, None once that was vetoed; `officers` have the name of each key. `latest` is
-    when the last entry was received.
+    by (site, round, attempt). `statistics` are those that were released, each with its seq;
+    `combined` has the seq of what those of a basis were combined to. `closed` are the committed
+    rounds in the order of their closing, `exits` go by the seq of their request. `replacing`
+    has when it was asked that a name's keys be replaced, None once that was vetoed; `officers`
+    have the name of each key. `latest` is when the last entry was received.
     """
 
     standing: Standing = field(default_factory=Standing)
@@ -158,6 +178,8 @@ class State:
     updates: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     tasks: set[tuple[str, str]] = field(default_factory=set)
     evaluated: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    statistics: list[tuple[int, Statement]] = field(default_factory=list)
+    combined: dict[str, int] = field(default_factory=dict)
     releases: dict[str, Released] = field(default_factory=dict)
     closed: list[Closed] = field(default_factory=list)
     exits: dict[int, Leaving] = field(default_factory=dict)

@@ -1,66 +1,89 @@
-"""What was ever reserved, summed by the database: as few releases as each cohort comes to.
+"""What was ever reserved, from sums: as few releases as each cohort comes to.
 
 ε follows from how many steps were taken at each sampling rate and noise, in whatever order. So
-a long record is asked for the sums, which an index answers, and not for every reservation.
+a long record is asked for the sums of its spans, and not for every reservation.
 """
 
 from __future__ import annotations
 
-from math import inf, nextafter
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, Select, case, cast, func, select
+from sqlalchemy import select
 
+from governance.ledger import sums
 from governance.ledger.schema import reservations
 from governance.ledger.spending import Reserved, Spending
 from governance.privacy.releases import Release
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import Connection, Row
 
-_R: Final = reservations.c
-_STATED: Final = case(
-    (_R.epsilon_total == "inf", nextafter(inf, 0)), else_=cast(_R.epsilon_total, Float(53))
-)
-"""ε as it was stated, as a number; SQLite has no word for what is without bound."""
-_SUMS: Final = (
-    select(_R.site, _R.cohort, _R.sampling_rate, _R.noise_multiplier, _R.purpose)
-    .add_columns(func.sum(_R.steps).label("steps"), func.count().label("reservations"))
-    .add_columns(func.max(_R.seq).label("last"))
-    .group_by(_R.site, _R.cohort, _R.sampling_rate, _R.noise_multiplier, _R.purpose)
-    .order_by(func.max(_R.seq))
-)
+Parts = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
+"""What was reserved in each span, by site and cohort, the oldest first."""
 
 
-def spent_of(c: Connection, site: str | None = None) -> Spending:
-    """Return what every cohort, or those of one site, ever reserved."""
-    spent = Spending()
-    for row in c.execute(_of(_SUMS, site)).all():
-        release = Release(float(row.sampling_rate), float(row.noise_multiplier), int(row.steps))
-        last = _read(c.execute(select(reservations).where(_R.seq == row.last)).one(), release)
-        spent.take(row.site, last, reservations=int(row.reservations))
-    return spent
+def spent_of(
+    c: Connection, site: str | None = None, size: int | None = None
+) -> tuple[Spending, Parts]:
+    """Return what every cohort, or one site's, ever reserved, and of which parts.
+
+    Args:
+        c: The ledger.
+        site: This one's alone.
+        size: In the first so many entries.
+    """
+    spent, parts = Spending(), _parts(c, site, size)
+    added = [row for rows in parts.values() for row in _added(rows)]
+    for row in sorted(added, key=lambda row: int(row["last_seq"])):
+        release = Release(
+            float(row["sampling_rate"]), float(row["noise_multiplier"]), int(row["steps"])
+        )
+        last = _read(_reservation(c, row["last_seq"]), release)
+        spent.take(row["site"], last, reservations=int(row["reservations"]))
+    return spent, parts
 
 
 def first_at(
-    c: Connection, site: str, cohort: str, limits: Sequence[float]
-) -> list[Row[Any] | None]:
-    """Return for each limit the first reservation whose stated ε had come to it, if one had."""
-    asked = [
-        func.min(case((limit <= _STATED, _R.seq))).label(f"at{place}")
-        for place, limit in enumerate(limits)
-    ]
-    seqs = c.execute(select(*asked).where(_R.site == site, _R.cohort == cohort)).one()
-    return [
-        None if seq is None else c.execute(select(reservations).where(_R.seq == seq)).one()
-        for seq in seqs
-    ]
+    c: Connection, parts: Sequence[Mapping[str, Any]], limit: float
+) -> Row[Any] | None:
+    """Return a cohort's first reservation whose stated ε had come to a limit, if one had."""
+    reached = [int(row["highest_seq"]) for row in parts if float(row["highest"]) >= limit]
+    if not reached:
+        return None
+    seen = min(reached)  # the first span that has any: the first of them is no later than this
+    wanted = select(reservations).where(
+        reservations.c.seq >= seen // sums.SPAN * sums.SPAN,
+        reservations.c.seq <= seen,
+        reservations.c.site == parts[0]["site"],
+        reservations.c.cohort == parts[0]["cohort"],
+    )
+    rows = c.execute(wanted.order_by(reservations.c.seq))
+    return next(row for row in rows if float(row.epsilon_total) >= limit)
 
 
-def _of(question: Select[Any], site: str | None) -> Select[Any]:
-    return question if site is None else question.where(_R.site == site)
+def _parts(c: Connection, site: str | None, size: int | None) -> Parts:
+    parts: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in sums.spendings(c, site, size):
+        parts.setdefault((row["site"], row["cohort"]), []).append(row)
+    return parts
+
+
+def _added(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for each rate, noise and purpose of a cohort."""
+    added: dict[tuple[object, ...], dict[str, Any]] = {}
+    for row in rows:
+        here = (row["sampling_rate"], row["noise_multiplier"], row["purpose"])
+        if here not in added:
+            added[here] = {**row, "steps": 0, "reservations": 0}
+        for name in ("steps", "reservations"):
+            added[here][name] += row[name]
+        added[here]["last_seq"] = row["last_seq"]
+    return list(added.values())
+
+
+def _reservation(c: Connection, seq: int) -> Row[Any]:
+    return c.execute(select(reservations).where(reservations.c.seq == seq)).one()
 
 
 def _read(row: Row[Any], release: Release) -> Reserved:

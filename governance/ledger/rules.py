@@ -19,6 +19,7 @@ from governance.ledger import (
     check_rounds,
     check_settling,
     check_sites,
+    check_statistics,
 )
 from governance.ledger.operators import is_act
 from governance.ledger.replay import Fault, State
@@ -37,9 +38,14 @@ _CHECKS: Final[Mapping[str, Callable[[State, Entry], None]]] = {
     "contribution-made": check_sites.contribution_made,
     "contribution-refused": check_rounds.contribution_refused,
     "evaluation-made": check_sites.evaluation_made,
+    "statistics-released": check_statistics.statistics_released,
+    "statistics-combined": check_statistics.statistics_combined,
     "privacy-audited": check_privacy.privacy_audited,
     "candidate-rejected": check_rounds.candidate_rejected,
     "masking-step": check_masks.masking_step,
+    "evaluation-opened": check_masks.evaluation_opened,
+    "evaluation-summed": check_masks.evaluation_summed,
+    "evaluation-missing": check_masks.evaluation_missing,
     "complaint": check_sites.complaint,
     "round-closed": check_rounds.round_closed,
     "round-abandoned": check_rounds.round_abandoned,

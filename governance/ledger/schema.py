@@ -23,7 +23,13 @@ from sqlalchemy import (
     text,
 )
 
-from governance.ledger import schema_exits, schema_keeping, schema_recovery, triggers
+from governance.ledger import (
+    schema_exits,
+    schema_keeping,
+    schema_recovery,
+    schema_sums,
+    triggers,
+)
 
 metadata: Final = MetaData()
 
@@ -97,6 +103,7 @@ cosignatures: Final = Table(
     Column("site", _NAME, nullable=False),
     Column("line", Text, nullable=False),
     PrimaryKeyConstraint("size", "site"),
+    Index("cosignatures_of_site", "site", "size"),
 )
 
 disclosures: Final = Table(
@@ -188,11 +195,6 @@ patient_counts: Final = Table(
 """`what` is declared or left-out; `patients` is a number in tens, or `some`."""
 
 _REFUSED: Final = text("state = 'refused'")
-SPENT: Final = (
-    *("site", "cohort", "sampling_rate", "noise_multiplier", "purpose"),
-    *("steps", "epsilon_total"),
-)
-"""All that ε follows from: an index of these answers what was spent without the table."""
 
 rounds: Final = Table(
     "rounds",
@@ -212,10 +214,21 @@ rounds: Final = Table(
     Column("sites_out", Text),
     Column("reason", Text),
     Column("undone_seq", _NUMBER),
+    Column("alike_seq", _NUMBER, nullable=False),
     PrimaryKeyConstraint("round", "attempt"),
+    Index("rounds_opened", "opened_seq"),
 )
 """`sites` and `sites_in` are JSON lists, `sites_out` a JSON object site → reason;
-`undone_seq` is the step of an exit that went back to before this round."""
+`undone_seq` is the step of an exit that went back to before this round; `alike_seq` is where
+the first attempt was opened of those in a row that asked the same sites."""
+
+_ASKS_OTHERS: Final = text("alike_seq = opened_seq")
+Index(
+    "rounds_asking_others",
+    rounds.c.opened_seq,
+    sqlite_where=_ASKS_OTHERS,
+    postgresql_where=_ASKS_OTHERS,
+)
 
 contributions: Final = Table(
     "contributions",
@@ -227,6 +240,7 @@ contributions: Final = Table(
     Column("agreement", _DIGEST, nullable=False),
     Column("update_digest", _DIGEST, nullable=False),
     Column("made_of", _DIGEST, nullable=False),
+    Column("size_bytes", _NUMBER, nullable=False),
     Column("base", _DIGEST, nullable=False),
     Column("steps", _NUMBER, nullable=False),
     Column("epsilon", _NAME, nullable=False),
@@ -254,7 +268,6 @@ reservations: Final = Table(
     Column("purpose", _WORD, nullable=False),
     Index("reservations_of_round", "site", "round", "attempt"),
     Index("reservations_of_task", "site", "task"),
-    Index("reservations_of_cohort", *SPENT),
 )
 
 Index(
@@ -317,6 +330,7 @@ acts: Final = Table(
 exits, exit_steps, exit_releases = schema_exits.define(metadata)
 holds, erasures = schema_keeping.define(metadata)
 acceptances = schema_recovery.define(metadata)
+tallied, spent, measured, passages = schema_sums.define(metadata)
 
 PROJECTIONS: Final = (
     keys,
@@ -338,6 +352,10 @@ PROJECTIONS: Final = (
     holds,
     erasures,
     acceptances,
+    tallied,
+    spent,
+    measured,
+    passages,
 )
 """The tables that a rebuild from the entries must make again, equal in every cell."""
 

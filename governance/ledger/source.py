@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sqlalchemy import column, func, inspect, select
 
-from governance.ledger import note, triggers
+from governance.ledger import note, triggers, views
 from governance.ledger.opening import open_database, writable_url
 from governance.ledger.schema import (
     PROJECTIONS,
@@ -78,7 +78,8 @@ class HeldEntry:
 class HeldCheckpoint:
     """A checkpoint as it lies there; `lines` are (site, signature line) of its witnesses.
 
-    `stored` is the size and root that its table says, if it lies in one.
+    `stored` is the size and root that its table says, if it lies in one; the note is empty
+    where witnesses' lines are on none.
     """
 
     note: str
@@ -122,17 +123,25 @@ class Source(Protocol):
         """Return the triggers that should keep it append-only, and are not there."""
         ...
 
+    def altered_views(self) -> list[str]:
+        """Return the views for others' tools that do not show what the tables say."""
+        ...
+
 
 class Database:
-    """A ledger's database; `connection` holds one read transaction over all that is asked."""
+    """A ledger's database; `connection` holds one read transaction over all that is asked.
 
-    def __init__(self, connection: Connection) -> None:
+    `hides_values` where its role may not read what is disclosed.
+    """
+
+    def __init__(self, connection: Connection, *, hides_values: bool = False) -> None:
         self.connection = connection
+        self.hides_values = hides_values
 
     @property
     def complete(self) -> bool:
         """Whether it is the coordinator's own: a hospital's copy has entries without values."""
-        return inspect(self.connection).has_table(_COORDINATORS_OWN)
+        return not self.hides_values and inspect(self.connection).has_table(_COORDINATORS_OWN)
 
     def size(self) -> int:
         """Return how many entries there are."""
@@ -164,12 +173,13 @@ class Database:
         ):
             lines.setdefault(row.size, []).append((str(row.site), str(row.line)))
         rows = self.connection.execute(_as_is(checkpoints).order_by(checkpoints.c.size))
-        return [
+        held = [
             HeldCheckpoint(
-                str(row.note), tuple(lines.get(row.size, ())), (row.size, _octets(row.root))
+                str(row.note), tuple(lines.pop(row.size, ())), (row.size, _octets(row.root))
             )
             for row in rows
         ]
+        return held + [HeldCheckpoint("", tuple(of_none)) for of_none in lines.values()]
 
     def tables(self) -> Sequence[str]:
         """Return every projection, and the tree's nodes."""
@@ -186,6 +196,10 @@ class Database:
     def unguarded(self) -> list[str]:
         """Return the triggers that are gone, or are others than they were."""
         return triggers.missing(self.connection)
+
+    def altered_views(self) -> list[str]:
+        """Return the views that are gone, or show something else than their tables say."""
+        return views.altered(self.connection)
 
 
 class Export:
@@ -219,7 +233,12 @@ class Export:
         """Return the entries in the order of the file, from a seq on."""
         for where, held in _lines(self.folder / ENTRIES):
             match held:
-                case {"seq": int(seq), "received_at": str(received), "envelope": str(text)}:
+                case {
+                    "seq": int(seq),
+                    "received_at": str(received),
+                    "envelope": str(text),
+                    **more,
+                } if type(seq) is int and not more:
                     if seq >= since:
                         yield HeldEntry(seq, received, text.encode(errors="surrogatepass"))
                 case _:
@@ -232,7 +251,13 @@ class Export:
             return
         for where, held in _lines(path):
             match held:
-                case {"seq": int(seq), "label": str(label), "salt": str(salt), "value": str(v)}:
+                case {
+                    "seq": int(seq),
+                    "label": str(label),
+                    "salt": str(salt),
+                    "value": str(v),
+                    **more,
+                } if type(seq) is int and not more:
                     yield seq, Disclosure(label, _salt(salt, where), v)
                 case _:
                     raise _unreadable(where, "seq, label, salt and value")
@@ -252,8 +277,8 @@ class Export:
         """Return every row of the keys."""
         path = self.folder / f"{table}.json"
         try:
-            rows = json.loads(path.read_bytes())
-        except ValueError:
+            rows = _strictly(path.read_bytes())
+        except (ValueError, RecursionError):
             raise _unreadable(str(path), "a list of keys") from None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise _unreadable(str(path), "a list of keys")
@@ -261,6 +286,10 @@ class Export:
 
     def unguarded(self) -> list[str]:
         """Return nothing: files have no triggers; the tree alone guards them."""
+        return []
+
+    def altered_views(self) -> list[str]:
+        """Return nothing: files have no views."""
         return []
 
 
@@ -313,12 +342,24 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(lines, start=1):
             where = f"{path}:{number}"
             try:
-                held = json.loads(line) if len(line) <= _LINE_LIMIT_BYTES else None
+                held = _strictly(line) if len(line) <= _LINE_LIMIT_BYTES else None
             except (ValueError, RecursionError):
                 held = None
             if not isinstance(held, dict):
                 raise _unreadable(where, "a JSON object")
             yield where, held
+
+
+def _strictly(line: bytes) -> object:
+    """Read JSON in which no name stands twice: two readers could take different ones."""
+    return json.loads(line, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    said = dict(pairs)
+    if len(said) != len(pairs):
+        raise ValueError("a name stands twice")
+    return said
 
 
 def _held(text: str) -> HeldCheckpoint:

@@ -6,13 +6,13 @@ projection, so that a projection which lies is found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from governance.consent import CARRIED, ENDED, Consent, Event, advance, at, in_force_at
+from governance.consent import CARRIED, ENDED, Consent, Event, advance
 from governance.ledger.entry import site_of
+from governance.ledger.held import Agreed, Held, terms_of
 from governance.ledger.operators import Operators
-from governance.statements import parse_time
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -62,55 +62,6 @@ _BEFORE: Final[Mapping[str, frozenset[str]]] = {
     "expired": frozenset({"in-force"}),
     "complete": frozenset({"in-force"}),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What an officer signed: ε up to `cap` at δ, for a cohort, until a moment."""
-
-    cohort: str
-    declared_patients: int
-    cap: float
-    delta: float
-    until: datetime
-    stops_in_round: int
-    purposes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A site's consent to an agreement; `terms` are None where it never consented."""
-
-    site: str
-    agreement: str
-    material: str
-    state: Consent
-    terms: Terms | None
-    given_seq: int
-    changed_seq: int
-    signed_seq: int
-
-    def state_at(self, now: datetime) -> Consent:
-        """Return the state that counts at a moment, whether an entry says so or not."""
-        return self.state if self.terms is None else at(self.state, self.terms.until, now)
-
-    def permits(self, now: datetime) -> bool:
-        """Say whether it permits anything at a moment."""
-        return self.terms is not None and in_force_at(self.state, self.terms.until, now)
-
-
-@dataclass(frozen=True, slots=True)
-class Agreed:
-    """An agreement as far as the entries tell: its text is known by digest alone.
-
-    `operators` are those whose acts count under it; None where its proposal states none.
-    """
-
-    digest: str
-    material: str
-    state: str
-    changed_seq: int
-    operators: Operators | None = None
 
 
 class Standing:
@@ -247,7 +198,7 @@ class Standing:
         state = advance(Consent.PROPOSED if before is None else before.state, Event.SIGNED)
         if site in self.left:
             raise Refused(f"{site} had left the federation", rule="leaving")
-        given = Held(site, agreed.digest, agreed.material, state, _terms(body), seq, seq, seq)
+        given = Held(site, agreed.digest, agreed.material, state, terms_of(body), seq, seq, seq)
         if not given.permits(entry.received_at):
             raise Refused(f"{site} consents until a time that is over", rule="consent-lapsed")
         self.consents[site, agreed.digest] = given
@@ -387,15 +338,3 @@ def _site(entry: Entry) -> str:
     if site is None:
         raise Refused("it is of no site", rule="no-site")
     return site
-
-
-def _terms(body: Mapping[str, Any]) -> Terms:
-    return Terms(
-        cohort=str(body["cohort"]),
-        declared_patients=int(body["declared_patients"]),
-        cap=float(body["cap"]),
-        delta=float(body["delta"]),
-        until=parse_time(str(body["until"])),
-        stops_in_round=int(body["stops_in_round"]),
-        purposes=tuple(body["purposes"]),
-    )

@@ -7,24 +7,29 @@ This is the face of the package's storage; what is not here is told from elsewhe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from governance import statements
 from governance.ledger import (
     admission,
+    ending,
     founding,
     merkle,
+    passages,
     project_consents,
     projections,
     schema,
+    sums,
     tree,
 )
 from governance.ledger.database import in_words, open_engine, reading
-from governance.ledger.entry import Entry, columns
+from governance.ledger.ending import chain_of
+from governance.ledger.entry import Entry, columns, leaf_data
 from governance.ledger.making import create
-from governance.ledger.prepared import Prepared, together
+from governance.ledger.prepared import Prepared
 from governance.ledger.tree import consistency, inclusion
 from governance.ledger.witnessing import (
     add_checkpoint,
@@ -79,26 +84,6 @@ _INSERT: Final = Prepared(insert(_T), [column.name for column in _T.columns])
 _INSERT_DISCLOSURE: Final = Prepared(
     insert(schema.disclosures), [column.name for column in schema.disclosures.columns]
 )
-_LAST_OF: Final = (
-    select(_T.c.counter, _T.c.statement)
-    .where(_T.c.signer == bindparam("signer"))
-    .order_by(_T.c.counter.desc())
-    .limit(1)
-)
-_FIRST: Final = select(_T.c.leaf_hash).where(_T.c.seq == 0)
-_CHAIN: Final = Prepared(_LAST_OF)
-_LAST: Final = Prepared(
-    select(
-        _T.c.seq,
-        _T.c.received_at,
-        _FIRST.scalar_subquery().label("first"),
-        _LAST_OF.with_only_columns(_T.c.counter).scalar_subquery().label("counter"),
-        _LAST_OF.with_only_columns(_T.c.statement).scalar_subquery().label("previous"),
-    )
-    .order_by(_T.c.seq.desc())
-    .limit(1)
-)
-"""Where the log ends and where a signer's chain does: all that an append must know, at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +120,30 @@ def append(
     Raises:
         Refused: naming the first rule that it breaks.
     """
-    last = _LAST.first(c, signer=statement.key)
-    if last is None:
+    end = ending.of(c, statement.key)
+    if end is None:
         e = Entry(0, received_at, statement)
         found = founding.founding(statement.envelope)
-        _admit(c, e, founded=found, chain=Chain.START, told=disclosures)
+        grow = partial(tree.append, c, 0)
+        _admit(c, e, founded=found, chain=Chain.START, before=b"", told=disclosures, grow=grow)
         return 0
-    chain = Chain(last.counter, Digest(last.previous)) if last.counter else Chain.START
+    chain = end.chain(c, statement.key)
     if statement.counter <= chain.counter:
         known = c.execute(select(_T.c.seq).where(_T.c.statement == statement.digest))
         seq: int | None = known.scalar()
         if seq is not None:
             return seq
-    e = Entry(last.seq + 1, max(received_at, parse_time(last.received_at)), statement)
-    found = founding.of_log(c, last.first)
-    _admit(c, e, founded=found, chain=chain, told=disclosures)
+    e = Entry(end.seq + 1, max(received_at, end.received_at), statement)
+    leaf = _admit(
+        c,
+        e,
+        founded=founding.of_log(c, end.first),
+        chain=chain,
+        before=end.leaf,
+        told=disclosures,
+        grow=partial(end.grow, c),
+    )
+    end.take(e, leaf)
     return e.seq
 
 
@@ -165,9 +159,10 @@ def append_mirrored(
         PeerFault: an entry is not the next one, is another than before, or is dated back.
         Refused: an entry breaks a rule of admission.
     """
+    ending.forget(c)
     before = size = size_of(c)
-    newest = select(_T.c.received_at).where(_T.c.seq == size - 1)
-    latest = c.execute(newest).scalar() or ""
+    newest = select(_T.c.received_at, _T.c.leaf_hash).where(_T.c.seq == size - 1)
+    latest, leaf = c.execute(newest).first() or ("", b"")
     founded = founding.of_log(c) if size else None
     chains: dict[KeyId, Chain] = {}
     with tree.growing(c, size) as grow:
@@ -183,11 +178,12 @@ def append_mirrored(
                 raise PeerFault(f"entry {size} is dated before the last", rule="time-went-back")
             statement = statements.read(record.envelope)
             founded = founded or founding.founding(record.envelope)
-            _admit(
+            leaf = _admit(
                 c,
                 Entry(size, parse_time(record.received_at), statement),
                 founded=founded,
                 chain=chains.get(statement.key) or chain_of(c, statement.key),
+                before=bytes(leaf),
                 told=record.disclosures,
                 grow=grow,
                 unsafe_signatures_checked=unsafe_signatures_checked,
@@ -203,11 +199,15 @@ def _admit(  # noqa: PLR0913 - what an entry is held against, each by itself
     *,
     founded: Founding,
     chain: Chain,
+    before: bytes,
     told: Sequence[Disclosure],
-    grow: Callable[[bytes], None] | None = None,
+    grow: Callable[[bytes], None],
     unsafe_signatures_checked: bool = False,
-) -> None:
-    """Write an entry and what follows from it; `grow` takes its leaf, else the stored tree."""
+) -> bytes:
+    """Write an entry and what follows from it; return its leaf's hash.
+
+    `before` is that of the entry before; `grow` takes the leaf into the tree.
+    """
     kind = admission.admit(
         c,
         e,
@@ -218,18 +218,17 @@ def _admit(  # noqa: PLR0913 - what an entry is held against, each by itself
     statements.check_disclosures(e.statement, told)
     changes = kind.projection(c, e)
     # All checks are behind us: from here on there is nothing to refuse.
-    with together(c):
-        leaf = merkle.leaf_hash(e.leaf_data)
-        row = {"seq": e.seq, "received_at": timestamp(e.received_at), "leaf_hash": leaf}
-        _INSERT.write(c, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
-        rows = [{"label": one.label, "salt": one.salt, "value": one.value} for one in told]
-        _INSERT_DISCLOSURE.write_all(c, [{"seq": e.seq, **row} for row in rows])
-        if grow is None:
-            tree.append(c, e.seq, leaf)
-        else:
-            grow(leaf)
-        rest = projections.enact_prepared(c, changes)
-    projections.enact(c, rest)
+    received = timestamp(e.received_at)
+    leaf = merkle.leaf_hash(leaf_data(e.seq, received, e.statement.envelope))
+    row = {"seq": e.seq, "received_at": received, "leaf_hash": leaf}
+    _INSERT.write(c, {**row, "envelope": e.statement.envelope, **columns(e.statement)})
+    rows = [{"label": one.label, "salt": one.salt, "value": one.value} for one in told]
+    _INSERT_DISCLOSURE.write_all(c, [{"seq": e.seq, **row} for row in rows])
+    grow(leaf)
+    projections.enact(c, changes)
+    passages.take(c, e, leaf=leaf, before=before)
+    sums.make(c, e.seq)
+    return leaf
 
 
 def _check_same(c: Connection, record: EntryRecord) -> None:
@@ -246,16 +245,18 @@ def size_of(c: Connection) -> int:
     return 0 if last is None else int(last) + 1
 
 
+def newest_time(c: Connection) -> datetime | None:
+    """Return when the newest entry was received; None where there is none."""
+    row = c.execute(
+        select(schema.entries.c.received_at).order_by(schema.entries.c.seq.desc()).limit(1)
+    ).first()
+    return parse_time(row.received_at) if row is not None else None
+
+
 def head(c: Connection) -> Head:
     """Return the log's size and root."""
     size = size_of(c)
     return Head(size, tree.root(c, size))
-
-
-def chain_of(c: Connection, key: KeyId) -> Chain:
-    """Return where a key's chain stands in the log."""
-    last = _CHAIN.first(c, signer=key)
-    return Chain.START if last is None else Chain(last.counter, Digest(last.statement))
 
 
 def entries(

@@ -31,12 +31,20 @@ def root(c: Connection, tree_size: int) -> bytes:
     return merkle.fold(_hashes(c, merkle.peaks_of(tree_size)))
 
 
-def append(c: Connection, seq: int, leaf: bytes) -> None:
-    """Store the nodes that the leaf of an entry completes."""
-    # Only the subtrees that the new leaf joins are read: one on average, none every other time.
-    joined = _hashes(c, merkle.joined_by(seq))
-    made = merkle.Frontier(seq, joined).append(leaf)
+def append(
+    c: Connection, seq: int, leaf: bytes, frontier: merkle.Frontier | None = None
+) -> None:
+    """Store the nodes that an entry's leaf completes; `frontier` is the tree's, if known."""
+    if frontier is None:
+        # Only the subtrees that the leaf joins are read: one on average, and often none.
+        frontier = merkle.Frontier(seq, _hashes(c, merkle.joined_by(seq)))
+    made = frontier.append(leaf)
     _store(c, [{"level": level, "idx": idx, "hash": node} for level, idx, node in made])
+
+
+def frontier(c: Connection, tree_size: int) -> merkle.Frontier:
+    """Return the tree of the first so many entries, to be grown."""
+    return merkle.Frontier(tree_size, _hashes(c, merkle.peaks_of(tree_size)))
 
 
 @contextmanager
@@ -45,11 +53,11 @@ def growing(c: Connection, tree_size: int) -> Iterator[Callable[[bytes], None]]:
 
     Leaves that were taken before an entry was refused stay.
     """
-    frontier = merkle.Frontier(tree_size, _hashes(c, merkle.peaks_of(tree_size)))
+    tree = frontier(c, tree_size)
     made: list[dict[str, object]] = []
 
     def grow(leaf: bytes) -> None:
-        nodes = frontier.append(leaf)
+        nodes = tree.append(leaf)
         made.extend({"level": level, "idx": idx, "hash": node} for level, idx, node in nodes)
 
     try:

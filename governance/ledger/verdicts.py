@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from governance.counts import count, verb
 from governance.ledger import gap
@@ -11,12 +11,17 @@ from governance.terminal import Answer, Format
 if TYPE_CHECKING:
     from governance.ledger.verify import Verdict
 
+_UNREAD: Final = (
+    "Names, reasons and figures were not checked: this role may not read what is disclosed."
+)
+
 
 def answer(verdict: Verdict, form: Format) -> Answer:
     """Return what `verify` prints; on a table its sentences alone."""
     said = verdict.to_json()
+    unread = (_UNREAD,) if verdict.values_unread else ()
     if form is Format.JSON:
-        return Answer((), (), facts=said)
+        return Answer((), (), notes=unread, facts=said)
     if form is Format.CSV:
         fault = said.pop("fault") or {"seq": None, "rule": None}
         new_logs = len(said.pop("new_logs"))
@@ -32,7 +37,7 @@ def answer(verdict: Verdict, form: Format) -> Answer:
         read = f"{count(verdict.entries, 'entry')} {verb(verdict.entries, 'was', 'were')} read"
         notes = [f"Rule: {verdict.fault.rule}. {read} before it."]
         return Answer((), (), title=title, notes=notes)
-    return Answer((), (), title=_title(verdict), notes=_notes(verdict))
+    return Answer((), (), title=_title(verdict), notes=[*_notes(verdict), *unread])
 
 
 def _title(verdict: Verdict) -> str:
@@ -50,7 +55,7 @@ def _taken_over(verdict: Verdict) -> str:
 def _notes(verdict: Verdict) -> list[str]:
     newer = verdict.entries - verdict.checkpoint_size
     if verdict.checkpoint_size == 0:
-        notes = ["No checkpoint was signed yet: nothing shows that no entry was left out."]
+        notes = ["There is no checkpoint in it: nothing shows that no entry was left out."]
     else:
         sites = count(verdict.cosignatures, "site")
         notes = [

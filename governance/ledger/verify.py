@@ -44,7 +44,8 @@ class Verdict:
     with them, `cosignatures` how many sites cosigned it, and `witnessed` the largest size that
     more than half of the sites cosigned. Signatures were checked from entry `signatures_from`
     on; those before were checked when the record was verified up to there. `new_logs` are those
-    that the entries begin, each with who accepted it.
+    that the entries begin, each with who accepted it. With `values_unread`, what is disclosed
+    was neither read nor checked.
     """
 
     entries: int
@@ -55,6 +56,7 @@ class Verdict:
     unproven: str
     signatures_from: int = 0
     new_logs: tuple[Begun, ...] = ()
+    values_unread: bool = False
 
     @property
     def verified(self) -> bool:
@@ -198,7 +200,7 @@ def _open(source: Source, walk: Walk) -> Fault | None:
     """Return a fault where the database would let its entries be written over."""
     gone = source.unguarded()
     if not gone:
-        return None
+        return _misleading(source, walk)
     said = f"the trigger {gone[0]} is" if len(gone) == 1 else f"{len(gone)} triggers are"
     more = "" if len(gone) == 1 else f" ({', '.join(gone)})"
     return Fault(
@@ -209,9 +211,22 @@ def _open(source: Source, walk: Walk) -> Fault | None:
     )
 
 
+def _misleading(source: Source, walk: Walk) -> Fault | None:
+    """Return a fault where auditors' own tools are shown something else than the record."""
+    altered = source.altered_views()
+    if not altered:
+        return None
+    return Fault(
+        walk.size,
+        "view-altered",
+        f"no entry is wrong, but {', '.join(altered)} does not show what its tables say, or is "
+        "gone: what was read from it is not the record",
+    )
+
+
 def _disclosed(source: Source, walk: Walk) -> Fault | None:
     state, told = walk.replay.state, walk.disclosures
-    return check_keeping.disclosed_fault(state, told, complete=source.complete)
+    return check_keeping.disclosed_fault(state, told, size=walk.size, complete=source.complete)
 
 
 def _first(*faults: Fault | None) -> Fault | None:

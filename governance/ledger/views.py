@@ -1,16 +1,16 @@
 """Read-only SQL views for an auditor's own tools: the tables with their times beside them.
 
 Each is named `audit_…`; docs/auditor.md lists their columns. They hold nothing of their own: a
-fault in a table shows in its view, and `verify` finds it.
+fault in a table shows in its view, and `verify` finds it, and a view that shows something else.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import column, except_, func, inspect, literal, select, table, text, union_all
 
-from governance.ledger import schema
+from governance.ledger import database, schema
 from governance.ledger.barring import BARRED
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select, Table
 
 _ENTRIES: Final = schema.entries
-_HIDDEN: Final = frozenset({"envelope", "leaf_hash", "statement"})
+_HIDDEN: Final = frozenset({"envelope", "leaf_hash", "statement", "alike_seq"})
 
 
 def _at(seq: ColumnElement[Any], name: str) -> ColumnElement[Any]:
@@ -31,7 +31,7 @@ def _at(seq: ColumnElement[Any], name: str) -> ColumnElement[Any]:
 def _timed(table: Table, **seqs: str) -> Select[Any]:
     """Select a table's columns, with the time of each of these seqs under another name."""
     times = [_at(table.c[seq], name) for name, seq in seqs.items()]
-    return select(*table.columns, *times)
+    return select(*(one for one in table.columns if one.name not in _HIDDEN), *times)
 
 
 _COSIGNED: Final = (
@@ -83,5 +83,46 @@ def make(connection: Connection) -> None:
     there = set(inspect(connection).get_view_names())
     for name, question in VIEWS.items():
         if name not in there:
-            asked = question.compile(connection, compile_kwargs={"literal_binds": True})
-            connection.exec_driver_sql(f"CREATE VIEW {name} AS {asked}")
+            connection.exec_driver_sql(f"CREATE VIEW {name} AS {_said(connection, question)}")
+
+
+def altered(c: Connection) -> list[str]:
+    """Return the views that are gone, or show something else than the tables say.
+
+    One that this role may not read is not looked at.
+    """
+    there = set(inspect(c).get_view_names())
+    return [
+        name
+        for name, question in VIEWS.items()
+        if database.may_read(c, name) and not (name in there and _shows(c, name, question))
+    ]
+
+
+def _shows(c: Connection, name: str, question: Select[Any]) -> bool:
+    names = [one.name for one in question.selected_columns]
+    if [one["name"] for one in inspect(c).get_columns(name)] != names:
+        return False
+    shown = select(table(name, *(column(one) for one in names)))
+    if _is_made_so(c, name, question, shown):
+        return True
+    hidden, added = except_(question, shown), except_(shown, question)
+    both = [select(literal(1)).select_from(one.subquery()) for one in (hidden, added)]
+    return c.execute(union_all(*both).limit(1)).first() is None
+
+
+def _is_made_so(c: Connection, name: str, question: Select[Any], shown: Select[Any]) -> bool:
+    """Tell whether the engine says that a view is what was asked: its rows may be many."""
+    if c.dialect.name == "sqlite":
+        made = text("SELECT sql FROM sqlite_master WHERE type = 'view' AND name = :name")
+        asked = f"CREATE VIEW {name} AS {_said(c, question)}"
+        return c.execute(made, {"name": name}).scalar() == asked
+    one, other = (
+        c.exec_driver_sql(f"EXPLAIN (VERBOSE, COSTS OFF) {_said(c, each)}").all()
+        for each in (select(question.subquery(name)), shown)
+    )
+    return one == other
+
+
+def _said(c: Connection, question: Select[Any]) -> str:
+    return str(question.compile(c, compile_kwargs={"literal_binds": True}))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from governance import statements
-from governance.ledger import merkle, new_log
+from governance.ledger import check_statistics, merkle, new_log
 from governance.ledger.admission import AHEAD_LIMIT
 from governance.ledger.entry import Entry, columns, leaf_data
 from governance.ledger.keyring import Keyring
@@ -65,7 +65,7 @@ class Walk:
             self._check(entry, held, signatures_are_good=signatures_are_good)
         except (Refused, PeerFault) as broken:
             return Fault(self.size, broken.rule, f"{_who(held)}{_meaning(broken)}")
-        fault = self.replay.take(entry)
+        fault = self.replay.take(entry) or self._misstated(entry)
         if fault is not None:
             return fault
         self.tree.append(leaf)
@@ -114,6 +114,12 @@ class Walk:
         self._chains[statement.key] = (statement.chain, entry.seq)
         self._latest = held.received_at
         self.speakers.add(statement.actor)
+
+    def _misstated(self, entry: Entry) -> Fault | None:
+        """Return the fault of what can be made again of values that are disclosed here."""
+        if entry.statement.kind != check_statistics.COMBINED:
+            return None
+        return check_statistics.fault_of_values(self.replay.state, entry, self.disclosures)
 
     def _check_bound(self, entry: Entry) -> None:
         new = new_log.declared(entry)

@@ -6,12 +6,13 @@ that is not the head of its own entries at that size.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from governance.ledger import checkpoint, founding, tree
 from governance.ledger.checkpoint import Checkpoint
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import checkpoints, cosignatures, exit_steps, keys
 from protos.errors import Corrupt, Refused
 from protos.words import KeyId
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from governance.identity.keys import Signer
+
+_OF_SIZE: Final = Prepared(select(checkpoints).where(checkpoints.c.size == bindparam("size")))
+_NEWEST: Final = Prepared(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1))
+_KEEP: Final = Prepared(insert(checkpoints), ("size", "root", "note"))
+_COSIGNED: Final = Prepared(
+    select(cosignatures.c.site, cosignatures.c.line)
+    .where(cosignatures.c.size == bindparam("size"))
+    .order_by(cosignatures.c.site)
+)
+_COSIGN: Final = Prepared(insert(cosignatures), ("size", "site", "line"))
+_KEY: Final = Prepared(
+    select(keys.c.key_id).where(
+        keys.c.name == bindparam("name"),
+        keys.c.usage == bindparam("usage"),
+        keys.c.until_seq.is_(None),
+    )
+)
+"""Made once, as every round asks and writes them."""
 
 
 def sign_checkpoint(c: Connection, key: Signer, origin: str) -> str:
@@ -33,7 +52,7 @@ def sign_checkpoint(c: Connection, key: Signer, origin: str) -> str:
         raise Refused("this is not the log's key and origin", rule="wrong-key")
     size = tree.size(c)
     head = Checkpoint(origin, size, tree.root(c, size))
-    last = c.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
+    last = _NEWEST.first(c)
     if last is not None:
         # Stops the log from signing two histories, whatever happened to its database.
         if last.size > size or tree.root(c, last.size) != last.root:
@@ -45,7 +64,7 @@ def sign_checkpoint(c: Connection, key: Signer, origin: str) -> str:
         if last.size == size:
             return str(last.note)
     note = checkpoint.sign(head, key)
-    c.execute(insert(checkpoints).values(size=size, root=head.root, note=note))
+    _KEEP.write(c, {"size": size, "root": head.root, "note": note})
     return note
 
 
@@ -72,26 +91,24 @@ def add_checkpoint(c: Connection, note: str) -> Checkpoint:
             f"the log's checkpoint of size {head.size} is not over the entries of this copy",
             rule="history-differs",
         )
-    known = select(checkpoints.c.size).where(checkpoints.c.size == head.size)
-    if c.execute(known).first() is None:
+    if _OF_SIZE.first(c, size=head.size) is None:
         own = checkpoint.only_by(note, key)
-        c.execute(insert(checkpoints).values(size=head.size, root=head.root, note=own))
+        _KEEP.write(c, {"size": head.size, "root": head.root, "note": own})
     return head
 
 
 def checkpoint_of(c: Connection, size: int) -> str | None:
     """Return the checkpoint of a size with every cosignature known, or None."""
-    found = c.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).scalar()
+    found = _OF_SIZE.first(c, size=size)
     if found is None:
         return None
-    return checkpoint.with_cosignatures(found, cosigners(c, size).values())
+    return checkpoint.with_cosignatures(found.note, cosigners(c, size).values())
 
 
 def latest_checkpoint(c: Connection) -> str | None:
     """Return the latest checkpoint with every cosignature known, or None."""
-    newest = select(checkpoints.c.size).order_by(checkpoints.c.size.desc()).limit(1)
-    size = c.execute(newest).scalar()
-    return None if size is None else checkpoint_of(c, size)
+    newest = _NEWEST.first(c)
+    return None if newest is None else checkpoint_of(c, newest.size)
 
 
 def add_cosignature(c: Connection, size: int, line: str, site: str) -> None:
@@ -105,28 +122,26 @@ def add_cosignature(c: Connection, size: int, line: str, site: str) -> None:
         Refused: 1, or the site has no agent key now.
         PeerFault: 2.
     """
-    found = c.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).scalar()
+    found = _OF_SIZE.first(c, size=size)
     # 1.
     if found is None:
         raise Refused(f"there is no checkpoint of size {size}", rule="unknown-checkpoint")
+    known = cosigners(c, size).get(site)
+    if known == line:
+        return  # it was checked when it came
     # 2.
     agent = _key(c, site, "agent") or _last_key(c, site)
     if agent is None:
         raise Refused(f"{site} has no agent key now", rule="key-not-enrolled")
     witness = checkpoint.witness_key(founding.of_log(c).log.origin, site, agent)
-    checkpoint.cosignature(found, line, witness)
-    if site not in cosigners(c, size):
-        c.execute(insert(cosignatures).values(size=size, site=site, line=line))
+    checkpoint.cosignature(found.note, line, witness)
+    if known is None:
+        _COSIGN.write(c, {"size": size, "site": site, "line": line})
 
 
 def cosigners(c: Connection, size: int) -> Mapping[str, str]:
     """Return the sites that cosigned the checkpoint of a size, each with its line."""
-    rows = c.execute(
-        select(cosignatures.c.site, cosignatures.c.line)
-        .where(cosignatures.c.size == size)
-        .order_by(cosignatures.c.site)
-    )
-    return {row.site: row.line for row in rows}
+    return {row.site: row.line for row in _COSIGNED.all(c, size=size)}
 
 
 def ledger_key(c: Connection) -> KeyId:
@@ -150,9 +165,5 @@ def _last_key(c: Connection, site: str) -> KeyId | None:
 
 def _key(c: Connection, name: str, usage: str) -> KeyId | None:
     """Return the key that a name has for a usage now."""
-    key = c.execute(
-        select(keys.c.key_id).where(
-            keys.c.name == name, keys.c.usage == usage, keys.c.until_seq.is_(None)
-        )
-    ).scalar()
-    return None if key is None else KeyId(key)
+    row = _KEY.first(c, name=name, usage=usage)
+    return None if row is None else KeyId(row.key_id)

@@ -2,8 +2,9 @@
 
 One release is `steps` times the Poisson-subsampled Gaussian mechanism on a cohort's patients:
 each takes part in a step with probability q, its clipped gradient has norm at most C, the noise
-has standard deviation σC. Figures of quality with noise are the same with q = 1: C is then the
-sensitivity of their vector. The cost of any number of them is `accountant`'s to say.
+has standard deviation σC. Figures of quality with noise are the same with q = 1, and so are
+statistics: C is then the sensitivity of their vector. What any number of them costs is
+`accountant`'s to say.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ ALL = "all"
 UNIT = "patient"
 TRAINING = "training"
 METRICS = "metrics"
-PURPOSES = (TRAINING, METRICS)
+STATISTICS = "statistics"
+PURPOSES = (TRAINING, METRICS, STATISTICS)
 """What a release is for; a reservation that names none is for training."""
 _MOST_STEPS = 10**12
 
@@ -105,6 +107,18 @@ def of_all_evaluations(agreement: Agreement) -> tuple[Release, ...]:
     if not agreement.metrics_noised:
         return ()
     return (of_an_evaluation(agreement).times(agreement.evaluations),)
+
+
+def of_the_statistics(agreement: Agreement) -> tuple[Release, ...]:
+    """Return what federated statistics release, once; nothing where references are used."""
+    if not agreement.statistics_federated:
+        return ()
+    return (Release(1.0, float(agreement.statistics_sigma), 1),)
+
+
+def of_all_beside_training(agreement: Agreement) -> tuple[Release, ...]:
+    """Return what the schedule releases beside its training: statistics and noised figures."""
+    return (*of_the_statistics(agreement), *of_all_evaluations(agreement))
 
 
 def purpose_of(body: Mapping[str, Any]) -> str:

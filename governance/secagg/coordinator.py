@@ -5,28 +5,56 @@ It sees sealed shares, masked vectors and, at the end, the shares that unmask th
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from governance.secagg import masks
-from governance.secagg.keys import Secret, commitment, mask_seed
+from governance.secagg.keys import (
+    KEY,
+    OWN_MASK,
+    Secret,
+    commitment,
+    mask_seed,
+    share_digest,
+)
 from governance.secagg.messages import check_agent, consistency_bytes, is_signed
-from governance.secagg.shamir import Share, combine, value_at
+from governance.secagg.shamir import Share, combine
 from governance.secagg.terms import broken
 from protos.errors import PeerFault
+from protos.words_masks import Delivered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from governance.secagg.terms import Terms
     from protos.words_masks import Keys, Opened, Sealed
 
-_TRIES: Final = 2000
+
+class WrongShares(PeerFault):
+    """Shares that do not give back what a site committed to (R12).
+
+    Attributes:
+        liars: Who opened another share than it was sent, or shared another secret than it uses.
+    """
+
+    def __init__(self, liars: frozenset[str]) -> None:
+        """Say whose fault it is; nobody's where too few shares came."""
+        whose = f"those of {', '.join(sorted(liars))} are wrong" if liars else "too few came"
+        told = broken(f"the shares do not give the secrets back: {whose}", rule="secagg-r12")
+        super().__init__(told.what, rule=told.rule)
+        self.liars = liars
+
+
+@dataclass(frozen=True, slots=True)
+class _Recovered:
+    """A site's secret, or None where the shares do not give it, and whose fault that is."""
+
+    secret: bytes | None
+    liars: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +70,15 @@ class Run:
         """The x of each site of U1 in every polynomial."""
         return {site: place for place, site in enumerate(sorted(self.keys), start=1)}
 
-    def delivered_to(self, receiver: str) -> dict[str, bytes]:
+    def delivered_to(self, receiver: str) -> Delivered:
         """Return what the others of U2 sealed for a site."""
-        return {
-            sender: said.shares[receiver]
-            for sender, said in sorted(self.sealed.items())
-            if sender != receiver
-        }
+        others = [
+            (name, said) for name, said in sorted(self.sealed.items()) if name != receiver
+        ]
+        return Delivered(
+            {sender: said.shares[receiver] for sender, said in others},
+            {sender: said.digests[receiver] for sender, said in others},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +92,8 @@ class Unmasked:
 def check_sealed(terms: Terms, keys: Mapping[str, Keys], said: Sealed) -> None:
     """Take a site's shares of step 2: they are for all of U1, its commitment is signed."""
     check_agent(terms, said)
-    if set(said.shares) != set(keys) - {said.site}:
+    others = set(keys) - {said.site}
+    if set(said.shares) != others or set(said.digests) != {*others, said.site}:
         raise broken(f"the shares of {said.site} are not for all the others", rule="secagg-r12")
 
 
@@ -95,40 +126,25 @@ def unmask(
         opened: What at least t of them opened in step 5, by site.
 
     Raises:
-        PeerFault: R12, the shares do not give back what a site committed to.
+        WrongShares: R12, the shares do not give back what a site committed to.
     """
     dropped = sorted(set(run.sealed) - set(survivors))
-    liars: set[str] = set()
-    own: list[bytes] = []
-    for site in sorted(survivors):
-        seed, wrong = _recovered(run, _shares(run, opened, site), site, _commits_to(run, site))
-        own.append(seed)
-        liars |= wrong
+    own = {site: _recovered(run, opened, site, OWN_MASK) for site in sorted(survivors)}
+    keys = {site: _recovered(run, opened, site, KEY) for site in dropped}
+    every = (*own.values(), *keys.values())
+    liars = frozenset().union(*(one.liars for one in every))
+    if any(one.secret is None for one in every):
+        raise WrongShares(liars)
     added: list[bytes] = []
-    taken = own
-    for site in dropped:
-        shares = _shares(run, opened, site, keys=True)
-        found, wrong = _recovered(run, shares, site, _is_key_of(run, site))
-        liars |= wrong
+    taken = [one.secret for one in own.values() if one.secret is not None]
+    for site, one in keys.items():
+        assert one.secret is not None
+        key = Secret(one.secret)
         for other in sorted(survivors):
-            seed = mask_seed(Secret(found), run.keys[other].mask, run.terms.run, (site, other))
+            seed = mask_seed(key, run.keys[other].mask, run.terms.run, (site, other))
             (taken if site > other else added).append(seed)
     masks.apply(total, added=added, subtracted=taken)
-    return Unmasked(total, frozenset(liars))
-
-
-def _shares(
-    run: Run, opened: Mapping[str, Opened], site: str, *, keys: bool = False
-) -> dict[int, Share]:
-    places = run.places
-    held = {
-        places[sender]: one.keys if keys else one.own_masks for sender, one in opened.items()
-    }
-    return {
-        place: Share.from_bytes(shares[site])
-        for place, shares in held.items()
-        if site in shares
-    }
+    return Unmasked(total, liars)
 
 
 def check_opened(
@@ -155,51 +171,57 @@ def check_opened(
         raise broken(f"{site} opened what is no share", rule="secagg-r12") from None
 
 
-def _commits_to(run: Run, site: str) -> Callable[[bytes], bool]:
-    said = run.sealed[site].commitment
-    return lambda secret: commitment(secret, run.terms.run, site) == said
+def _recovered(run: Run, opened: Mapping[str, Opened], site: str, of: str) -> _Recovered:
+    """Put a site's secret together of the shares that it had committed to.
 
-
-def _is_key_of(run: Run, site: str) -> Callable[[bytes], bool]:
-    return lambda secret: Secret(secret).public == run.keys[site].mask
-
-
-def _recovered(
-    run: Run, shares: Mapping[int, Share], site: str, fits: Callable[[bytes], bool]
-) -> tuple[bytes, set[str]]:
-    """Return a secret that fits what was said of it, and who sent shares off its curve."""
-    names = {place: name for name, place in run.places.items()}
-    for chosen in _choices(sorted(shares), run.terms.threshold):
-        some = {place: shares[place] for place in chosen}
-        try:
-            secret = combine(some)
-        except PeerFault:
+    Who opens another share than it was sent is known by its digest; a site whose own shares,
+    every one as it committed to it, give another secret than it named made them so.
+    """
+    right: dict[int, Share] = {}
+    wrong: set[str] = set()
+    for sender, said in opened.items():
+        share = (said.own_masks if of == OWN_MASK else said.keys).get(site)
+        if share is None:
             continue
-        if r12_fits(secret, fits):
-            rest = shares.keys() - some.keys()
-            wrong = {place for place in rest if value_at(some, place) != shares[place].y}
-            return secret, {names[place] for place in wrong}
-    raise broken(f"the shares of {site}'s secret do not give it back", rule="secagg-r12")
+        if r12_same(run, share, site, sender, of):
+            right[run.places[sender]] = Share.from_bytes(share)
+        else:
+            wrong.add(sender)
+    if len(right) < run.terms.threshold:
+        return _Recovered(None, frozenset(wrong))
+    secret = _combined(dict(sorted(right.items())[: run.terms.threshold]))
+    if secret is None or not r12_fits(run, secret, site, of):
+        return _Recovered(None, frozenset({*wrong, site}))
+    return _Recovered(secret, frozenset(wrong))
 
 
-def r12_fits(secret: bytes, fits: Callable[[bytes], bool]) -> bool:
+def _combined(shares: Mapping[int, Share]) -> bytes | None:
+    try:
+        return combine(shares)
+    except PeerFault:
+        return None
+
+
+def r12_same(run: Run, share: bytes, site: str, opener: str, of: str) -> bool:
+    """R12: tell whether a share is the one of a site's that its opener was sent.
+
+    Stops a site that opens wrong shares from making another sum, or none, unnamed.
+    """
+    own, key = _halves(run.sealed[site].digests[opener])
+    digest = share_digest(share, run.terms.run, sender=site, receiver=opener, of=of)
+    return digest == (own if of == OWN_MASK else key)
+
+
+def r12_fits(run: Run, secret: bytes, site: str, of: str) -> bool:
     """R12: tell whether a secret is the one that its site committed to, or made public.
 
-    Stops a site that opens wrong shares from making another sum, unnamed.
+    Stops a site that shares another secret than it masks with from making another sum, unnamed.
     """
-    return fits(secret)
+    if of == OWN_MASK:
+        return commitment(secret, run.terms.run, site) == run.sealed[site].commitment
+    return Secret(secret).public == run.keys[site].mask
 
 
-def _choices(places: Sequence[int], threshold: int) -> Iterator[tuple[int, ...]]:
-    """Yield all places, which serve where nobody lies; then as many as needed, not for ever."""
-    if len(places) < threshold:
-        return
-    yield tuple(places)
-    if len(places) == threshold:
-        return
-    around = [*places, *places]
-    for start in range(len(places)):
-        yield tuple(sorted(around[start : start + threshold]))
-    drawn = random.Random(threshold)  # noqa: S311 - any order serves
-    for _ in range(_TRIES):
-        yield tuple(sorted(drawn.sample(places, threshold)))
+def _halves(digests: bytes) -> tuple[bytes, bytes]:
+    middle = len(digests) // 2
+    return digests[:middle], digests[middle:]

@@ -2,7 +2,9 @@
 
     v = w · rint(clip(x, ±B) · 2ᶠ)  mod 2³²,    Σ v / 2ᶠ / Σ w = the weighted mean
 
-The sum of N sites with weights of at most W never wraps, as N·W·B·2ᶠ + N·W/2 < 2³¹. A value
+The sum of N sites with weights of at most W never wraps, as N·W·B·2ᶠ + N·W/2 < 2³¹; or 2ʳ⁻¹,
+where a vector has but r bits for each coordinate: what is summed modulo 2³² is summed modulo 2ʳ
+as well. A value
 beyond the bound saturates and is counted. Rounding moves the mean by at most 2⁻⁽ᶠ⁺¹⁾ in each
 coordinate: every site's error is at most half a step, and the mean weighs the errors alike.
 """
@@ -16,12 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from governance.compression import bits as narrow
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RING_BITS: Final = 32
 MOST_SITES: Final = 100
-_HALF: Final = 2 ** (RING_BITS - 1)
 _AT_ONCE: Final = 1 << 17
 """Coordinates at a time: what is worked on stays in the cache."""
 
@@ -35,6 +38,7 @@ class Scale:
         weight: W, the largest weight, an integer.
         bound: B > 0, the largest absolute value of a coordinate.
         fraction_bits: f, how many binary digits stand behind the point; may be negative.
+        bits: r, how many bits a coordinate has, 1 to 32.
 
     Raises:
         ValueError: a sum could wrap.
@@ -44,11 +48,14 @@ class Scale:
     weight: int
     bound: float
     fraction_bits: int
+    bits: int = RING_BITS
 
     def __post_init__(self) -> None:
         if not 1 <= self.sites <= MOST_SITES or self.weight < 1 or not 0 < self.bound < np.inf:
             raise ValueError("a scale is of 1 to 100 sites, a weight of 1 or more, a bound")
-        if not _fits(self.sites, self.weight, self.bound, self.fraction_bits):
+        if not 1 <= self.bits <= RING_BITS:
+            raise ValueError("a coordinate has 1 to 32 bits")
+        if not _fits(self.sites, self.weight, self.bound, self.fraction_bits, self.bits):
             raise ValueError(
                 f"a sum of {self.sites} sites could wrap: with weights of {self.weight} and "
                 f"values of {self.bound:g}, {self.fraction_bits} digits are too many"
@@ -95,9 +102,11 @@ def encode(
 
 def decode(total: NDArray[np.uint32], weight: int, scale: Scale) -> NDArray[np.float64]:
     """Return the weighted mean that a sum in the ring stands for; `weight` is Σ w."""
-    return total.view(np.int32).astype(np.float64) / (2.0**scale.fraction_bits * weight)
+    whole = narrow.signed(total, scale.bits)
+    return whole.astype(np.float64) / (2.0**scale.fraction_bits * weight)
 
 
-def _fits(sites: int, weight: int, bound: float, digits: int) -> bool:
-    """Tell whether N·W·B·2ᶠ + N·W/2 < 2³¹, exactly."""
-    return sites * weight * (Fraction(bound) * Fraction(2) ** digits + Fraction(1, 2)) < _HALF
+def _fits(sites: int, weight: int, bound: float, digits: int, bits: int = RING_BITS) -> bool:
+    """Tell whether N·W·B·2ᶠ + N·W/2 < 2ʳ⁻¹, exactly."""
+    largest = Fraction(bound) * Fraction(2) ** digits + Fraction(1, 2)
+    return sites * weight * largest < 1 << (bits - 1)

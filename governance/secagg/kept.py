@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from governance.secagg import site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from governance.identity.keys import Signer
     from governance.secagg.terms import Terms
-    from protos.words_masks import Keys, Opened, Sealed, Unmask
+    from protos.words_masks import Delivered, Keys, Opened, Sealed, Unmask
 
 SEED_BYTES: Final = 32
 _LABEL: Final = b"concilium-secagg/v1 draws "
@@ -48,7 +48,7 @@ class Kept:
     minimum_sites: int
     seed: bytes
     peers: tuple[Keys, ...] = ()
-    delivered: Mapping[str, bytes] | None = None
+    delivered: Delivered | None = None
     survivors: tuple[str, ...] = ()
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 KEY_BYTES: Final = 32
 SEALED_BYTES: Final = 2 * SHARE_BYTES + 16
+OWN_MASK: Final = "share of own mask"
+KEY: Final = "share of key"
 _ONCE: Final = bytes(12)
 """The nonce of a key that seals one message alone."""
 _LABEL: Final = "concilium-secagg/v1"
@@ -146,6 +148,30 @@ def commitment(own_mask: bytes, attempt: Attempt, site: str) -> str:
     """Return the digest by which a site is held to its b_u; it has 256 random bits."""
     bound = "\n".join((_LABEL, *attempt.words, site, "own mask", "")).encode()
     return hashlib.sha256(bound + own_mask).hexdigest()
+
+
+def share_digest(
+    share: bytes, attempt: Attempt, *, sender: str, receiver: str, of: str
+) -> bytes:
+    """Return the digest by which who opens a share is held to it; a share has 521 random bits.
+
+    Args:
+        share: A share of `sender`'s, as bytes.
+        attempt: The run.
+        sender: Whose secret it is of.
+        receiver: Who holds it, and may have to open it.
+        of: OWN_MASK or KEY, which secret it is of.
+    """
+    bound = "\n".join((_LABEL, *attempt.words, sender, receiver, of, ""))
+    return hashlib.sha256(bound.encode() + share).digest()
+
+
+def share_digests(shares: Shares, attempt: Attempt, *, sender: str, receiver: str) -> bytes:
+    """Return the digests of both shares that a site holds of a sender's."""
+    return b"".join(
+        share_digest(share.to_bytes(), attempt, sender=sender, receiver=receiver, of=of)
+        for share, of in ((shares.own_mask, OWN_MASK), (shares.key, KEY))
+    )
 
 
 def _sealing(

@@ -25,8 +25,10 @@ def keys_bytes(terms: Terms, said: Keys) -> bytes:
 
 
 def commitment_bytes(terms: Terms, said: Sealed) -> bytes:
-    """Return what an agent key signs of a site's commitment, in step 2."""
-    return _pae("commitment", terms, said.site, {"commitment": said.commitment})
+    """Return what an agent key signs of what a site is held to, in step 2."""
+    digests = {site: digest.hex() for site, digest in said.digests.items()}
+    held_to = {"commitment": said.commitment, "digests": digests}
+    return _pae("commitment", terms, said.site, held_to)
 
 
 def consistency_bytes(terms: Terms, site: str, survivors: Iterable[str]) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from governance.secagg.keys import unseal
+from governance.secagg.keys import share_digests, unseal
 from governance.secagg.messages import check_agent, consistency_bytes, is_signed
 from governance.secagg.terms import FEWEST, PURPOSES, broken, threshold_of
 from protos.errors import PeerFault
@@ -96,17 +96,28 @@ def r5_senders(site: str, senders: Collection[str], peers: Collection[str]) -> N
         raise broken("shares come from a site whose keys did not", rule="secagg-r5")
 
 
-def r5_opened(
-    sealed: bytes, mine: Secret, peer: bytes, run: Attempt, *, sender: str, receiver: str
+def r5_opened(  # noqa: PLR0913 - what a share is sealed with, each by itself
+    sealed: bytes,
+    mine: Secret,
+    peer: bytes,
+    run: Attempt,
+    *,
+    sender: str,
+    receiver: str,
+    digests: bytes,
 ) -> Shares:
     """Return the shares that open as this sender's for this receiver in this run.
 
-    Stops shares of another round or for another from being mixed in.
+    Stops shares of another round or for another from being mixed in, and others than those that
+    this site will be held to when it opens them.
     """
     try:
-        return unseal(sealed, mine, peer, run, sender=sender, receiver=receiver)
+        shares = unseal(sealed, mine, peer, run, sender=sender, receiver=receiver)
     except PeerFault:
         raise broken(f"the shares of {sender} do not open", rule="secagg-r5") from None
+    if share_digests(shares, run, sender=sender, receiver=receiver) != digests:
+        raise broken(f"the shares of {sender} are not those it committed to", rule="secagg-r5")
+    return shares
 
 
 def r6_enough(terms: Terms, minimum_sites: int, count: int) -> None:

@@ -9,7 +9,7 @@ whoever drives it before what it says is sent, so that no step is ever taken twi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from governance.secagg import masks, rules
@@ -20,6 +20,7 @@ from governance.secagg.keys import (
     commitment,
     mask_seed,
     seal,
+    share_digests,
 )
 from governance.secagg.messages import commitment_bytes, consistency_bytes, keys_bytes
 from governance.secagg.shamir import split
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from governance.identity.keys import Signer
     from governance.secagg.terms import Own, Terms
+    from protos.words_masks import Delivered
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -129,15 +131,18 @@ def share(
         for peer in peers
         if peer != state.site
     }
-    held = commitment(own_mask, terms.run, state.site)
-    plain = Sealed(state.site, sealed, held)
-    sent = Sealed(state.site, sealed, held, signer.sign(commitment_bytes(terms, plain)))
+    digests = {
+        peer: share_digests(shares, terms.run, sender=state.site, receiver=peer)
+        for peer, shares in mine.items()
+    }
+    plain = Sealed(state.site, sealed, digests, commitment(own_mask, terms.run, state.site))
+    sent = replace(plain, signature=signer.sign(commitment_bytes(terms, plain)))
     return Shared(state, peers, own_mask, mine[state.site]), sent
 
 
-def receive(state: Shared, sealed: Mapping[str, bytes]) -> Masked:
+def receive(state: Shared, delivered: Delivered) -> Masked:
     """Step 3: open what each other site of U2 sealed for this one. R5 and R6."""
-    before, terms = state.before, state.before.terms
+    before, terms, sealed = state.before, state.before.terms, delivered.shares
     rules.r6_enough(terms, before.minimum_sites, len({*sealed, before.site}))
     rules.r5_senders(before.site, sealed.keys(), state.peers.keys())
     held = {
@@ -148,6 +153,7 @@ def receive(state: Shared, sealed: Mapping[str, bytes]) -> Masked:
             terms.run,
             sender=peer,
             receiver=before.site,
+            digests=delivered.digests.get(peer, b""),
         )
         for peer in sorted(sealed)
     }

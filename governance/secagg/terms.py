@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from governance import canonical
-from governance.secagg.fixed_point import Scale
+from governance.compression.bits import words_of
+from governance.secagg.fixed_point import RING_BITS, Scale
 from governance.secagg.keys import Attempt
 from protos.errors import PeerFault
 from protos.words import Digest, KeyId
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FEWEST: Final = 3
-PURPOSES: Final = frozenset({"train", "evaluate"})
+TRAIN: Final = "train"
+EVALUATE: Final = "evaluate"
+PURPOSES: Final = frozenset({TRAIN, EVALUATE})
+"""What is summed: updates, or figures of quality; each by a run of its own."""
 STEPS: Final = ("keys", "shares", "masked", "signed", "opened")
 """Of a run, in their order; U1 to U5 are who took them."""
 UNMASKED: Final = "unmasked"
@@ -37,17 +41,36 @@ def threshold_of(sites: int) -> int:
 class Part:
     """A stretch of the vector with a scale of its own: `length` coordinates.
 
-    Δy of SCAFFOLD is weighted, Δc is not; both travel in one vector.
+    Δy of SCAFFOLD is weighted, Δc is not; both travel in one vector. `bits` are those of a
+    coordinate that leave: all 32, or as many as a sum of updates under int8 needs.
     """
 
     length: int
     bound: float
     fraction_bits: int
     weighted: bool
+    bits: int = RING_BITS
 
     def scale(self, sites: int, weight: int) -> Scale:
         """Return its scale for so many sites and the largest weight."""
-        return Scale(sites, weight if self.weighted else 1, self.bound, self.fraction_bits)
+        most = weight if self.weighted else 1
+        return Scale(sites, most, self.bound, self.fraction_bits, self.bits)
+
+    @property
+    def words(self) -> int:
+        """How many words of 32 bits it fills in a vector's file."""
+        return words_of(self.length, self.bits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what is hashed and sent; `bits` only where they are fewer than 32."""
+        narrow = {} if self.bits == RING_BITS else {"bits": self.bits}
+        return {
+            "length": self.length,
+            "bound": self.bound.hex(),
+            "fraction_bits": self.fraction_bits,
+            "weighted": "yes" if self.weighted else "no",
+            **narrow,
+        }
 
 
 @dataclass(frozen=True)
@@ -101,17 +124,14 @@ class Terms:
         """How many coordinates a vector has."""
         return sum(part.length for part in self.parts)
 
+    @property
+    def words(self) -> int:
+        """How many words of 32 bits its file has."""
+        return sum(part.words for part in self.parts)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as what is hashed and sent."""
-        parts = [
-            {
-                "length": part.length,
-                "bound": part.bound.hex(),
-                "fraction_bits": part.fraction_bits,
-                "weighted": "yes" if part.weighted else "no",
-            }
-            for part in self.parts
-        ]
+        parts = [part.to_json() for part in self.parts]
         size, root = self.checkpoint
         return {
             "federation": self.federation,
@@ -142,6 +162,7 @@ class Terms:
                     float.fromhex(part["bound"]),
                     int(part["fraction_bits"]),
                     {"yes": True, "no": False}[part["weighted"]],
+                    int(part.get("bits", RING_BITS)),
                 )
                 for part in read["parts"]
             )
@@ -156,10 +177,11 @@ class Terms:
                 parts=parts,
                 checkpoint=(int(head["size"]), str(head["root"])),
             )
+            again = canonical.encode(terms.to_json())
         except (PeerFault, AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise broken("the terms cannot be read", rule="secagg-r1") from None
         # What is hashed and signed is what was read, to the last byte.
-        if canonical.encode(terms.to_json()) != said:
+        if again != said:
             raise broken("the terms cannot be read", rule="secagg-r1")
         return terms
 

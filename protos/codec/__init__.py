@@ -27,7 +27,7 @@ from protos.codec.asking import (
     status_in,
     status_out,
 )
-from protos.codec.fields import CHUNK_BYTES
+from protos.codec.fields import CHUNK_BYTES, RESUMED_CHUNK_BYTES, WINDOW_BYTES
 from protos.codec.releases import (
     draft_in,
     draft_out,
@@ -73,6 +73,8 @@ from protos.codec.transfer import (
 __all__ = [
     "CHUNK_BYTES",
     "PROTOCOL",
+    "RESUMED_CHUNK_BYTES",
+    "WINDOW_BYTES",
     "act_bytes",
     "act_in",
     "act_out",

@@ -26,6 +26,7 @@ ATTEMPTS: Final = 200
 _SITES: Final = 1000
 _BATCH: Final = 1000
 _FIGURES: Final = 100
+_REASON_CHARS: Final = 8000
 
 
 def act_in(m: operator_pb2.OperatorAct) -> OperatorAct:
@@ -231,7 +232,7 @@ def _attempt_in(m: operator_pb2.AttemptStatus) -> AttemptStatus:
         attempt=fields.number("rounds.attempt", m.attempt),
         agreement=fields.digest("rounds.agreement", m.agreement),
         state=fields.line("rounds.state", m.state, most=20),
-        reason=fields.rule("rounds.reason", m.reason),
+        reason=fields.line("rounds.reason", m.reason, most=_REASON_CHARS),
         opened_seq=fields.number("rounds.opened_seq", m.opened_seq),
         ended_seq=fields.number("rounds.ended_seq", m.ended_seq),
         opened_at=fields.line("rounds.opened_at", m.opened_at, most=40),
@@ -240,6 +241,8 @@ def _attempt_in(m: operator_pb2.AttemptStatus) -> AttemptStatus:
         model_in=m.model_in and fields.digest("rounds.model_in", m.model_in),
         model_out=m.model_out and fields.digest("rounds.model_out", m.model_out),
         sites=tuple(_part_in(part) for part in parts),
+        updates=fields.number("rounds.updates", m.updates),
+        update_bytes=fields.number("rounds.update_bytes", m.update_bytes),
     )
 
 
@@ -258,6 +261,8 @@ def _attempt_out(w: AttemptStatus) -> operator_pb2.AttemptStatus:
         model_in=w.model_in,
         model_out=w.model_out,
         sites=[_part_out(part) for part in w.sites],
+        updates=w.updates,
+        update_bytes=w.update_bytes,
     )
 
 

@@ -20,6 +20,10 @@ ENVELOPE_BYTES: Final = 64 * 1024
 DOCUMENT_BYTES: Final = 1024 * 1024
 CERTIFICATE_BYTES: Final = 32 * 1024
 CHUNK_BYTES: Final = 1024 * 1024
+RESUMED_CHUNK_BYTES: Final = 64 * 1024
+"""What a transfer that was cut goes on in: of a message that is cut, all has to come again."""
+WINDOW_BYTES: Final = 256 * 1024
+"""How much of a stream may be under way: what a cut line has not handed on comes again."""
 NOTE_CHARS: Final = 64 * 1024
 DISCLOSURES: Final = 32
 DISCLOSURE_CHARS: Final = 64 * 1024

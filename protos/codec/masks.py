@@ -17,6 +17,7 @@ from protos.words_masks import (
     Signed,
     Survivors,
     Unmask,
+    Vector,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _SIGNATURE_BYTES: Final = 64
 _VALUE_BYTES: Final = (64, 148)
 """Of a signature, a share and a sealed pair of shares; which it must be, the protocol says."""
 TERMS_BYTES: Final = 64 * 1024
+VECTOR_BYTES: Final = 64 * 1024
+"""Of masked figures of quality: two hundred times as many as any target has."""
 _Body = TypeVar("_Body")
 
 
@@ -48,12 +51,15 @@ def said_out(w: MaskSaid) -> pb.MaskSaid:
         shares = pb.MaskShares(
             site=said.site,
             shares=_named_out(said.shares),
+            digests=_named_out(said.digests),
             commitment=said.commitment,
             signature=said.signature,
         )
         return pb.MaskSaid(task=w.task, shares=shares)
     if isinstance(said, Signed):
         return pb.MaskSaid(task=w.task, signed=pb.MaskSigned(signature=said.signature))
+    if isinstance(said, Vector):
+        return pb.MaskSaid(task=w.task, vector=pb.MaskVector(values=said.values))
     opened = pb.MaskOpened(own_masks=_named_out(said.own_masks), keys=_named_out(said.keys))
     return pb.MaskSaid(task=w.task, opened=opened)
 
@@ -70,7 +76,9 @@ def asked_out(w: MaskAsked) -> pb.MaskAsked:
         peers = pb.MaskPeers(keys=[_keys_out(one) for one in asked.keys])
         return pb.MaskAsked(task=w.task, peers=peers)
     if isinstance(asked, Delivered):
-        delivered = pb.MaskDelivered(shares=_named_out(asked.shares))
+        delivered = pb.MaskDelivered(
+            shares=_named_out(asked.shares), digests=_named_out(asked.digests)
+        )
         return pb.MaskAsked(task=w.task, delivered=delivered)
     if isinstance(asked, Survivors):
         return pb.MaskAsked(task=w.task, survivors=pb.MaskSurvivors(sites=asked.sites))
@@ -109,6 +117,7 @@ def _sealed_in(field: str, m: pb.MaskShares) -> Sealed:
     return Sealed(
         site=fields.name(f"{field}.site", m.site),
         shares=_named_in(f"{field}.shares", m.shares),
+        digests=_named_in(f"{field}.digests", m.digests),
         commitment=fields.digest(f"{field}.commitment", m.commitment),
         signature=_exactly(f"{field}.signature", m.signature, _SIGNATURE_BYTES),
     )
@@ -116,6 +125,13 @@ def _sealed_in(field: str, m: pb.MaskShares) -> Sealed:
 
 def _signed_in(field: str, m: pb.MaskSigned) -> Signed:
     return Signed(_exactly(f"{field}.signature", m.signature, _SIGNATURE_BYTES))
+
+
+def _vector_in(field: str, m: pb.MaskVector) -> Vector:
+    values = fields.octets(f"{field}.values", m.values, least=4, most=VECTOR_BYTES)
+    if len(values) % 4:
+        raise fields.fault(f"{field}.values", "is no whole number of numbers")
+    return Vector(values)
 
 
 def _opened_in(field: str, m: pb.MaskOpened) -> Opened:
@@ -131,7 +147,9 @@ def _peers_in(field: str, m: pb.MaskPeers) -> Peers:
 
 
 def _delivered_in(field: str, m: pb.MaskDelivered) -> Delivered:
-    return Delivered(_named_in(f"{field}.shares", m.shares))
+    return Delivered(
+        _named_in(f"{field}.shares", m.shares), _named_in(f"{field}.digests", m.digests)
+    )
 
 
 def _survivors_in(field: str, m: pb.MaskSurvivors) -> Survivors:
@@ -177,6 +195,7 @@ _SAID: Final[Mapping[str, Callable[[str, Any], SaidBody]]] = {
     "shares": _sealed_in,
     "signed": _signed_in,
     "opened": _opened_in,
+    "vector": _vector_in,
 }
 _ASKED: Final[Mapping[str, Callable[[str, Any], AskedBody]]] = {
     "peers": _peers_in,

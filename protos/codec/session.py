@@ -40,6 +40,7 @@ PROTOCOL: Final = 1
 _KINDS: Final[Mapping[int, TaskKind]] = {
     pb.TASK_KIND_TRAIN: TaskKind.TRAIN,
     pb.TASK_KIND_EVALUATE: TaskKind.EVALUATE,
+    pb.TASK_KIND_MEASURE: TaskKind.MEASURE,
 }
 _KIND_NUMBERS = {kind: number for number, kind in _KINDS.items()}
 

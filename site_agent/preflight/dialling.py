@@ -12,8 +12,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from typing_extensions import override
-
+from governance.places import Place
 from protos.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -26,25 +25,6 @@ PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
 """What gRPC reads, in this order; it does not read them in capitals."""
 _NOT_FOR: Final = ("no_grpc_proxy", "no_proxy")
 _HEAD_LIMIT: Final = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A host and a port."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, endpoint: str) -> Place:
-        """Read `host:port`; an IPv6 address stands in brackets."""
-        host, _, port = endpoint.rpartition(":")
-        return cls(host.strip("[]"), int(port))
-
-    @override
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +73,6 @@ def _proxy_of(text: str, where: str) -> Place:
             rule="bad-proxy",
         )
     return Place(host.strip("[]"), int(port))
-
-
-def resolved(host: str) -> tuple[str, ...]:
-    """Return a name's addresses.
-
-    Raises:
-        Unavailable: it has none.
-    """
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as problem:
-        raise Unavailable(f"{host} has no address: {_reason(problem)}", rule="dns") from None
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def is_address(host: str) -> bool:
@@ -159,8 +126,16 @@ def _ask_proxy(line: socket.socket, place: Place) -> None:
         raise Unavailable(f"the proxy does not let through to {place}: {said}", rule="proxy")
 
 
-def certificates(line: socket.socket, place: Place) -> list[x509.Certificate]:
-    """Return the certificates that are shown on a connection, leaf first, and close it.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What answers on a line: its certificates, leaf first, and whether it speaks HTTP/2."""
+
+    certificates: tuple[x509.Certificate, ...]
+    http2: bool
+
+
+def shown_on(line: socket.socket, place: Place) -> Shown:
+    """Return what is shown on a connection, and close it.
 
     Raises:
         Unavailable: what answers does not speak TLS 1.3.
@@ -174,7 +149,8 @@ def certificates(line: socket.socket, place: Place) -> list[x509.Certificate]:
     context.set_alpn_protocols(["h2"])
     try:
         with context.wrap_socket(line, server_hostname=place.host) as shown:
-            return presented(shown)
+            http2 = shown.selected_alpn_protocol() == "h2"
+            return Shown(tuple(presented(shown)), http2)
     except (OSError, ValueError) as problem:
         raise Unavailable(f"no TLS 1.3 at {place}: {_reason(problem)}", rule="tls") from None
     finally:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from governance.agreement.load import load, parse
+from governance.findings import ADMINISTRATOR, Finding, unknown
 from governance.identity.enrolment import read_token
 from governance.identity.folder import Identity
 from governance.settings import load_site
@@ -16,7 +17,6 @@ from site_agent import doorbell
 from site_agent.checking import cohort_named
 from site_agent.membership import chosen
 from site_agent.preflight import line, machine, practice
-from site_agent.preflight.finding import ADMINISTRATOR, Finding, unknown
 from site_agent.preflight.limits import limits
 from site_agent.preflight.line import Expected
 from site_agent.premises import Premises
@@ -57,7 +57,7 @@ def inspect(file: Path, wanted: Wanted, tell: Callable[[str], None]) -> list[Fin
     cohort = cohort_named(settings, wanted.federation, wanted.cohort)
     found: list[Finding] = []
     tell("Looking at the line …")
-    found += _line(file, place, token)
+    found += of_line(file, place, token)
     tell("Looking at this machine …")
     agreement = document.agreement if document is not None else None
     found += [machine.disk(settings, agreement), machine.memory(settings, agreement)]
@@ -69,9 +69,10 @@ def inspect(file: Path, wanted: Wanted, tell: Callable[[str], None]) -> list[Fin
     return [*found, *_agreement(document, settings, cohort, wanted.upload, tell)]
 
 
-def _line(
-    file: Path, place: FederationSettings | None, token: Token | None
+def of_line(
+    file: Path, place: FederationSettings | None, token: Token | None = None
 ) -> Iterator[Finding]:
+    """Look at the line to a federation's coordinator, as the agent would dial it."""
     if place is None and token is None:
         todo = "Name the coordinator's host and port under `federations` in site.yaml."
         yield unknown("coordinator", "site.yaml names none", who=ADMINISTRATOR, todo=todo)

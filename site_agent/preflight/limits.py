@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from governance.counts import count, every
+from governance.findings import OFFICER, Finding, fine, look, stops
 from governance.privacy.accountant import rounds_within
-from governance.privacy.releases import decimal_text, of_all_evaluations
+from governance.privacy.releases import decimal_text, of_all_beside_training
 from site_agent.deciding import release_of
 from site_agent.policy import cap_of
-from site_agent.preflight.finding import OFFICER, Finding, fine, look, stops
 from site_agent.preflight.machine import size_text
 from site_agent.preflight.practice import update_bytes
 from site_agent.premises import Premises
@@ -43,7 +43,7 @@ def _budget(agreement: Agreement, settings: SiteSettings, cohort: str) -> Iterat
     rounds = agreement.schedule.rounds
     bears = rounds_within(
         release_of(agreement, 0),
-        already=[*_spent(settings, cohort), *of_all_evaluations(agreement)],
+        already=[*_spent(settings, cohort), *of_all_beside_training(agreement)],
         cap=cap,
         delta=delta,
         most=rounds,

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from governance.identity import names
-from governance.identity.certificate import check_chain, fingerprint
-from governance.identity.clock import SKEW_LIMIT
-from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
-from site_agent.preflight import dialling
-from site_agent.preflight.dialling import Place, Route
-from site_agent.preflight.finding import (
+from governance.findings import (
     ADMINISTRATOR,
     IT,
     OPERATOR,
@@ -22,6 +16,13 @@ from site_agent.preflight.finding import (
     stops,
     unknown,
 )
+from governance.identity import names
+from governance.identity.certificate import check_chain, fingerprint
+from governance.identity.clock import SKEW_LIMIT
+from governance.places import Place, resolved
+from protos.errors import ConciliumError, PeerFault, Refused, Unavailable
+from site_agent.preflight import dialling
+from site_agent.preflight.dialling import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +70,7 @@ def inspected(
     by = f" by the proxy {way.proxy}" if way.proxy else ""
     yield fine("port", f"{place} answers{by}")
     try:
-        shown = dialling.certificates(line, place)
+        shown = dialling.shown_on(line, place)
     except Unavailable as problem:
         yield stops(
             "TLS",
@@ -80,7 +81,15 @@ def inspected(
         )
         return
     yield fine("TLS", "TLS 1.3")
-    yield _certificate(shown, place, expected, now)
+    if not shown.http2:
+        yield stops(
+            "HTTP/2",
+            f"what answers at {place} does not speak HTTP/2",
+            who=IT,
+            todo="A proxy or a firewall on the way opens this connection. Except "
+            f"{place} from inspection, or name a proxy that passes CONNECT through.",
+        )
+    yield _certificate(shown.certificates, place, expected, now)
 
 
 def _proxy(setting: str, way: Route) -> Finding:
@@ -106,7 +115,7 @@ def _proxy(setting: str, way: Route) -> Finding:
 
 def _name(first: Place) -> Finding:
     try:
-        addresses = dialling.resolved(first.host)
+        addresses = resolved(first.host)
     except Unavailable as problem:
         return stops(
             "host name",
@@ -184,11 +193,11 @@ def enrolment(endpoint: str, expected: Expected, *, proxy: str, now: datetime) -
     place = Place.of(endpoint)
     by_file = "Open it for one day, or enrol by file: concilium-site enrol TOKEN --request FILE"
     try:
-        shown = dialling.certificates(dialling.connected(place, Route(None)), place)
+        shown = dialling.shown_on(dialling.connected(place, Route(None)), place)
     except Unavailable as problem:
         todo = f"{by_file}; it is dialled without a proxy." if proxy != "none" else by_file
         return look(check, problem.what, who=IT, todo=todo)
-    found = _certificate(shown, place, expected, now)
+    found = _certificate(shown.certificates, place, expected, now)
     if found.who:
         return stops(check, found.found, who=found.who, todo=found.todo)
     return fine(check, f"{place} answers as the coordinator")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from governance.findings import ADMINISTRATOR, IT, Finding, fine, look, stops
 from site_agent.policy import largest_file
-from site_agent.preflight.finding import ADMINISTRATOR, IT, Finding, fine, look, stops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ GIB: Final = 1 << 30
 _LEAST_DISK: Final = GIB
 _FILES_AT_ONCE: Final = 6
 """Model, state, update, control variate old and new, and a final model."""
+_TORCH_S: Final = 120.0
 _WORKER_MEMORY: Final = GIB
 """What torch, Opacus and a small model take."""
 
@@ -118,6 +121,29 @@ def libraries() -> Iterator[Finding]:
         )
     else:
         yield fine("torch and Opacus", ", ".join(found))
+
+
+def device(settings: SiteSettings) -> Finding:
+    """Look whether torch sees the device that site.yaml names."""
+    wanted = settings.resources.device
+    if wanted != "cuda":
+        return fine("device", "cpu")
+    ask = "import torch; print(torch.cuda.device_count())"
+    try:
+        done = subprocess.run(  # noqa: S603 - this program's own interpreter
+            [sys.executable, "-I", "-c", ask],
+            capture_output=True,
+            text=True,
+            timeout=_TORCH_S,
+            check=False,
+        )
+        seen = int(done.stdout.strip() or 0)
+    except (subprocess.TimeoutExpired, ValueError):
+        seen = 0
+    if seen:
+        return fine("device", f"torch sees {seen} of cuda")
+    todo = "Mend the driver or install torch for it; or say `resources: {device: cpu}`."
+    return stops("device", "torch sees no cuda device", who=IT, todo=todo)
 
 
 def threads(settings: SiteSettings) -> Finding:

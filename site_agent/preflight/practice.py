@@ -17,13 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from governance import models, tensors
 from governance.agreement.meaning_training import parameters
-from governance.privacy.releases import declared
-from governance.yaml_values import BitRate
-from protos.errors import ConciliumError, Refused
-from site_agent import jobs, wheels
-from site_agent.acceptance import OPERATORS, Law, objections
-from site_agent.confinement import Confinement
-from site_agent.preflight.finding import (
+from governance.findings import (
     ADMINISTRATOR,
     OFFICER,
     OPERATOR,
@@ -33,6 +27,12 @@ from site_agent.preflight.finding import (
     stops,
     unknown,
 )
+from governance.privacy.releases import declared
+from governance.yaml_values import BitRate
+from protos.errors import ConciliumError, Refused
+from site_agent import jobs, wheels
+from site_agent.acceptance import OPERATORS, Law, objections
+from site_agent.confinement import BY, Confinement
 from site_agent.preflight.machine import size_text
 from site_agent.readiness import findings
 from site_agent.worker import TrainJob, Worker
@@ -108,7 +108,7 @@ async def trained(
 ) -> tuple[Finding, Pace | None]:
     """Train for a few seconds; return what was found, and the pace where there is one."""
     confinement = Confinement.of(settings, premises)
-    worker = Worker(threads=settings.resources.threads, confinement=confinement)
+    worker = Worker(settings.resources, confinement=confinement)
     try:
         if confinement is not None:
             premises.prepare()
@@ -126,7 +126,7 @@ async def trained(
     finally:
         await worker.stop()
     said = f"{_seconds(pace.step_s)} a step, {_seconds(pace.round_s)} a round"
-    confined = "" if confinement is None else "; confined, without network"
+    confined = "" if confinement is None else f"; confined by {BY}, without network"
     return fine("training", f"{said}, {size_text(pace.memory_bytes)} of memory{confined}"), pace
 
 

@@ -11,17 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from governance.consent import ENDED
 from governance.ledger import checkpoint, note, tree
 from governance.ledger import store as ledger
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import checkpoints, consents, cosignatures, keys, rounds
 from protos.errors import PeerFault, Refused
 from protos.words import KeyId
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
 
+_ENDED: Final = Prepared(
+    select(rounds.c.ended_seq).where(
+        rounds.c.round == bindparam("round"), rounds.c.state == "closed"
+    )
+)
+_COSIGNED: Final = Prepared(
+    select(checkpoints.c.note, cosignatures.c.line)
+    .join(cosignatures, cosignatures.c.size == checkpoints.c.size)
+    .where(cosignatures.c.site == bindparam("site"), cosignatures.c.size >= bindparam("least"))
+    .order_by(cosignatures.c.size.desc())
+    .limit(3)
+)
+_KEYS: Final = Prepared(
+    select(keys.c.key_id, keys.c.usage).where(keys.c.name == bindparam("name"))
+)
 ROUNDS_AGO: Final = 2
 """A task of round r is taken once a majority has seen how round r − 2 ended."""
 
@@ -93,16 +109,14 @@ def compared(
     counted = tuple(sorted(set(roster) - left))
     if covers == 0:
         return Compared(0, (), counted)
-    ended = select(rounds.c.ended_seq).where(
-        rounds.c.round == covers, rounds.c.state == "closed"
-    )
-    seq = c.execute(ended).scalar()
-    if seq is None:
+    ended = _ENDED.first(c, round=covers)
+    if ended is None or ended.ended_seq is None:
         return None
+    seq = int(ended.ended_seq)
     agreeing = (
         site
         for site in counted
-        if any(time >= since for time in _times(c, site, roster[site], size=int(seq) + 1))
+        if any(time >= since for time in _times(c, site, roster[site], size=seq + 1))
     )
     return Compared(covers, tuple(agreeing), counted)
 
@@ -133,26 +147,19 @@ def _left(c: Connection, material: str) -> set[str]:
     return set(rows.scalars())
 
 
-def _times(c: Connection, site: str, officers: Sequence[str], *, size: int) -> list[datetime]:
-    """Return when a site cosigned heads of at least this size, by a key that is believed."""
+def _times(
+    c: Connection, site: str, officers: Sequence[str], *, size: int
+) -> Iterator[datetime]:
+    """Yield when a site cosigned heads of at least this size, by a key that is believed."""
     agents = _believed(c, site, officers)
-    rows = c.execute(
-        select(checkpoints.c.note, cosignatures.c.line)
-        .join(cosignatures, cosignatures.c.size == checkpoints.c.size)
-        .where(cosignatures.c.site == site, cosignatures.c.size >= size)
-        .order_by(cosignatures.c.size.desc())
-        .limit(3)
-    ).all()
-    found = []
-    for row in rows:
+    for row in _COSIGNED.all(c, site=site, least=size):
         origin = checkpoint.parse_body(note.parse(row.note).text).origin
         for agent in agents:
             witness = checkpoint.witness_key(origin, site, agent)
             try:
-                found.append(checkpoint.cosignature(row.note, row.line, witness))
+                yield checkpoint.cosignature(row.note, row.line, witness)
             except PeerFault:
                 continue
-    return found
 
 
 def _believed(c: Connection, site: str, officers: Sequence[str]) -> list[KeyId]:
@@ -161,7 +168,7 @@ def _believed(c: Connection, site: str, officers: Sequence[str]) -> list[KeyId]:
     A name enrols once; every officer key of an enrolment signed it, and each later key is
     signed by the one before. So one look at the officers tells whose the agent keys are.
     """
-    rows = c.execute(select(keys.c.key_id, keys.c.usage).where(keys.c.name == site)).all()
+    rows = _KEYS.all(c, name=site)
     held: Mapping[str, set[str]] = {
         usage: {row.key_id for row in rows if row.usage == usage}
         for usage in ("officer", "agent")

@@ -8,22 +8,27 @@ anybody else can see its effect. Here is no rule, only what is kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import MetaData
 
 from governance.ledger import revisions
 from governance.ledger import store as ledger
+from protos.errors import ConciliumError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Iterable
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
 _WHAT: Final = "the site's store"
+LATER_S: Final = 1.0
+"""How long what can wait does, in seconds."""
 
 metadata: Final = MetaData()
 
@@ -34,6 +39,7 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._later: dict[Hashable, Callable[[Connection], None]] = {}
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -68,9 +74,48 @@ class Store:
     async def do(self, change: Callable[[Connection], T]) -> T:
         """Run one transaction in the store's thread; a cancelled caller does not undo it."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self.now, change)
+        later, self._later = tuple(self._later.values()), {}
+        both = partial(_after, later, change) if later else change
+        return await loop.run_in_executor(self._thread, self.now, both)
+
+    def later(self, what: Hashable, change: Callable[[Connection], None]) -> None:
+        """Run a change with the next transaction, or soon; a newer one of `what` replaces it.
+
+        It may be lost with that transaction, or in a crash: for what is said again.
+        """
+        if not self._later:
+            asyncio.get_running_loop().call_later(LATER_S, self._flush)
+        self._later[what] = change
+
+    async def settle(self) -> None:
+        """Run now what `later` was to run."""
+        await self.do(_nothing)
+
+    def _flush(self) -> None:
+        """Run what nobody's transaction has taken along."""
+        if self._later:
+            self._flushing = asyncio.ensure_future(self._settle_or_leave())
+
+    async def _settle_or_leave(self) -> None:
+        with contextlib.suppress(ConciliumError):  # whoever needs the store is told
+            await self.settle()
 
     def close(self) -> None:
         """Finish what is being written, and close."""
+        self._later = {}
         self._thread.shutdown()
         self._engine.dispose()
+
+
+def _after(
+    before: Iterable[Callable[[Connection], None]],
+    change: Callable[[Connection], T],
+    connection: Connection,
+) -> T:
+    for one in before:
+        one(connection)
+    return change(connection)
+
+
+def _nothing(_connection: Connection) -> None:
+    """Change nothing."""

@@ -11,9 +11,22 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, LargeBinary, String, Table, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from governance import statements
+from governance.ledger.prepared import Prepared
 from governance.statements import parse_time, timestamp
 from protos import codec
 from protos.errors import PeerFault
@@ -41,7 +54,21 @@ _sent: Final = Table(
     Column("round", Integer),
     Column("messages", Integer),
     Column("content", LargeBinary),
+    Index("sent_at", "at", "bytes"),
+    Index("sent_of_kind", "federation", "kind", "rule", "at"),
+    Index("sent_of_round", "federation", "round"),
 )
+_RECORD: Final = Prepared(
+    insert(_sent),
+    (
+        *("federation", "at", "kind", "bytes", "digest", "readers", "rule", "round"),
+        *("messages", "content"),
+    ),
+)
+_SINCE: Final = Prepared(
+    select(func.sum(_sent.c.bytes).label("bytes")).where(_sent.c.at >= bindparam("since"))
+)
+"""Made once, as every message asks and writes them."""
 _HOUR: Final = len("2026-11-21T10")
 
 
@@ -76,19 +103,20 @@ class Left:
 
 def record(c: Connection, federation: str, left: Left) -> None:
     """List something that leaves."""
-    c.execute(
-        insert(_sent).values(
-            federation=federation,
-            at=timestamp(left.at),
-            kind=left.kind,
-            bytes=left.size,
-            digest=left.digest,
-            readers=left.readers,
-            rule=left.rule,
-            round=left.round,
-            messages=left.messages,
-            content=left.content,
-        )
+    _RECORD.write(
+        c,
+        {
+            "federation": federation,
+            "at": timestamp(left.at),
+            "kind": left.kind,
+            "bytes": left.size,
+            "digest": left.digest,
+            "readers": left.readers,
+            "rule": left.rule,
+            "round": left.round,
+            "messages": left.messages,
+            "content": left.content,
+        },
     )
 
 
@@ -180,10 +208,13 @@ def _with(content: bytes, digest: Digest) -> tuple[FromSite, StatementSent] | No
 
 def bytes_sent(c: Connection, *, since: datetime) -> int:
     """Return how many bytes left the hospital since a moment, for all its federations."""
-    total = c.execute(
-        select(func.sum(_sent.c.bytes)).where(_sent.c.at >= timestamp(since))
-    ).scalar()
-    return int(total or 0)
+    return int(_SINCE.first(c, since=timestamp(since)).bytes or 0)
+
+
+def bytes_ever_sent(c: Connection, federation: str) -> int:
+    """Return how many bytes of messages ever left to a federation."""
+    asked = select(func.sum(_sent.c.bytes)).where(_sent.c.federation == federation)
+    return int(c.execute(asked).scalar() or 0)
 
 
 def _left(row: Row[tuple[object, ...]]) -> Left:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     Column,
+    Index,
     Integer,
     LargeBinary,
     String,
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     insert,
     select,
     update,
 )
 
 from governance import statements
+from governance.ledger.prepared import Prepared
 from governance.statements import Chain, timestamp
 from protos.words import Digest, Disclosure, KeyId
 from site_agent.store.database import metadata
@@ -27,7 +30,7 @@ from site_agent.store.database import metadata
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from governance.statements import Statement
 
@@ -57,7 +60,56 @@ _journal: Final = Table(
     Column("seq", Integer),
     Column("rule", String, nullable=False),
     UniqueConstraint("federation", "digest"),
+    Index("journal_of_key", "federation", "key", "status", "counter"),
+    Index("journal_of_kind", "federation", "kind"),
+    Index("journal_of_agreement", "federation", "agreement", "kind"),
+    Index("journal_of_task", "federation", "task"),
+    Index("journal_of_seq", "federation", "seq"),
 )
+_MINE: Final = _journal.c.federation == bindparam("this_federation")
+_THIS: Final = (_MINE, _journal.c.digest == bindparam("this_digest"))
+_KEEP: Final = Prepared(
+    insert(_journal),
+    (
+        *("federation", "digest", "key", "counter", "kind", "agreement", "task", "envelope"),
+        *("disclosures", "at", "status", "rule"),
+    ),
+)
+_MARK: Final = Prepared(update(_journal).where(*_THIS), ("status", "seq", "rule"))
+_FIND: Final = Prepared(select(_journal).where(*_THIS))
+_BY_KEY: Final = Prepared(
+    select(_journal)
+    .where(_MINE, _journal.c.key == bindparam("key"), _journal.c.status == bindparam("status"))
+    .order_by(_journal.c.counter, _journal.c.place)
+)
+_OF_AGREEMENT: Final = Prepared(
+    select(_journal)
+    .where(
+        _MINE,
+        _journal.c.agreement == bindparam("agreement"),
+        _journal.c.kind == bindparam("kind"),
+    )
+    .order_by(_journal.c.place)
+)
+_OF_TASK: Final = Prepared(
+    select(_journal)
+    .where(_MINE, _journal.c.task == bindparam("task"), _journal.c.kind == bindparam("kind"))
+    .order_by(_journal.c.place.desc())
+)
+_OF_KIND: Final = Prepared(
+    select(_journal)
+    .where(_MINE, _journal.c.kind == bindparam("kind"))
+    .order_by(_journal.c.place)
+)
+_LAST: Final = (
+    select(_journal.c.counter, _journal.c.digest)
+    .where(_MINE, _journal.c.key == bindparam("key"))
+    .order_by(_journal.c.counter.desc())
+    .limit(1)
+)
+_CHAIN: Final = Prepared(_LAST.where(_journal.c.status != VOID))
+_SETTLED: Final = Prepared(_LAST.where(_journal.c.status == ACCEPTED))
+"""Made once, as every statement asks and writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +134,22 @@ def keep(
     status: str = QUEUED,
 ) -> None:
     """Write down a statement that one of this site's keys signed."""
-    c.execute(
-        insert(_journal).values(
-            federation=federation,
-            digest=statement.digest,
-            key=statement.key,
-            counter=statement.counter,
-            kind=statement.kind,
-            agreement=str(statement.body.get("agreement", "")),
-            task=task,
-            envelope=statement.envelope,
-            disclosures=_disclosures_text(disclosures),
-            at=timestamp(statement.at),
-            status=status,
-            rule="",
-        )
+    _KEEP.write(
+        c,
+        {
+            "federation": federation,
+            "digest": statement.digest,
+            "key": statement.key,
+            "counter": statement.counter,
+            "kind": statement.kind,
+            "agreement": str(statement.body.get("agreement", "")),
+            "task": task,
+            "envelope": statement.envelope,
+            "disclosures": _disclosures_text(disclosures),
+            "at": timestamp(statement.at),
+            "status": status,
+            "rule": "",
+        },
     )
 
 
@@ -110,18 +163,13 @@ def mark(
     rule: str = "",
 ) -> None:
     """Write down what became of a statement."""
-    c.execute(
-        update(_journal)
-        .where(_journal.c.federation == federation, _journal.c.digest == digest)
-        .values(status=status, seq=seq, rule=rule)
-    )
+    here = {"this_federation": federation, "this_digest": digest}
+    _MARK.write(c, {**here, "status": status, "seq": seq, "rule": rule})
 
 
 def find(c: Connection, federation: str, digest: str) -> Said | None:
     """Return a statement by its digest."""
-    row = c.execute(
-        select(_journal).where(_journal.c.federation == federation, _journal.c.digest == digest)
-    ).one_or_none()
+    row = _FIND.first(c, this_federation=federation, this_digest=digest)
     return _said(row) if row is not None else None
 
 
@@ -146,15 +194,7 @@ def erase(c: Connection, federation: str, digest: Digest, label: str) -> bool:
 
 def by_key(c: Connection, federation: str, key: KeyId, *, status: str) -> list[Said]:
     """Return a key's statements that stand in this status, in counter order."""
-    rows = c.execute(
-        select(_journal)
-        .where(
-            _journal.c.federation == federation,
-            _journal.c.key == key,
-            _journal.c.status == status,
-        )
-        .order_by(_journal.c.counter, _journal.c.place)
-    )
+    rows = _BY_KEY.all(c, this_federation=federation, key=key, status=status)
     return [_said(row) for row in rows]
 
 
@@ -170,40 +210,22 @@ def of_agreement(
     c: Connection, federation: str, agreement: str, *, kinds: Collection[str]
 ) -> list[Said]:
     """Return what was said of an agreement, by any key, in the order in which it was said."""
-    rows = c.execute(
-        select(_journal)
-        .where(
-            _journal.c.federation == federation,
-            _journal.c.agreement == agreement,
-            _journal.c.kind.in_(kinds),
-        )
-        .order_by(_journal.c.place)
-    )
-    return [_said(row) for row in rows]
+    here = {"this_federation": federation, "agreement": agreement}
+    rows = [row for kind in sorted(kinds) for row in _OF_AGREEMENT.all(c, **here, kind=kind)]
+    return [_said(row) for row in sorted(rows, key=lambda row: row.place)]
 
 
 def of_task(
     c: Connection, federation: str, task: str, *, kind: str, status: str = ""
 ) -> Said | None:
     """Return the newest statement of a kind (and status) that was made for a task."""
-    wanted = select(_journal).where(
-        _journal.c.federation == federation,
-        _journal.c.task == task,
-        _journal.c.kind == kind,
-    )
-    if status:
-        wanted = wanted.where(_journal.c.status == status)
-    row = c.execute(wanted.order_by(_journal.c.place.desc()).limit(1)).one_or_none()
-    return _said(row) if row is not None else None
+    rows = _OF_TASK.all(c, this_federation=federation, task=task, kind=kind)
+    return next((_said(row) for row in rows if status in {"", row.status}), None)
 
 
 def of_kind(c: Connection, federation: str, kind: str) -> list[Said]:
     """Return what was said of one kind, by any key, in the order in which it was said."""
-    rows = c.execute(
-        select(_journal)
-        .where(_journal.c.federation == federation, _journal.c.kind == kind)
-        .order_by(_journal.c.place)
-    )
+    rows = _OF_KIND.all(c, this_federation=federation, kind=kind)
     return [_said(row) for row in rows]
 
 
@@ -217,31 +239,13 @@ def every(c: Connection, federation: str) -> list[Said]:
 
 def chain(c: Connection, federation: str, key: KeyId) -> Chain:
     """Return what the next statement of a key builds on: the last that is not void."""
-    row = c.execute(
-        select(_journal.c.counter, _journal.c.digest)
-        .where(
-            _journal.c.federation == federation,
-            _journal.c.key == key,
-            _journal.c.status != VOID,
-        )
-        .order_by(_journal.c.counter.desc())
-        .limit(1)
-    ).one_or_none()
+    row = _CHAIN.first(c, this_federation=federation, key=key)
     return Chain(row.counter, Digest(row.digest)) if row is not None else Chain.START
 
 
 def settled_chain(c: Connection, federation: str, key: KeyId) -> Chain:
     """Return where a key's chain stands in the ledger, as far as receipts have told."""
-    row = c.execute(
-        select(_journal.c.counter, _journal.c.digest)
-        .where(
-            _journal.c.federation == federation,
-            _journal.c.key == key,
-            _journal.c.status == ACCEPTED,
-        )
-        .order_by(_journal.c.counter.desc())
-        .limit(1)
-    ).one_or_none()
+    row = _SETTLED.first(c, this_federation=federation, key=key)
     return Chain(row.counter, Digest(row.digest)) if row is not None else Chain.START
 
 
@@ -279,7 +283,7 @@ def accepted_counters(c: Connection, federation: str, key: KeyId) -> frozenset[i
     return frozenset(rows.scalars())
 
 
-def _said(row: Row[tuple[object, ...]]) -> Said:
+def _said(row: Any) -> Said:  # noqa: ANN401 - a row of `journal`
     return Said(
         statement=statements.read(row.envelope),
         disclosures=_disclosures_of(row.disclosures),

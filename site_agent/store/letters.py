@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, LargeBinary, String, Table, delete, insert, select
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
 
+from governance.ledger.prepared import Prepared
 from protos import codec
 from protos.words import FromSite
 from site_agent.store.database import metadata
@@ -24,6 +36,18 @@ _outbox: Final = Table(
     Column("message", LargeBinary, nullable=False),
     Column("rule", String),
 )
+_MINE: Final = _outbox.c.federation == bindparam("this_federation")
+_PUT: Final = Prepared(insert(_outbox), ("federation", "seq", "message", "rule"))
+_RULE: Final = Prepared(
+    select(_outbox.c.rule).where(_MINE, _outbox.c.seq == bindparam("this_seq"))
+)
+_ABOVE: Final = Prepared(
+    select(_outbox.c.message)
+    .where(_MINE, _outbox.c.seq > bindparam("after"))
+    .order_by(_outbox.c.seq)
+)
+_DROP: Final = Prepared(delete(_outbox).where(_MINE, _outbox.c.seq <= bindparam("upto")))
+"""Made once, as every message asks and writes them."""
 
 
 def taken(c: Connection, federation: str) -> int:
@@ -45,26 +69,26 @@ def send(c: Connection, federation: str, body: FromSiteBody, *, rule: str) -> in
     set_note(c, federation, SENT, str(seq))
     message = codec.from_site_bytes(FromSite(body, seq=seq))
     row = {"federation": federation, "seq": seq, "message": message, "rule": rule}
-    c.execute(insert(_outbox).values(row))
+    _PUT.write(c, row)
     return seq
 
 
 def rule_of(c: Connection, federation: str, seq: int) -> str:
     """Return what allowed a message of the outbox to leave."""
-    found = c.execute(
-        select(_outbox.c.rule).where(_outbox.c.federation == federation, _outbox.c.seq == seq)
-    ).scalar()
-    return str(found or "")
+    row = _RULE.first(c, this_federation=federation, this_seq=seq)
+    return str(row.rule or "") if row is not None else ""
 
 
 def unsent(c: Connection, federation: str, *, after: int) -> list[FromSite]:
     """Return the messages above `after` that are not acknowledged, in order."""
-    rows = c.execute(
-        select(_outbox.c.message)
-        .where(_outbox.c.federation == federation, _outbox.c.seq > after)
-        .order_by(_outbox.c.seq)
-    )
+    rows = _ABOVE.all(c, this_federation=federation, after=after)
     return [codec.from_site_parse(row.message) for row in rows]
+
+
+def count(c: Connection, federation: str) -> int:
+    """Return how many messages are not acknowledged."""
+    waiting = select(func.count()).where(_outbox.c.federation == federation)
+    return int(c.execute(waiting).scalar_one())
 
 
 def begin_anew(c: Connection, federation: str) -> None:
@@ -76,4 +100,4 @@ def begin_anew(c: Connection, federation: str) -> None:
 
 def acknowledged(c: Connection, federation: str, seq: int) -> None:
     """Forget what the coordinator has durably taken."""
-    c.execute(delete(_outbox).where(_outbox.c.federation == federation, _outbox.c.seq <= seq))
+    _DROP.write(c, {"this_federation": federation, "upto": seq})

@@ -15,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 
 from governance import canonical
+from governance.ledger.prepared import Prepared
 from governance.secagg.kept import Kept
 from governance.secagg.terms import Terms
 from protos import codec
@@ -51,6 +53,11 @@ _masks: Final = Table(
     Column("delivered", LargeBinary),
     Column("survivors", LargeBinary),
     Column("sent", String, nullable=False, default=""),
+)
+_REMEMBERED: Final = Prepared(
+    select(_masks.c.task).where(
+        _masks.c.federation == bindparam("federation"), _masks.c.seed.is_not(None)
+    )
 )
 
 KEYS: Final = "keys"
@@ -109,10 +116,7 @@ def find(c: Connection, federation: str, task: str, *, site: str) -> Run | None:
 
 def remembered(c: Connection, federation: str) -> list[str]:
     """Return the tasks of the runs whose secrets are still here."""
-    asked = select(_masks.c.task).where(
-        _masks.c.federation == federation, _masks.c.seed.is_not(None)
-    )
-    return [str(task) for task in c.execute(asked).scalars()]
+    return [str(row.task) for row in _REMEMBERED.all(c, federation=federation)]
 
 
 def has_signed(c: Connection, federation: str, task: str) -> bool:
@@ -194,7 +198,7 @@ def _run(row: Row[Any], site: str) -> Run:
         minimum_sites=row.minimum_sites,
         seed=bytes(row.seed),
         peers=peers.keys if isinstance(peers, Peers) else (),
-        delivered=delivered.shares if isinstance(delivered, Delivered) else None,
+        delivered=delivered if isinstance(delivered, Delivered) else None,
         survivors=survivors.sites if isinstance(survivors, Survivors) else (),
     )
     return Run(terms, row.step, kept, row.sent)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, String, Table, Text, delete, insert, select
+from sqlalchemy import Column, String, Table, Text, bindparam, delete, insert, select
 
+from governance.ledger.prepared import Prepared
 from protos import codec
 from protos.words import BlobRef, CheckpointSent, Digest, ToSite
 from site_agent.store.database import metadata
@@ -21,6 +22,8 @@ COSIGNED: Final = "cosigned"
 """The size whose cosignature is in the outbox or beyond."""
 RELINK: Final = "relink"
 """The agent key's chain and the ledger differ: look there before anything is signed again."""
+DATED: Final = "dated"
+"""What the ledger refused as dated ahead: said again once the clocks agree; digests."""
 ALARM: Final = "alarm"
 """Why the ledger is not to be trusted; nothing but an administrator takes it away."""
 EVIDENCE: Final = "evidence"
@@ -53,6 +56,8 @@ DECLARED: Final = "declared"
 """How many patients the administrator wants declared with the next task: agreement, number."""
 LEFT: Final = "left"
 """This site has left the federation and keeps the certificate of it."""
+TOLD: Final = "told"
+"""What the program that site.yaml names was told of already."""
 FAULT: Final = "fault"
 """The last thing that went wrong, for eyes."""
 
@@ -63,30 +68,35 @@ _notes: Final = Table(
     Column("name", String, primary_key=True),
     Column("value", Text, nullable=False),
 )
+_NAMED: Final = (
+    _notes.c.federation == bindparam("this_federation"),
+    _notes.c.name == bindparam("this_name"),
+)
+_NOTE: Final = Prepared(select(_notes.c.value).where(*_NAMED))
+_FORGET: Final = Prepared(delete(_notes).where(*_NAMED))
+_CLEAR: Final = Prepared(
+    delete(_notes).where(*_NAMED, _notes.c.value == bindparam("this_value"))
+)
+_KEEP: Final = Prepared(insert(_notes), ("federation", "name", "value"))
 
 
 def note(c: Connection, federation: str, name: str) -> str:
     """Return a named value of a federation, empty when there is none."""
-    found = c.execute(
-        select(_notes.c.value).where(_notes.c.federation == federation, _notes.c.name == name)
-    ).scalar()
-    return str(found or "")
+    row = _NOTE.first(c, this_federation=federation, this_name=name)
+    return "" if row is None else str(row.value)
 
 
 def set_note(c: Connection, federation: str, name: str, value: str) -> None:
     """Keep a named value; an empty one is forgotten."""
-    c.execute(delete(_notes).where(_notes.c.federation == federation, _notes.c.name == name))
+    _FORGET.write(c, {"this_federation": federation, "this_name": name})
     if value:
-        c.execute(insert(_notes).values(federation=federation, name=name, value=value))
+        _KEEP.write(c, {"federation": federation, "name": name, "value": value})
 
 
 def clear_note(c: Connection, federation: str, name: str, value: str) -> None:
     """Forget a named value, unless it has changed since it was read as `value`."""
-    c.execute(
-        delete(_notes).where(
-            _notes.c.federation == federation, _notes.c.name == name, _notes.c.value == value
-        )
-    )
+    here = {"this_federation": federation, "this_name": name}
+    _CLEAR.write(c, {**here, "this_value": value})
 
 
 def checkpoint_text(body: CheckpointSent) -> str:

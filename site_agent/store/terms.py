@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, LargeBinary, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
+from governance.ledger.prepared import Prepared
 from governance.statements import parse_time, timestamp
 from protos.words import Digest
 from site_agent.store.database import metadata
@@ -14,7 +25,7 @@ from site_agent.store.database import metadata
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 _agreements: Final = Table(
     "agreements",
@@ -26,6 +37,11 @@ _agreements: Final = Table(
     Column("state", String, nullable=False),
     Column("received_at", String, nullable=False),
 )
+_MINE: Final = _agreements.c.federation == bindparam("federation")
+_FIND: Final = Prepared(
+    select(_agreements).where(_MINE, _agreements.c.digest == bindparam("digest"))
+)
+_EVERY: Final = Prepared(select(_agreements).where(_MINE).order_by(_agreements.c.received_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +85,17 @@ def set_state(c: Connection, federation: str, digest: str, state: str) -> None:
 
 def find(c: Connection, federation: str, digest: str) -> Offered | None:
     """Return an agreement by its digest."""
-    row = c.execute(
-        select(_agreements).where(
-            _agreements.c.federation == federation, _agreements.c.digest == digest
-        )
-    ).one_or_none()
+    row = _FIND.first(c, federation=federation, digest=digest)
     return _offered(row) if row is not None else None
 
 
 def every(c: Connection, federation: str, *, state: str = "") -> list[Offered]:
     """Return all agreements of a federation, or those in a state, the oldest first."""
-    wanted = select(_agreements).where(_agreements.c.federation == federation)
-    if state:
-        wanted = wanted.where(_agreements.c.state == state)
-    return [_offered(row) for row in c.execute(wanted.order_by(_agreements.c.received_at))]
+    rows = _EVERY.all(c, federation=federation)
+    return [_offered(row) for row in rows if state in {"", row.state}]
 
 
-def _offered(row: Row[tuple[object, ...]]) -> Offered:
+def _offered(row: Any) -> Offered:  # noqa: ANN401 - a row of `agreements`
     return Offered(
         digest=Digest(row.digest),
         material=Digest(row.material),

@@ -1,87 +1,24 @@
-"""Tasks with their updates, what they cost, and the control variates that they left behind."""
+"""Tasks with their updates, and what they cost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    Column,
-    Float,
-    Integer,
-    LargeBinary,
-    String,
-    Table,
-    UniqueConstraint,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import func, insert, select, update
 
 from governance.privacy.releases import TRAINING, Release
 from governance.statements import timestamp
 from protos import codec
 from protos.words import Digest, Task, TaskKind, ToSite
-from site_agent.agent import ENDS, TaskState
-from site_agent.store.database import metadata
+from site_agent.agent import TaskState
+from site_agent.store import carried
+from site_agent.store import work_asked as asked
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
-
-_tasks: Final = Table(
-    "tasks",
-    metadata,
-    Column("place", Integer, primary_key=True, autoincrement=True),
-    Column("federation", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("round", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("message", LargeBinary, nullable=False),
-    Column("state", String, nullable=False),
-    Column("rule", String, nullable=False, default=""),
-    Column("update_digest", String, nullable=False, default=""),
-    Column("update_size", Integer, nullable=False, default=0),
-    Column("update_path", String, nullable=False, default=""),
-    Column("steps", Integer, nullable=False, default=0),
-    Column("lost", Integer),
-    UniqueConstraint("federation", "task"),
-)
-"""`lost` is 1 where the ledger was recovered without this task's round."""
-_reservations: Final = Table(
-    "reservations",
-    metadata,
-    Column("federation", String, primary_key=True),
-    Column("task", String, primary_key=True),
-    Column("cohort", String, nullable=False),
-    Column("agreement", String, nullable=False),
-    Column("round", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("sampling_rate", Float, nullable=False),
-    Column("noise_multiplier", Float, nullable=False),
-    Column("steps", Integer, nullable=False),
-    Column("delta", Float, nullable=False),
-    Column("epsilon_total", String, nullable=False),
-    Column("at", String, nullable=False),
-    Column("purpose", String, nullable=False),
-)
-_controls: Final = Table(
-    "controls",
-    metadata,
-    Column("federation", String, primary_key=True),
-    Column("agreement", String, primary_key=True),
-    Column("round", Integer, primary_key=True),
-    Column("attempt", Integer, primary_key=True),
-    Column("path", String, nullable=False),
-    Column("state", String, nullable=False),
-)
-
-PENDING: Final = "pending"
-COMMITTED: Final = "committed"
-DROPPED: Final = "dropped"
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +57,10 @@ class Spent:
     purpose: str = TRAINING
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A control variate c_i⁺ that an attempt left; `path` is relative to the state folder."""
-
-    agreement: str
-    round: int
-    attempt: int
-    path: str
-    state: str
-
-
 def offer(c: Connection, federation: str, task: Task) -> None:
     """Keep a new task."""
     c.execute(
-        insert(_tasks).values(
+        insert(asked.tasks).values(
             federation=federation,
             task=task.task,
             kind=task.kind.value,
@@ -148,9 +74,7 @@ def offer(c: Connection, federation: str, task: Task) -> None:
 
 def find(c: Connection, federation: str, task: str) -> Held | None:
     """Return a task by its id."""
-    row = c.execute(
-        select(_tasks).where(_tasks.c.federation == federation, _tasks.c.task == task)
-    ).one_or_none()
+    row = asked.FIND.first(c, this_federation=federation, this_task=task)
     return _held(row) if row is not None else None
 
 
@@ -158,65 +82,48 @@ def move(
     c: Connection, federation: str, task: str, *, state: TaskState, rule: str = ""
 ) -> None:
     """Write down where a task stands; a rule only where one said no."""
-    values = {"state": state.value} | ({"rule": rule} if rule else {})
-    c.execute(
-        update(_tasks)
-        .where(_tasks.c.federation == federation, _tasks.c.task == task)
-        .values(values)
-    )
+    here = {"this_federation": federation, "this_task": task}
+    moved = {**here, "state": state.value}
+    if rule:
+        asked.MOVE.write(c, {**moved, "rule": rule})
+    else:
+        asked.GO_ON.write(c, moved)
 
 
 def keep_update(c: Connection, federation: str, task: str, made: Update) -> None:
     """Write down the update that a task has."""
-    c.execute(
-        update(_tasks)
-        .where(_tasks.c.federation == federation, _tasks.c.task == task)
-        .values(
-            update_digest=made.digest,
-            update_size=made.size,
-            update_path=made.path,
-            steps=made.steps,
-        )
-    )
+    here = {"this_federation": federation, "this_task": task}
+    digest, size = made.digest, made.size
+    said = {"update_digest": digest, "update_size": size, "update_path": made.path}
+    asked.KEEP.write(c, {**here, **said, "steps": made.steps})
 
 
 def active(c: Connection, federation: str) -> list[Held]:
     """Return the tasks that have not ended, the oldest first."""
-    rows = c.execute(
-        select(_tasks)
-        .where(
-            _tasks.c.federation == federation,
-            _tasks.c.state.not_in([state.value for state in ENDS]),
-        )
-        .order_by(_tasks.c.place)
-    )
+    rows = asked.ACTIVE.all(c, this_federation=federation)
     return [_held(row) for row in rows]
 
 
 def of_round(c: Connection, federation: str, round_: int) -> list[Held]:
     """Return the training tasks of a round, the newest attempt first."""
-    rows = c.execute(
-        select(_tasks)
-        .where(
-            _tasks.c.federation == federation,
-            _tasks.c.round == round_,
-            _tasks.c.kind == TaskKind.TRAIN.value,
-            _tasks.c.lost.is_(None),
-        )
-        .order_by(_tasks.c.attempt.desc())
-    )
+    rows = asked.OF_ROUND.all(c, this_federation=federation, this_round=round_)
     return [_held(row) for row in rows]
 
 
 def newest(c: Connection, federation: str, *, most: int) -> list[Held]:
     """Return the last tasks, the newest first."""
-    rows = c.execute(
-        select(_tasks)
-        .where(_tasks.c.federation == federation)
-        .order_by(_tasks.c.place.desc())
-        .limit(most)
-    )
+    rows = asked.NEWEST.all(c, this_federation=federation, most=most)
     return [_held(row) for row in rows]
+
+
+def count_by_state(c: Connection, federation: str) -> dict[tuple[str, str], int]:
+    """Return how many tasks ever came, by kind and state."""
+    rows = c.execute(
+        select(asked.tasks.c.kind, asked.tasks.c.state, func.count().label("number"))
+        .where(asked.tasks.c.federation == federation)
+        .group_by(asked.tasks.c.kind, asked.tasks.c.state)
+    )
+    return {(row.kind, row.state): row.number for row in rows}
 
 
 def last_taken_part(
@@ -226,18 +133,7 @@ def last_taken_part(
 
     `but` is a task that does not count: the one that asks.
     """
-    row = c.execute(
-        select(_tasks.c.round, _tasks.c.attempt)
-        .where(
-            _tasks.c.federation == federation,
-            _tasks.c.kind == kind.value,
-            _tasks.c.task != but,
-            _tasks.c.state.not_in([TaskState.OFFERED.value, TaskState.REFUSED.value]),
-            _tasks.c.lost.is_(None),
-        )
-        .order_by(_tasks.c.round.desc(), _tasks.c.attempt.desc())
-        .limit(1)
-    ).one_or_none()
+    row = asked.TAKEN_PART.first(c, this_federation=federation, this_kind=kind.value, but=but)
     return (row.round, row.attempt) if row is not None else (0, 0)
 
 
@@ -246,23 +142,23 @@ def set_aside(c: Connection, federation: str, known: frozenset[tuple[int, int]])
 
     Their reservations stay. Control variates that they left are forgotten.
     """
-    mine = select(_tasks.c.round, _tasks.c.attempt).where(
-        _tasks.c.federation == federation,
-        _tasks.c.lost.is_(None),
-        _tasks.c.state != TaskState.OFFERED.value,
+    tasks = asked.tasks.c
+    mine = select(tasks.round, tasks.attempt).where(
+        tasks.federation == federation,
+        tasks.lost.is_(None),
+        tasks.state != TaskState.OFFERED.value,
     )
     for at in {(row.round, row.attempt) for row in c.execute(mine)} - known:
-        gone = (_tasks.c.federation == federation, _tasks.c.state != TaskState.OFFERED.value)
-        here = (_tasks.c.round == at[0], _tasks.c.attempt == at[1])
-        c.execute(update(_tasks).where(*gone, *here).values(lost=1))
-        left = (_controls.c.round == at[0], _controls.c.attempt == at[1])
-        c.execute(delete(_controls).where(_controls.c.federation == federation, *left))
+        gone = (tasks.federation == federation, tasks.state != TaskState.OFFERED.value)
+        here = (tasks.round == at[0], tasks.attempt == at[1])
+        c.execute(update(asked.tasks).where(*gone, *here).values(lost=1))
+        carried.forget(c, federation, at)
 
 
 def reserve(c: Connection, spent: Spent, *, at: datetime) -> None:
     """Write down a reservation; there is no way to take one back."""
     c.execute(
-        insert(_reservations).values(
+        insert(asked.reservations).values(
             federation=spent.federation,
             task=spent.task,
             cohort=spent.cohort,
@@ -282,11 +178,7 @@ def reserve(c: Connection, spent: Spent, *, at: datetime) -> None:
 
 def spent_on(c: Connection, cohort: str) -> list[Spent]:
     """Return every reservation on a cohort, over all federations and agreements."""
-    rows = c.execute(
-        select(_reservations)
-        .where(_reservations.c.cohort == cohort)
-        .order_by(_reservations.c.at)
-    )
+    rows = asked.SPENT.all(c, cohort=cohort)
     return [
         Spent(
             federation=row.federation,
@@ -306,77 +198,16 @@ def spent_on(c: Connection, cohort: str) -> list[Spent]:
 
 def is_reserved(c: Connection, federation: str, task: str) -> bool:
     """Tell whether a task has its reservation."""
-    mine = (_reservations.c.federation == federation, _reservations.c.task == task)
-    return c.execute(select(_reservations.c.task).where(*mine)).first() is not None
+    mine = (asked.reservations.c.federation == federation, asked.reservations.c.task == task)
+    return c.execute(select(asked.reservations.c.task).where(*mine)).first() is not None
 
 
 def cohorts(c: Connection) -> list[str]:
     """Return every cohort that anything was ever reserved from."""
-    return sorted(c.execute(select(_reservations.c.cohort).distinct()).scalars())
+    return sorted(c.execute(select(asked.reservations.c.cohort).distinct()).scalars())
 
 
-def keep_control(c: Connection, federation: str, control: Control) -> None:
-    """Keep a control variate of an attempt."""
-    c.execute(
-        insert(_controls).values(
-            federation=federation,
-            agreement=control.agreement,
-            round=control.round,
-            attempt=control.attempt,
-            path=control.path,
-            state=control.state,
-        )
-    )
-
-
-def set_control(c: Connection, federation: str, control: Control, state: str) -> None:
-    """Write down what became of a control variate."""
-    c.execute(
-        update(_controls)
-        .where(
-            _controls.c.federation == federation,
-            _controls.c.agreement == control.agreement,
-            _controls.c.round == control.round,
-            _controls.c.attempt == control.attempt,
-        )
-        .values(state=state)
-    )
-
-
-def controls(c: Connection, federation: str, *, state: str) -> list[Control]:
-    """Return the control variates in a state, the newest round first."""
-    rows = c.execute(
-        select(_controls)
-        .where(_controls.c.federation == federation, _controls.c.state == state)
-        .order_by(_controls.c.round.desc(), _controls.c.attempt.desc())
-    )
-    return [Control(row.agreement, row.round, row.attempt, row.path, row.state) for row in rows]
-
-
-def control_of(
-    c: Connection, federation: str, agreement: str, round_: int, attempt: int
-) -> Control | None:
-    """Return what one attempt left."""
-    row = c.execute(
-        select(_controls).where(
-            _controls.c.federation == federation,
-            _controls.c.agreement == agreement,
-            _controls.c.round == round_,
-            _controls.c.attempt == attempt,
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return Control(row.agreement, row.round, row.attempt, row.path, row.state)
-
-
-def own_control(c: Connection, federation: str, agreement: str) -> Control | None:
-    """Return the control variate that is the site's now under an agreement."""
-    committed = controls(c, federation, state=COMMITTED)
-    return next((one for one in committed if one.agreement == agreement), None)
-
-
-def _held(row: Row[tuple[object, ...]]) -> Held:
+def _held(row: Any) -> Held:  # noqa: ANN401 - a row of `tasks`
     task = codec.to_site_parse(row.message).body
     assert isinstance(task, Task)
     made = None

@@ -1,18 +1,17 @@
-"""An agent that is killed at a named instruction of a task, as a power cut would.
+"""An agent that is killed at a named instruction of a task.
 
-Run as `python dying.py POINT SITE_FILE`; it is the program itself, with one function wrapped.
+Run as `python dying.py POINT SITE_FILE`.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import os
-import signal
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
-BEFORE, AFTER = "before", "after"
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from killing import AFTER, BEFORE, Point, plant
 
 
 def reserves(words):
@@ -27,67 +26,42 @@ def reserves(words):
 NOWHERE, STORED, LOGGED = "nowhere", "in its store", "in its store and in the log"
 
 
-class Point(NamedTuple):
+class Death(NamedTuple):
     """Where an agent dies, and where the reservation of its task then is."""
 
-    where: str
-    name: str
-    when: str
+    point: Point
     reserved: str
-    wanted: object = None
 
 
 POINTS = {
-    "nothing-stored": Point("site_agent.store.work", "reserve", BEFORE, NOWHERE),
-    "stored-and-not-committed": Point("site_agent.store.work", "reserve", AFTER, NOWHERE),
-    "stored-and-not-sent": Point(
-        "site_agent.store.letters", "unsent", AFTER, STORED, wanted=reserves
+    "nothing-stored": Death(Point("site_agent.store.work", "reserve", BEFORE), NOWHERE),
+    "stored-and-not-committed": Death(
+        Point("site_agent.store.work", "reserve", AFTER), NOWHERE
     ),
-    "in-the-log-and-not-heard-of": Point("site_agent.inbox", "_reservation", BEFORE, LOGGED),
-    "heard-of-and-not-committed": Point("site_agent.inbox", "_reservation", AFTER, LOGGED),
-    "in-the-middle-of-training": Point(
-        "site_agent.workshop.Workshop", "_progress", BEFORE, LOGGED
+    "stored-and-not-sent": Death(
+        Point("site_agent.store.letters", "unsent", AFTER, wanted=reserves), STORED
     ),
-    "trained-and-not-kept": Point("site_agent.contribution", "keep", BEFORE, LOGGED),
-    "kept-and-not-said": Point("site_agent.contribution", "_said", BEFORE, LOGGED),
-    "said-and-not-sent": Point("site_agent.contribution", "_said", AFTER, LOGGED),
-    "sent-and-not-settled": Point("site_agent.contribution", "sent", BEFORE, LOGGED),
-    "settled": Point("site_agent.housekeeping", "tidy", BEFORE, LOGGED),
+    "in-the-log-and-not-heard-of": Death(
+        Point("site_agent.inbox", "_reservation", BEFORE), LOGGED
+    ),
+    "heard-of-and-not-committed": Death(
+        Point("site_agent.inbox", "_reservation", AFTER), LOGGED
+    ),
+    "in-the-middle-of-training": Death(
+        Point("site_agent.workshop.Workshop", "_progress", BEFORE), LOGGED
+    ),
+    "trained-and-not-kept": Death(Point("site_agent.contribution", "keep", BEFORE), LOGGED),
+    "kept-and-not-said": Death(Point("site_agent.contribution", "_said", BEFORE), LOGGED),
+    "said-and-not-sent": Death(Point("site_agent.contribution", "_said", AFTER), LOGGED),
+    "sent-and-not-settled": Death(Point("site_agent.contribution", "sent", BEFORE), LOGGED),
+    "settled": Death(Point("site_agent.housekeeping", "tidy", BEFORE), LOGGED),
 }
-
-
-def plant(point):
-    """Have the process killed at a point."""
-    owner = _owner(point.where)
-    truly = getattr(owner, point.name)
-
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    @functools.wraps(truly)
-    def deadly(*given, **more):
-        if point.when == BEFORE:
-            die()
-        result = truly(*given, **more)
-        if point.wanted is None or point.wanted(result):
-            die()
-        return result
-
-    setattr(owner, point.name, deadly)
-
-
-def _owner(where):
-    try:
-        return importlib.import_module(where)
-    except ModuleNotFoundError:
-        module, _, name = where.rpartition(".")
-        return getattr(importlib.import_module(module), name)
 
 
 if __name__ == "__main__":
     from site_agent import cli, member  # noqa: F401 - every module is there to be wrapped
 
     name, file = sys.argv[1:]
-    plant(POINTS[name])
+    plant(POINTS[name].point)
     sys.argv = ["concilium-site", "run", "--site", file]
     cli.main()

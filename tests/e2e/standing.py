@@ -208,12 +208,12 @@ def asked(database: Path, question: str, *values: object) -> list[tuple]:
 # --- templates ---------------------------------------------------------------------------
 
 
-def found(place: Path, agreement: Path) -> None:
+def found(place: Path, agreement: Path, *, seed: int | None = None) -> None:
     """Found a federation in a folder, enrol its hospitals and propose an agreement to them.
 
-    Nobody has consented; every program of it has ended again.
+    Nobody has consented; every program of it has ended again. A seed fixes all that is drawn.
     """
-    roles = cast.prepare(agreement, DEMO / "sites", place, seed=None)
+    roles = cast.prepare(agreement, DEMO / "sites", place, seed=seed)
     stage = Stage()
     progress = Progress(roles.document)
     try:

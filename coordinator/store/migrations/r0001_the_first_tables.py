@@ -64,6 +64,7 @@ def _rounds() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("task", "site"),
     )
+    op.create_index("tasks_of_round", "tasks", ["round", "attempt"])
     op.create_table(
         "running",
         sa.Column("one", sa.Integer(), primary_key=True),
@@ -97,6 +98,7 @@ def _masks() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("purpose", sa.String(), nullable=False),
         sa.Column("terms", sa.LargeBinary(), nullable=False),
+        sa.Column("step", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint(*place),
     )
     op.create_table(

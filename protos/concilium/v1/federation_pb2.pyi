@@ -29,12 +29,16 @@ class _TaskKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskKind.Val
     TASK_KIND_UNSPECIFIED: _TaskKind.ValueType  # 0
     TASK_KIND_TRAIN: _TaskKind.ValueType  # 1
     TASK_KIND_EVALUATE: _TaskKind.ValueType  # 2
+    TASK_KIND_MEASURE: _TaskKind.ValueType  # 3
+    """statistics that quantities are normalised by"""
 
 class TaskKind(_TaskKind, metaclass=_TaskKindEnumTypeWrapper): ...
 
 TASK_KIND_UNSPECIFIED: TaskKind.ValueType  # 0
 TASK_KIND_TRAIN: TaskKind.ValueType  # 1
 TASK_KIND_EVALUATE: TaskKind.ValueType  # 2
+TASK_KIND_MEASURE: TaskKind.ValueType  # 3
+"""statistics that quantities are normalised by"""
 Global___TaskKind: _TypeAlias = TaskKind  # noqa: Y015
 
 @_typing.final
@@ -549,6 +553,7 @@ class MaskSaid(_message.Message):
     SHARES_FIELD_NUMBER: _builtins.int
     SIGNED_FIELD_NUMBER: _builtins.int
     OPENED_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     @_builtins.property
     def keys(self) -> Global___MaskKeys: ...
@@ -558,6 +563,8 @@ class MaskSaid(_message.Message):
     def signed(self) -> Global___MaskSigned: ...
     @_builtins.property
     def opened(self) -> Global___MaskOpened: ...
+    @_builtins.property
+    def vector(self) -> Global___MaskVector: ...
     def __init__(
         self,
         *,
@@ -566,12 +573,13 @@ class MaskSaid(_message.Message):
         shares: Global___MaskShares | None = ...,
         signed: Global___MaskSigned | None = ...,
         opened: Global___MaskOpened | None = ...,
+        vector: Global___MaskVector | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "opened", b"opened", "said", b"said", "shares", b"shares", "signed", b"signed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "opened", b"opened", "said", b"said", "shares", b"shares", "signed", b"signed", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "opened", b"opened", "said", b"said", "shares", b"shares", "signed", b"signed", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "opened", b"opened", "said", b"said", "shares", b"shares", "signed", b"signed", "task", b"task", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_said: _TypeAlias = _typing.Literal["keys", "shares", "signed", "opened"]  # noqa: Y015
+    _WhichOneofReturnType_said: _TypeAlias = _typing.Literal["keys", "shares", "signed", "opened", "vector"]  # noqa: Y015
     _WhichOneofArgType_said: _TypeAlias = _typing.Literal["said", b"said"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_said) -> _WhichOneofReturnType_said | None: ...
 
@@ -677,6 +685,7 @@ class MaskShares(_message.Message):
     SHARES_FIELD_NUMBER: _builtins.int
     COMMITMENT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
     site: _builtins.str
     commitment: _builtins.str
     """SHA-256"""
@@ -685,6 +694,10 @@ class MaskShares(_message.Message):
     def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
         """for each other site"""
 
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
+        """of each site's two shares, its own with them"""
+
     def __init__(
         self,
         *,
@@ -692,10 +705,11 @@ class MaskShares(_message.Message):
         shares: _abc.Iterable[Global___MaskNamed] | None = ...,
         commitment: _builtins.str = ...,
         signature: _builtins.bytes = ...,
+        digests: _abc.Iterable[Global___MaskNamed] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "shares", b"shares", "signature", b"signature", "site", b"site"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "digests", b"digests", "shares", b"shares", "signature", b"signature", "site", b"site"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -750,6 +764,26 @@ class MaskOpened(_message.Message):
 Global___MaskOpened: _TypeAlias = MaskOpened  # noqa: Y015
 
 @_typing.final
+class MaskVector(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    values: _builtins.bytes
+    """masked figures of quality: uint32, little-endian"""
+    def __init__(
+        self,
+        *,
+        values: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskVector: _TypeAlias = MaskVector  # noqa: Y015
+
+@_typing.final
 class MaskPeers(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -774,18 +808,24 @@ class MaskDelivered(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SHARES_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
         """by their sender"""
+
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedCompositeFieldContainer[Global___MaskNamed]:
+        """of what is in them, as their sender signed it"""
 
     def __init__(
         self,
         *,
         shares: _abc.Iterable[Global___MaskNamed] | None = ...,
+        digests: _abc.Iterable[Global___MaskNamed] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["shares", b"shares"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "shares", b"shares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -331,13 +331,15 @@ class AttemptStatus(_message.Message):
     MODEL_IN_FIELD_NUMBER: _builtins.int
     MODEL_OUT_FIELD_NUMBER: _builtins.int
     SITES_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
+    UPDATE_BYTES_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     attempt: _builtins.int
     agreement: _builtins.str
     state: _builtins.str
     """a state of coordinator/rounds.py while it is at work, then closed | abandoned"""
     reason: _builtins.str
-    """of an abandonment"""
+    """of an abandonment, with its rule and who broke that"""
     opened_seq: _builtins.int
     """entries of the ledger"""
     ended_seq: _builtins.int
@@ -348,6 +350,10 @@ class AttemptStatus(_message.Message):
     """while it is at work"""
     model_in: _builtins.str
     model_out: _builtins.str
+    updates: _builtins.int
+    """that came up whole, also of sites that are out since"""
+    update_bytes: _builtins.int
+    """of all of them"""
     @_builtins.property
     def sites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SitePart]: ...
     def __init__(
@@ -366,10 +372,12 @@ class AttemptStatus(_message.Message):
         model_in: _builtins.str = ...,
         model_out: _builtins.str = ...,
         sites: _abc.Iterable[Global___SitePart] | None = ...,
+        updates: _builtins.int = ...,
+        update_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "deadline", b"deadline", "ended_at", b"ended_at", "ended_seq", b"ended_seq", "model_in", b"model_in", "model_out", b"model_out", "opened_at", b"opened_at", "opened_seq", b"opened_seq", "reason", b"reason", "round", b"round", "sites", b"sites", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "deadline", b"deadline", "ended_at", b"ended_at", "ended_seq", b"ended_seq", "model_in", b"model_in", "model_out", b"model_out", "opened_at", b"opened_at", "opened_seq", b"opened_seq", "reason", b"reason", "round", b"round", "sites", b"sites", "state", b"state", "update_bytes", b"update_bytes", "updates", b"updates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

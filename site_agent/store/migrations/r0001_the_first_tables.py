@@ -39,6 +39,14 @@ def _said() -> None:
         sa.Column("rule", sa.String(), nullable=False),
         sa.UniqueConstraint("federation", "digest"),
     )
+    for name, columns in {
+        "journal_of_key": ["federation", "key", "status", "counter"],
+        "journal_of_kind": ["federation", "kind"],
+        "journal_of_agreement": ["federation", "agreement", "kind"],
+        "journal_of_task": ["federation", "task"],
+        "journal_of_seq": ["federation", "seq"],
+    }.items():
+        op.create_index(name, "journal", columns)
     op.create_table(
         "outbox",
         sa.Column("federation", sa.String(), nullable=False),
@@ -61,6 +69,9 @@ def _said() -> None:
         sa.Column("messages", sa.Integer()),
         sa.Column("content", sa.LargeBinary()),
     )
+    op.create_index("sent_at", "sent", ["at", "bytes"])
+    op.create_index("sent_of_kind", "sent", ["federation", "kind", "rule", "at"])
+    op.create_index("sent_of_round", "sent", ["federation", "round"])
 
 
 def _agreed() -> None:
@@ -109,6 +120,8 @@ def _work() -> None:
         sa.Column("lost", sa.Integer()),
         sa.UniqueConstraint("federation", "task"),
     )
+    op.create_index("tasks_of_state", "tasks", ["federation", "state"])
+    op.create_index("tasks_of_round", "tasks", ["federation", "round"])
     op.create_table(
         "controls",
         sa.Column("federation", sa.String(), nullable=False),
@@ -116,6 +129,7 @@ def _work() -> None:
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("path", sa.String(), nullable=False),
+        sa.Column("residual", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("federation", "agreement", "round", "attempt"),
     )

@@ -312,11 +312,13 @@ def killer(federation) -> str:
 
 
 @pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.slow
 def test_mutant_is_killed(name, federation, monkeypatch):
     MUTANTS[name](monkeypatch.setattr)
     assert killer(federation), f"{name} survives"
 
 
+@pytest.mark.slow
 def test_no_check_kills_the_right_one(federation):
     assert not killer(federation)
 

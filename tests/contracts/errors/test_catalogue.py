@@ -169,6 +169,7 @@ def explained():
     return {code for entries in read.values() for entry in entries for code in entry.codes}
 
 
+@pytest.mark.slow
 def test_every_error_has_a_code():
     assert not found().without, 'give these errors a rule="…": ' + ", ".join(found().without)
     assert not found().unclear, (

@@ -108,11 +108,13 @@ def test_an_auditor_verifies_without_training_software(ledger):
 @pytest.mark.parametrize(
     "question", [["consents"], ["rounds"], ["spending"], ["certificates"], ["show", "2"]]
 )
+@pytest.mark.slow
 def test_an_auditor_asks_without_training_software(ledger, question):
     done = ask(*question, "--url", ledger)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_an_auditor_hands_over_without_training_software(ledger, tmp_path):
     done = ask("export", tmp_path / "out", "--url", ledger)
     assert done.returncode == 0, done.stderr

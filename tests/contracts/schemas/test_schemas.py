@@ -135,8 +135,6 @@ OFFERED = {
     ("strategy", "name"): ["fedavg", "fedprox", "scaffold"],
     ("optimizer", "name"): ["sgd"],
     ("round", "late"): ["discard"],
-    ("aggregation", "compression", "name"): ["none"],
-    ("data", "statistics"): ["reference"],
     ("model", "norm"): ["none", "group"],
 }
 

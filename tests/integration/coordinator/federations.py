@@ -278,6 +278,8 @@ class Here(Members):
     async def at(self, moment):
         """Set the clock; what is due at that moment is done, and the status is returned."""
         self.clock.set(moment)
+        self.base.summing.on_done()  # what is due is looked for as if its time had passed
+        await self.status()
         return await self.status()
 
     async def restart(self):

@@ -17,8 +17,8 @@ from governance.settings import load_coordinator
 class Folders:
     """Where one federation lies: the coordinator's folder, and one for each member."""
 
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, place, federation=FEDERATION):
+        self.place, self.federation = place, federation
         self.coordinator = place / "coordinator"
         self.sites = place / "sites"
 
@@ -47,11 +47,11 @@ class Folders:
         return {name: end.rsplit(":", 1)[1] for name, end in ends.items()}
 
 
-def found(place):
+def found(place, federation=FEDERATION):
     """Found a federation as `init` does."""
-    folders = Folders(place)
+    folders = Folders(place, federation)
     outline = founding.Outline(
-        federation=FEDERATION,
+        federation=federation,
         host="localhost",
         listen=f"127.0.0.1:{free_port()}",
         enrolment=f"127.0.0.1:{free_port()}",
@@ -66,6 +66,6 @@ def found(place):
 def copied(template, place):
     """Copy a federation to another place, with ports of its own."""
     shutil.copytree(template.place, place, dirs_exist_ok=True)
-    folders = Folders(place)
+    folders = Folders(place, template.federation)
     folders.move_ports()
     return folders

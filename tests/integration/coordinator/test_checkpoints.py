@@ -151,6 +151,7 @@ async def test_proof_that_cannot_be_is_refused(fed, since, until):
     }
 
 
+@pytest.mark.slow
 async def test_entries_as_long_as_they_may_be_are_sent_all_the_same(fed):
     long = [f"{number:03d} {'x' * 190}" for number in range(210)]
     for number in range(80):

@@ -129,6 +129,7 @@ async def test_withdrawals_that_leave_too_few_abandon_the_round_for_consent(fed)
     assert status.state.startswith("waits until enough sites are ready")
 
 
+@pytest.mark.slow
 async def test_withdrawal_while_evaluating_sums_again_without_it(fed):
     document = await fed.in_force(changes={"schedule.rounds": 1})
     tasks = await fed.all_in()
@@ -226,6 +227,7 @@ async def test_paused_site_cannot_reserve_or_evaluate(fed):
     assert (receipt.accepted, receipt.rule) == (False, "no-consent")
 
 
+@pytest.mark.slow
 async def test_consent_that_lapses_in_a_round_leaves_its_update_out(fed):
     document = await fed.propose(changes={"schedule.rounds": 1})
     amc, charite, ucl = await fed.come()

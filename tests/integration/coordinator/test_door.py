@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
+import grpc
 import pytest
+from structlog.testing import capture_logs
 
+from coordinator import doors
 from coordinator.conductor import Conductor
 from coordinator.rehearsal.stage import free_port
-from coordinator.service import _server_only_credentials
 from coordinator.service_enrolment import Door
+from protos.concilium.v1 import enrolment_pb2, enrolment_pb2_grpc
 
 
 async def test_closing_door_never_swallows_a_cancellation(fed):
     door = Door(
-        Conductor(fed.base), f"127.0.0.1:{free_port()}", _server_only_credentials(fed.base)
+        Conductor(fed.base),
+        f"127.0.0.1:{free_port()}",
+        partial(doors.newcomers, fed.base.authority),
     )
     for moments in range(120):
         await door.set_open(True)
@@ -29,7 +37,7 @@ async def test_closing_door_never_swallows_a_cancellation(fed):
 
 async def test_door_whose_closing_was_cancelled_is_closed_when_asked_again(fed):
     address = f"127.0.0.1:{free_port()}"
-    door = Door(Conductor(fed.base), address, _server_only_credentials(fed.base))
+    door = Door(Conductor(fed.base), address, partial(doors.newcomers, fed.base.authority))
     await door.set_open(True)
     closing = asyncio.create_task(door.set_open(False))
     await asyncio.sleep(0)
@@ -37,3 +45,32 @@ async def test_door_whose_closing_was_cancelled_is_closed_when_asked_again(fed):
     await door.set_open(False)
     with pytest.raises(OSError, match="Connect call failed"):
         await asyncio.open_connection(*address.split(":"))
+
+
+async def test_newcomers_see_the_certificate_that_the_coordinator_renewed(fed):
+    address = ("127.0.0.1", free_port())
+    listen = ":".join(str(part) for part in address)
+    door = Door(Conductor(fed.base), listen, partial(doors.newcomers, fed.base.authority))
+    await door.set_open(True)
+    former = await asyncio.to_thread(ssl.get_server_certificate, address)
+    renewed = fed.base.authority.renew_coordinator(datetime.now(UTC) + timedelta(days=61))
+    shown = await asyncio.to_thread(ssl.get_server_certificate, address)
+    assert shown != former
+    assert renewed.pem_chain.decode().startswith(shown.strip())
+    await door.set_open(False)
+
+
+async def test_requests_that_are_refused_again_and_again_are_said_once(fed):
+    address = f"127.0.0.1:{free_port()}"
+    door = Door(Conductor(fed.base), address, partial(doors.newcomers, fed.base.authority))
+    await door.set_open(True)
+    root = grpc.ssl_channel_credentials(fed.base.authority.root_pem)
+    port = address.partition(":")[2]
+    with capture_logs() as said:
+        async with grpc.aio.secure_channel(f"localhost:{port}", root) as channel:
+            stub = enrolment_pb2_grpc.EnrolmentStub(channel)
+            for _ in range(5):
+                with pytest.raises(grpc.aio.AioRpcError, match="malformed-message"):
+                    await stub.Enrol(enrolment_pb2.EnrolRequest())
+    await door.set_open(False)
+    assert [line["event"] for line in said].count("enrolment-refused") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 
+import pytest
 import pytest_asyncio
 from federations import Clock
 from scripted_site import small_step
@@ -91,6 +92,7 @@ async def test_no_update_counts_that_comes_when_the_agreement_is_over(timed):
     assert timed.spooled() == []
 
 
+@pytest.mark.slow
 async def test_an_agreement_can_follow_one_that_expired(timed):
     end = DAY.date()
     await timed.in_force(changes={"valid.until": f"{end:%Y-%m-%d}", "round.deadline": "1h"})

@@ -143,6 +143,7 @@ def finals(fed):
     return [e.body["model_out"] for e in fed.entries("round-closed")]
 
 
+@pytest.mark.slow
 async def test_who_leaves_while_training_is_out_at_once_and_the_round_goes_on(fed):
     await fed.in_force(changes={"schedule.rounds": 1})
     amc, charite, ucl = fed.sites.values()
@@ -185,6 +186,7 @@ async def test_who_was_removed_is_refused_at_once_on_open_and_new_streams(fed):
     fed.verified()
 
 
+@pytest.mark.slow
 async def test_going_back_makes_the_model_of_a_federation_that_never_had_the_hospital(
     fed, never
 ):
@@ -212,6 +214,7 @@ async def test_going_back_makes_the_model_of_a_federation_that_never_had_the_hos
     assert finals(fed)[-2:] == finals(never)
 
 
+@pytest.mark.slow
 async def test_training_continues_from_the_model_where_the_agreement_says_so(fed):
     await in_force(fed, {"schedule.rounds": 3})
     await first_round(fed)
@@ -226,6 +229,7 @@ async def test_training_continues_from_the_model_where_the_agreement_says_so(fed
     fed.verified()
 
 
+@pytest.mark.slow
 async def test_scaffolds_control_begins_anew_when_a_hospital_whose_own_is_in_it_leaves(fed):
     changes = {
         "strategy": {"name": "scaffold", "server_rate": 1.0},

@@ -90,6 +90,7 @@ async def out_of_it(fed):
 
 
 @pytest.mark.parametrize("at_work", [invited, training, uploading, uploaded, evaluating])
+@pytest.mark.slow
 async def test_who_leaves_before_the_model_is_committed_is_in_none(fed, at_work):
     await all_consented(fed)
     amc = fed.site("amc")
@@ -98,6 +99,7 @@ async def test_who_leaves_before_the_model_is_committed_is_in_none(fed, at_work)
     await out_of_it(fed)
 
 
+@pytest.mark.slow
 async def test_who_leaves_while_the_sum_is_made_is_in_none(fed, slow_sum):
     begun, go_on = slow_sum()
     await all_consented(fed)
@@ -109,6 +111,7 @@ async def test_who_leaves_while_the_sum_is_made_is_in_none(fed, slow_sum):
     await out_of_it(fed)
 
 
+@pytest.mark.slow
 async def test_who_leaves_after_the_model_is_committed_is_listed_in_it(fed):
     await all_consented(fed, {**LAST, "schedule.rounds": 2})
     amc = fed.site("amc")

@@ -9,14 +9,18 @@ import time
 import federations
 import grpc
 import pytest
-from scripted_site import channel_to
+from scripted_site import channel_to, refused
 from structlog.testing import capture_logs
 
+from coordinator.conductor import Conductor
+from coordinator.manners import CALLS_AT_ONCE
 from coordinator.service_federation import FederationService
 from coordinator.sessions import Sessions
+from coordinator.store import outbox
+from governance.settings import Limits
 from protos import codec
 from protos.concilium.v1 import federation_pb2_grpc
-from protos.words import CosignatureSent, FromSite
+from protos.words import CosignatureSent, FromSite, StatementSent, UploadHeader
 
 
 class Taking:
@@ -70,7 +74,7 @@ async def test_acknowledgements_do_not_pile_up_behind_a_site_that_never_reads(fe
 async def test_site_with_too_many_streams_open_gets_no_more_and_others_do(fed):
     async with channel_to(fed.folders.identity("amc")) as channel:
         stub = federation_pb2_grpc.FederationStub(channel)
-        silent = [stub.Session() for _ in range(32)]
+        silent = [stub.Session() for _ in range(CALLS_AT_ONCE)]
         await asyncio.gather(*(call.wait_for_connection() for call in silent))
         for _ in range(20):  # the calls before it may still be on their way
             one_more = stub.Session()
@@ -90,8 +94,6 @@ async def test_site_with_too_many_streams_open_gets_no_more_and_others_do(fed):
 @pytest.mark.parametrize(
     ("lines", "named"),
     [
-        ({"metrics": "{listen: 127.0.0.1:9464}"}, ["metrics"]),
-        ({"notify": "{run: [/bin/true], events: [fork]}"}, ["notify"]),
         (
             {"limits": "{sessions_per_site: 2, message: 8MiB}"},
             ["limits.sessions_per_site", "limits.message"],
@@ -104,3 +106,43 @@ async def test_setting_that_is_not_built_yet_is_said_by_name(folders, lines, nam
         fed = await served(folders, **lines)
         await fed.end()
     assert [e["setting"] for e in said if e["event"] == "not-built"] == named
+
+
+async def test_update_that_comes_byte_by_byte_is_read_more_slowly(fed, amc, task, update):
+    fed.base.settings = fed.base.settings.model_copy(
+        update={"limits": Limits(session_messages_per_second=10)}
+    )
+    data, blob, statement = update
+    reference = amc.reference(task, blob)
+
+    async def parts():
+        yield codec.upload_part_out(UploadHeader(reference, 0, statement.envelope))
+        for at in range(15):
+            yield codec.upload_part_out(data[at : at + 1])
+
+    begun = time.monotonic()
+    async with amc.calls() as stub, refused("upload-short"):
+        await stub.Upload(parts())
+    assert time.monotonic() - begun > 0.5
+
+
+async def test_looking_again_is_asked_for_once_however_often(fed):
+    conductor = Conductor(fed.base)
+    for _ in range(100):
+        conductor.nudge()
+    assert len(conductor._asks) == 1
+
+
+async def test_site_that_acknowledges_nothing_is_not_heard_for_ever(fed, monkeypatch):
+    monkeypatch.setattr(outbox, "WAITING", 5)
+    (amc,) = await fed.come("amc")
+    amc.acks = False
+    for number in range(1, 8):
+        word = FromSite(StatementSent(b"{}"), seq=number, ack=0)  # each brings a receipt
+        await amc._write(amc._call, word)
+    over = await amc.ended()
+    assert "not-acknowledged: " in over.said
+    amc.acks, amc.sent = True, 5
+    await amc.connect()
+    body = {"program": "x", "version": "1", "os": "y"}
+    assert (await amc.say("software-started", body)).accepted

@@ -62,6 +62,7 @@ async def test_a_round_at_work_says_who_is_in_who_is_out_and_who_is_waited_for(f
     assert waited["charite"] == "its task to end"
 
 
+@pytest.mark.slow
 async def test_rounds_that_ended_say_how_and_the_newest_is_first(fed):
     await fed.in_force()
     for site in fed.sites.values():
@@ -208,6 +209,7 @@ async def test_a_site_whose_copy_of_the_log_differs_is_an_alarm(fed):
     assert alarm.startswith("ucl's copy of the log and this one differ")
 
 
+@pytest.mark.slow
 async def test_a_round_that_most_hospitals_have_not_cosigned_is_an_alarm_two_rounds_later(fed):
     await fed.in_force(changes={"schedule.rounds": 4})
     for round_ in (1, 2, 3):

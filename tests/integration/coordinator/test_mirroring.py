@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -18,7 +20,7 @@ from governance.ledger import cli, merkle, mirror, remote, source
 from governance.ledger import store as ledger
 from governance.ledger.schema import disclosures
 from governance.ledger.verify import verify
-from protos.errors import Refused, Unavailable
+from protos.errors import Corrupt, Refused, Unavailable
 
 ALL = {"disclosures.visible_to": "members", "quality.visible_to": "all"}
 
@@ -81,6 +83,7 @@ async def test_mirror_goes_on_where_it_stood(fed):
         assert verify(source.Database(c)).verified
 
 
+@pytest.mark.slow
 async def test_every_verb_answers_from_the_mirror(fed, monkeypatch, capsys):
     await a_round(fed)
     identity = fed.folders.identity("edpb").folder
@@ -144,6 +147,7 @@ async def test_caller_over_its_entries_is_refused_until_it_owes_none(fed):
 # --- disclosures --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_what_members_may_see_is_in_everybodys_mirror(fed):
     await a_round(fed, changes=ALL)
     for name in ("edpb", "amc", "rossi"):
@@ -215,6 +219,30 @@ def rewrite(fed, how):
         c.execute(text("DELETE FROM cosignatures"))
         c.execute(text("DELETE FROM checkpoints"))
         ledger.sign_checkpoint(c, fed.base.chronicle.key, fed.base.chronicle.log.origin)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM entries WHERE seq >= 20",
+        "DELETE FROM entries",
+        "UPDATE keys SET until_seq = 3",
+        "UPDATE nodes SET hash = zeroblob(32) WHERE level = 1",
+        "DROP TABLE nodes",
+    ],
+)
+async def test_mirror_that_was_altered_is_named_and_accuses_nobody(fed, change):
+    await fed.in_force()
+    path = await mirrored(fed)
+    with closing(sqlite3.connect(path)) as db:
+        asked = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        for (trigger,) in db.execute(asked).fetchall():
+            db.execute(f"DROP TRIGGER {trigger}")
+        db.execute(change)
+        db.commit()
+    with pytest.raises(Corrupt) as found:
+        await mirrored(fed)
+    assert found.value.rule == "mirror-altered"
 
 
 @pytest_asyncio.fixture

@@ -63,6 +63,7 @@ def tables_at(url):
     return names
 
 
+@pytest.mark.slow
 async def test_a_federation_goes_on_where_it_was_moved_to(fed):
     await fed.in_force(changes={"schedule.rounds": 2})
     await moved_on(fed, ELSEWHERE)

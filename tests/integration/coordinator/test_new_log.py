@@ -62,6 +62,7 @@ def test_a_head_that_no_copy_reaches_stops_a_recovery_that_says_what_is_missing(
     recovered(destroyed / "backup", fed.folders.coordinator, copies=[destroyed / "amc.db"])
 
 
+@pytest.mark.slow
 def test_no_new_log_begins_where_nothing_is_lost(destroyed, fed):
     given = {"copies": [destroyed / "amc.db"], "checkpoints": [destroyed / "head"]}
     with pytest.raises(Refused) as refused:
@@ -79,6 +80,7 @@ def test_a_head_that_the_log_did_not_sign_is_no_loss(destroyed, fed):
     recovered(destroyed / "backup", fed.folders.coordinator)
 
 
+@pytest.mark.slow
 async def test_a_new_log_goes_on_with_the_hospitals_that_accept_it(destroyed, fed):
     given = {"checkpoints": [destroyed / "head"], "new_log": True}
     back = recovered(destroyed / "backup", fed.folders.coordinator, **given)

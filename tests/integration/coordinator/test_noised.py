@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from federations import SITES
 from scripted_site import small_step
 from small_agreement import PRIVATE
@@ -58,6 +59,7 @@ def figures(agreement, key, count=4000):
     return noised.to_json(noised.noised_of(scores, labels, agreement, draw))
 
 
+@pytest.mark.slow
 async def test_noised_figures_that_were_paid_for_judge_a_candidate(fed):
     agreement, tasks = await candidate(fed)
     for key, (name, task) in enumerate(tasks.items()):

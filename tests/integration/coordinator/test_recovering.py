@@ -16,6 +16,7 @@ from coordinator.foundation import Foundation
 from coordinator.moving import move
 from coordinator.recovering import Given, recover
 from coordinator.starting import say_started
+from governance import archive
 from governance.ledger import rebuild, source
 from governance.ledger import store as ledger
 from governance.ledger.schema import disclosures
@@ -73,6 +74,7 @@ def settled(folders):
     return folders.coordinator
 
 
+@pytest.mark.slow
 async def test_yesterdays_backup_and_a_hospitals_copy_bring_back_every_entry(fed, tmp_path):
     await fed.in_force(changes={"schedule.rounds": 3})
     folder, file = fed.folders.coordinator, tmp_path / "yesterday"
@@ -107,6 +109,7 @@ async def test_yesterdays_backup_and_a_hospitals_copy_bring_back_every_entry(fed
     fed.verified()
 
 
+@pytest.mark.slow
 async def test_two_operators_sign_a_recovery_where_the_agreement_says_so(fed, tmp_path):
     terms = {"operators.two_for": ["recover"]}
     document = await fed.propose(operators=("van-dijk", "rossi"), changes=terms)
@@ -201,6 +204,15 @@ def test_a_folder_that_holds_anything_is_not_recovered_into(settled, tmp_path):
     with pytest.raises(Refused) as refused:
         recovered(tmp_path / "backup", settled)
     assert refused.value.rule == "folder-taken"
+
+
+def test_a_hospitals_backup_is_no_federations(settled, tmp_path):
+    with archive.written(tmp_path / "backup", passphrase=SECRET) as add:
+        add(settled / "coordinator.yaml", "site.yaml")
+    with pytest.raises(Refused) as refused:
+        recovered(tmp_path / "backup", tmp_path / "new")
+    assert refused.value.rule == "no-backup"
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_backup_is_never_overwritten(settled, tmp_path):

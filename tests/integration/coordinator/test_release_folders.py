@@ -89,6 +89,11 @@ def test_an_entry_that_was_changed_is_not_in_the_tree(place):
 def test_a_damaged_folder_is_no_release(place):
     with pytest.raises(Refused, check=lambda p: p.rule == "not-a-release"):
         release_folder.verify(edited(place, "lineage/entries.jsonl", lambda b: b"{}\n"))
+    for line in (b'{"envelope":3,"inclusion":[],"received_at":"","seq":0}', b"[" * 100_000):
+        with pytest.raises(Refused, check=lambda p: p.rule == "not-a-release"):
+            release_folder.verify(
+                edited(place, "lineage/entries.jsonl", lambda _, new=line: new)
+            )
     (place / "lineage" / "checkpoint").unlink()
     with pytest.raises(Refused, check=lambda p: p.rule == "not-a-release"):
         release_folder.verify(place)
@@ -118,6 +123,13 @@ def test_an_agreement_of_other_terms_is_not_taken(place):
     (own,) = parts.agreements
     other = own.replace(b"CC-BY-4.0", b"CC-BY-4.1")
     assert fault(replace(parts, agreements=(other,))) == "release-unproven"
+    assert fault(replace(parts, agreements=(own, other))) == "release-unproven"
+
+
+def test_entries_in_another_order_are_not_taken(place):
+    parts = release_folder.read(place)
+    first, second, third, *rest = parts.entries
+    assert fault(replace(parts, entries=(first, third, second, *rest))) == "release-unproven"
 
 
 def test_hospitals_that_the_reader_does_not_know_are_named(place):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import grpc
 import pytest
-from scripted_site import Ended, refused
+from google.protobuf import descriptor_pool, message_factory
+from scripted_site import Ended, channel_to, refused
+from structlog.testing import capture_logs
 
+from protos import codec
 from protos.concilium.v1 import federation_pb2
-from protos.words import CosignatureSent, StatementSent, TaskAnswer
+from protos.words import CosignatureSent, FromSite, StatementSent, TaskAnswer
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "contracts" / "wire"))
+import spoken
 
 
 async def test_second_session_of_a_site_replaces_the_first(fed):
@@ -107,3 +115,32 @@ async def test_envelope_that_is_none_gets_a_receipt(fed):
     await amc.send(CosignatureSent(1, "no line"))
     await amc.acknowledged()
     assert amc.over is None
+
+
+async def test_site_of_the_last_release_is_welcome(fed):
+    pool = descriptor_pool.DescriptorPool()
+    for file in spoken.last_release().file:
+        pool.Add(file)
+    says, hears = (
+        message_factory.GetMessageClass(pool.FindMessageTypeByName(f"concilium.v1.{name}"))
+        for name in ("FromSite", "ToSite")
+    )
+    amc = fed.site("amc")
+    hello = codec.from_site_bytes(FromSite(amc.hello(protocol_lowest=1, protocol_highest=1)))
+    async with channel_to(amc.identity) as channel:
+        call = channel.stream_stream(
+            "/concilium.v1.Federation/Session",
+            request_serializer=says.SerializeToString,
+            response_deserializer=hears.FromString,
+        )()
+        await call.write(says.FromString(hello))
+        assert (await call.read()).welcome.protocol == 1
+        call.cancel()
+
+
+async def test_goodbye_to_a_site_of_another_version_is_logged(fed):
+    with capture_logs() as said, pytest.raises(Ended):
+        await fed.site("amc").connect(protocol_lowest=2, protocol_highest=9)
+    (line,) = [line for line in said if line["event"] == "goodbye"]
+    assert (line["site"], line["rule"]) == ("amc", "protocol-version")
+    assert "the coordinator must upgrade" in line["what"]

@@ -11,6 +11,7 @@ import pytest
 from scripted_site import PATIENCE_S, refused
 from uploading import INVALID, cut_at_half, finish_round
 
+from coordinator.spool import Spool
 from governance import tensors
 from protos import codec
 from protos.words import BlobRef, TaskKind, UploadHeader
@@ -76,10 +77,20 @@ async def test_fewer_bytes_than_declared_are_refused_and_can_be_completed(
 
 
 async def test_update_larger_than_the_quota_is_refused_before_a_byte_of_it(fed, amc, task):
-    large = BlobRef(hashlib.sha256(b"large").hexdigest(), 5 << 30)
+    fed.base.spool = Spool(fed.folders.coordinator / "state" / "spool", quota_bytes=1 << 20)
+    large = BlobRef(hashlib.sha256(b"large").hexdigest(), 2 << 20)
     statement = amc.contribution(task, large)
     async with refused("spool-quota"):
         await amc.upload(task, large, b"", statement)
+    assert fed.spooled() == []
+
+
+async def test_update_longer_than_one_of_the_model_is_refused_before_a_byte_of_it(
+    fed, amc, task
+):
+    large = BlobRef(hashlib.sha256(b"large").hexdigest(), 5 << 30)
+    async with refused("file-too-large"):
+        await amc.upload(task, large, b"", amc.contribution(task, large))
     assert fed.spooled() == []
 
 

@@ -9,6 +9,7 @@ import pty
 import signal
 import time
 
+import pytest
 from coordinator_process import PROGRAM
 from federations import SITES
 from scripted_site import PATIENCE_S, small_step
@@ -43,6 +44,7 @@ async def contribute(fed, tasks, *names):
         await site.contribute(tasks[name], small_step(site, tasks[name]))
 
 
+@pytest.mark.slow
 async def test_rounds_and_round_tell_of_the_round_at_work(fed):
     await fed.in_force()
     tasks = await fed.tasks()
@@ -63,6 +65,7 @@ async def test_rounds_and_round_tell_of_the_round_at_work(fed):
     assert told.startswith("error: there is no round 9")
 
 
+@pytest.mark.slow
 async def test_a_round_is_stopped_by_the_verb_and_the_reason_stays_beside_the_ledger(fed):
     code, _, told = await ran(fed, "stop-round", "--reason", "wrong rate", "--yes")
     assert code == 2
@@ -107,6 +110,7 @@ async def test_a_second_invitation_says_that_the_earlier_token_no_longer_holds(f
     assert first != second
 
 
+@pytest.mark.slow
 async def test_watch_says_each_news_and_ends_at_ctrl_c_within_two_seconds(fed):
     await fed.in_force()
     tasks = await fed.tasks()
@@ -118,6 +122,7 @@ async def test_watch_says_each_news_and_ends_at_ctrl_c_within_two_seconds(fed):
     assert watching.returncode == 0
 
 
+@pytest.mark.slow
 async def test_watch_waits_for_a_coordinator_that_is_away_and_goes_on(fed):
     await fed.in_force()
     await fed.tasks()
@@ -174,6 +179,7 @@ async def interrupted(process):
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 async def test_status_and_plan_show_who_declined_why_and_what_it_would_sign(fed):
     document = await fed.propose()
     (ucl,) = await fed.come("ucl")

@@ -17,11 +17,11 @@ from governance import canonical, tensors
 from governance.identity.keys import SigningKey
 from governance.secagg import agreed, masks
 from governance.secagg import coordinator as server
-from governance.secagg.keys import Secret, Shares, mask_seed, seal, unseal
+from governance.secagg.keys import Secret, Shares, mask_seed, seal, share_digests, unseal
 from governance.secagg.messages import keys_bytes
 from governance.secagg.shamir import Share, combine
 from governance.secagg.terms import Terms
-from protos.words import Task, TaskKind
+from protos.words import Task
 from protos.words_masks import Delivered, Keys, MaskAsked, Opened, Peers, Sealed
 
 
@@ -45,16 +45,16 @@ class Attacker:
         monkeypatch.setattr(masking, "_check", self._checks)
         monkeypatch.setattr(uploads, "fault_of", self._received)
 
-    def changes(self, kind, change, *victims):
+    def changes(self, kind, change, *victims, purpose="train"):
         """Change what victims, or all, are sent: a task, or what they are brought in a step."""
 
         def changed(connection, name, body):
             said = body.asked if isinstance(body, MaskAsked) else body
             if not isinstance(said, kind) or (victims and name not in victims):
                 return body
-            if isinstance(said, Task):
-                return change(said) if said.kind is TaskKind.TRAIN else said
-            return replace(body, asked=change(said))
+            if purpose_of(body.task) != purpose:
+                return body
+            return change(said) if isinstance(said, Task) else replace(body, asked=change(said))
 
         self._changes.append(changed)
 
@@ -118,7 +118,12 @@ class Attacker:
         return bare.tolist()
 
 
-def with_terms(task, **changes):
+def purpose_of(task):
+    """What a task's sum is of, by the task's name."""
+    return "evaluate" if "/evaluate/" in task else "train"
+
+
+def with_terms(task, /, **changes):
     """A task with terms that say something else."""
     terms = replace(Terms.from_bytes(task.masks), **changes)
     return replace(task, masks=canonical.encode(terms.to_json()))
@@ -162,7 +167,7 @@ class Impostor:
             asked = Peers(tuple(self.keys().values()))
             self.attacker.send(connection, name, MaskAsked(word.task, asked))
         if isinstance(word.said, Sealed):
-            asked = Delivered(self.shares())
+            asked = Delivered(self.shares(), self.digests())
             self.attacker.send(connection, name, MaskAsked(word.task, asked))
             roundbook.move(connection, State.TRAINING.value)
 
@@ -189,6 +194,13 @@ class Impostor:
                 receiver=self.victim,
             )
             for name, (_, share) in self.secrets.items()
+        }
+
+    def digests(self):
+        made = Shares(Share(1), Share(1))
+        return {
+            name: share_digests(made, self.terms.run, sender=name, receiver=self.victim)
+            for name in self.secrets
         }
 
     def bare(self):
@@ -221,7 +233,7 @@ def coded(fed, terms, name):
     return agreed.coded(terms, fed.agreement.agreement, name, update)[0].tolist()
 
 
-async def refused(fed, rule, *victims):
+async def refused(fed, rule, *victims, kind="train"):
     """Wait until victims have complained of a rule, in journal and ledger, and forgotten."""
     broken = f"secagg-{rule.lower()}"
     for name in victims:
@@ -235,6 +247,10 @@ async def refused(fed, rule, *victims):
             )
         )
         assert f"breaks {rule}" in agent.fault()
-        run = agent.run_of()
+        run = agent.run_of(kind=kind)
         assert run is None or run.kept is None
     assert {e.actor for e in fed.entries("complaint")} == {f"site/{n}" for n in victims}
+    seen = " ".join((await fed.status()).alarms)
+    assert all(
+        f"{name} complained of round 1: the masked sum broke {rule}" in seen for name in victims
+    )

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 from datetime import UTC, datetime
 
 import numpy as np
 from federations import Here, officer_of
-from hospital import FEDERATION, Hospital, patients
+from hospital import Hospital, patients
 from workbench import FIGURES, ScriptedWorker
 
-from governance import tensors
+from coordinator.store import record
+from governance import noised, tensors
+from governance.agreement.load import parse
 from governance.identity.enrolment import read_token
 from governance.identity.folder import finish, prepare
 from governance.ledger import remote
+from governance.ledger.reading import disclosed
 from governance.secagg import agreed
 from governance.secagg.terms import Terms
 from site_agent import joining
 from site_agent.jobs import Evaluated, Trained
 from site_agent.member import Member
-from site_agent.store import journal, masks, notes, work
+from site_agent.store import journal, masks, notes, terms, work
 
 NAMES = ("amc", "charite", "gemelli", "karolinska", "ucl")
 MASKED = {
@@ -39,6 +43,15 @@ MASKED = {
     "round.local": {"steps": 2, "sampling_rate": 0.1},
     "schedule.rounds": 2,
 }
+NOISED = {
+    "privacy": {
+        **MASKED["privacy"],
+        "budget": {"epsilon": 8.0},
+        "metrics": {"noised": {"epsilon_total": 2.0, "every": 1}, "minimum": 1},
+    },
+    "schedule.rounds": 1,
+}
+"""Figures with noise, of which the sum alone is read; a test changes an agreement to them."""
 DECLARED = dict(zip(NAMES, (60, 100, 140, 180, 220), strict=True))
 
 
@@ -53,6 +66,7 @@ class StepWorker(ScriptedWorker):
         super().__init__()
         self.name, self.made, self.wait = name, {}, None
         self.evaluated = Evaluated(FIGURES)
+        self.figures, self.judges = [], None
 
     async def train(self, job, progress):
         self.jobs.append(job)
@@ -77,19 +91,40 @@ class StepWorker(ScriptedWorker):
         return Trained(path, blob.digest, blob.size, 2, control)
 
     async def evaluate(self, job):
-        return self.evaluated
+        agreement = parse(job.document.read_bytes()).agreement
+        if not agreement.metrics_noised:
+            return self.evaluated
+        if self.judges is not None:
+            await self.judges.wait()
+        said = self.noised(agreement)
+        self.figures.append(said)
+        return Evaluated(said)
+
+    def noised(self, agreement):
+        """Figures of this hospital's own, with noise of their own in each call."""
+        patients = DECLARED[self.name] // 2
+        drawn = np.random.default_rng([len(self.figures), *self.name.encode()])
+        labels = (np.arange(patients) % 3 == 0).astype(float)
+        scores = 0.2 + 0.5 * labels + 0.1 * drawn.random(patients)
+        return noised.noised_of(scores, labels, agreement, drawn.standard_normal)
 
 
 class Agent:
     """One hospital's agent: its store on the disk, and its member as long as it runs."""
 
+    number = 0
+    """Which of its file's federations this is."""
+    secure = True
+    """Whether it takes part under masks alone."""
+
     def __init__(self, folders, name):
         self.name, self.folders = name, folders
+        self.federation = folders.federation
         identity = folders.identity(name)
         self.settings = {
             "federations.0.coordinator": identity.coordinator,
             "federations.0.folder": str(folders.sites / name),
-            "policy.require_secure_aggregation": True,
+            "policy.require_secure_aggregation": self.secure,
             "policy.models": ["builtin:linear", "builtin:mlp"],
         }
         self.worker = StepWorker(name)
@@ -106,7 +141,7 @@ class Agent:
 
     def start(self):
         h = self.hospital
-        self.member = Member(h.m, h.identity, h.settings.federations[0])
+        self.member = Member(h.m, h.identity, h.settings.federations[self.number])
         self.member._workshop._worker = self.worker
         self._running = asyncio.create_task(self.member.run())
 
@@ -127,7 +162,7 @@ class Agent:
         self.hospital.close()
 
     def consent(self, document):
-        self.hospital.consent(document, patients=DECLARED[self.name])
+        self.hospital.consent(document, patients=DECLARED.get(self.name, 100))
         self.member.bell.ring()
 
     # --- what is there -------------------------------------------------------------------
@@ -136,7 +171,7 @@ class Agent:
         return self.store.look(question)
 
     def tasks(self):
-        return self.look(lambda c: work.newest(c, FEDERATION, most=20))
+        return self.look(lambda c: work.newest(c, self.federation, most=20))
 
     def task(self, round_=1, attempt=1, kind="train"):
         held = [
@@ -146,33 +181,42 @@ class Agent:
         ]
         return held[-1] if held else None  # the first that it was asked
 
-    def run_of(self, round_=1, attempt=1):
+    def run_of(self, round_=1, attempt=1, kind="train"):
         """The masked sum of an attempt as this site keeps it, None for none."""
-        held = self.task(round_, attempt)
+        held = self.task(round_, attempt, kind)
         if held is None:
             return None
-        return self.look(lambda c: masks.find(c, FEDERATION, held.task.task, site=self.name))
+        return self.look(
+            lambda c: masks.find(c, self.federation, held.task.task, site=self.name)
+        )
 
     def update(self, round_=1, attempt=1):
-        return self.worker.made[self.task(round_, attempt).update.digest]
+        """What an attempt's training made; where it was compressed, what is sent of it."""
+        kept = self.task(round_, attempt).update
+        if kept.digest in self.worker.made:
+            return self.worker.made[kept.digest]
+        return tensors.load(self.hospital.premises.state / kept.path)
+
+    def at_work(self):
+        return self.look(lambda c: work.active(c, self.federation))
 
     def complaints(self):
-        said = self.look(lambda c: journal.of_kind(c, FEDERATION, "complaint"))
+        said = self.look(lambda c: journal.of_kind(c, self.federation, "complaint"))
         return [one.statement.body["broken"] for one in said]
 
     def fault(self):
-        return self.look(lambda c: notes.note(c, FEDERATION, notes.FAULT))
+        return self.look(lambda c: notes.note(c, self.federation, notes.FAULT))
 
     def spent(self):
         return self.look(lambda c: work.spent_on(c, "patients"))
 
 
 class Federation(Here):
-    """A coordinator in this process, with five agents beside it."""
+    """A coordinator in this process, with an agent for each hospital beside it."""
 
-    def __init__(self, folders):
+    def __init__(self, folders, names=NAMES):
         super().__init__(folders)
-        self.agents = {name: Agent(folders, name) for name in NAMES}
+        self.agents = {name: Agent(folders, name) for name in names}
         for agent in self.agents.values():
             journal_enrolment(folders, agent)
         self.agreement = None
@@ -189,10 +233,11 @@ class Federation(Here):
             await agent.close()
         await super().end()
 
-    async def agreed(self, *, changes=(), roster=NAMES, consenting=None):
+    async def agreed(self, *, changes=(), roster=None, consenting=None):
         """Propose an agreement with masks, and let the hospitals consent; return it."""
-        terms = {**MASKED, **dict(changes)}
-        self.agreement = await self.propose(self.document(roster=roster, changes=terms))
+        said = copy.deepcopy({**MASKED, **dict(changes)})  # what is changed in it is its own
+        roster = roster or tuple(self.agents)
+        self.agreement = await self.propose(self.document(roster=roster, changes=said))
         for name in consenting or roster:
             await self.seen(name)
             self.agents[name].consent(self.agreement)
@@ -202,8 +247,12 @@ class Federation(Here):
         """Wait until an agent has the proposal."""
         agent = self.agents[name]
         digest = self.agreement.digest
+
+        def proposals(c):
+            return terms.every(c, agent.federation)
+
         await self.until_holds(
-            lambda: any(one.digest == digest for one in agent.look(_proposals))
+            lambda: any(one.digest == digest for one in agent.look(proposals))
         )
 
     async def until_holds(self, holds):
@@ -219,15 +268,39 @@ class Federation(Here):
         return self.failed if self._serving is not None else None
 
     async def until_closed_round(self, number):
+        if self.agreement.agreement.figures_masked:  # two sums, one after the other
+            await self.until_evaluating(number)
         await self.until(lambda: (number, "closed") in [(r[0], r[2]) for r in self.rounds()])
 
-    def steps(self, round_=1, attempt=1):
+    async def until_evaluating(self, number):
+        await self.until(
+            lambda: number in [e.body["round"] for e in self.entries("evaluation-opened")]
+        )
+
+    def steps(self, round_=1, attempt=1, purpose="train"):
         """What the ledger says of the masked sum's steps: [(step, sites, dropped)]."""
         return [
             (e.body["step"], e.body["sites"], e.body["dropped"])
             for e in self.entries("masking-step")
             if (e.body["round"], e.body["attempt"]) == (round_, attempt)
+            and e.body["purpose"] == purpose
         ]
+
+    async def summed(self, round_=1):
+        """What the sum of a round's figures says, and the sites in it."""
+        every = self.entries("evaluation-summed")
+        (entry,) = [e for e in every if e.body["round"] == round_]
+        told = await self.base.store.read(
+            lambda c: disclosed(c, record.statement_seq(c, entry.digest))
+        )
+        return noised.parse(told["figures"]), entry.body["sites"]
+
+    async def missing(self):
+        """Wait until an evaluation is said to be missing; return why."""
+        await self.until_evaluating(1)
+        await self.until(lambda: self.entries("evaluation-missing"))
+        (entry,) = self.entries("evaluation-missing")
+        return entry.body["reason"]
 
     # --- what comes of a sum -------------------------------------------------------------
 
@@ -235,8 +308,8 @@ class Federation(Here):
         (entry,) = [e for e in self.entries("round-closed") if e.body["round"] == round_]
         return entry.body
 
-    def terms(self, name, round_=1, attempt=1):
-        return Terms.from_bytes(self.agents[name].task(round_, attempt).task.masks)
+    def terms(self, name, round_=1, attempt=1, kind="train"):
+        return Terms.from_bytes(self.agents[name].task(round_, attempt, kind).task.masks)
 
     def plain_mean(self, sites, round_=1, attempt=1):
         """The fixed-point mean of what these sites' workers made, without any mask."""
@@ -254,17 +327,11 @@ class Federation(Here):
         )
 
 
-def _proposals(c):
-    from site_agent.store import terms
-
-    return terms.every(c, FEDERATION)
-
-
-async def populate(folders):
-    """Enrol five hospitals, and keep what each said then."""
+async def populate(folders, names=NAMES):
+    """Enrol hospitals, and keep what each said then."""
     fed = await Here(folders).start()
     try:
-        for name in NAMES:
+        for name in names:
             token, _ = await fed.invite("site", name)
             read, now = read_token(token), datetime.now(UTC)
             own = folders.sites / name
@@ -283,4 +350,4 @@ class _Request:
 def journal_enrolment(folders, agent):
     """Let an agent's journal begin with its enrolment, as the program's does."""
     said = (folders.sites / agent.name / "enrolled.statement").read_bytes()
-    joining._journal(agent.hospital.settings, FEDERATION, _Request(said))
+    joining._journal(agent.hospital.settings, folders.federation, _Request(said))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
-from functools import partial
 
 import pytest
+from federations import officer_of
 from masked import NAMES
+from masked_post import Post
 from summed import is_the_mean_of
 
 from coordinator import masking
 from protos.errors import Refused
-from protos.words_masks import Delivered, MaskAsked, Peers, Survivors, Unmask
-from site_agent import office
+from protos.words_masks import Delivered, Peers, Survivors, Unmask
+from site_agent import office, turning
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.long]
 
@@ -25,54 +25,6 @@ EVERY = list(NAMES)
 
 def without(*gone):
     return [name for name in NAMES if name not in gone]
-
-
-class Post:
-    """What sites are brought in the steps of a sum, kept back where a test says so."""
-
-    def __init__(self, fed, attacker):
-        self.fed, self.attacker, self.kept, self._lost = fed, attacker, {}, {}
-        self.hurries = False
-        self._asides, self._lacks = [], False
-        attacker.follows(self._sent)
-
-    def patience(self, _document):
-        """A step that lacks somebody waits for a second, any other for as long as it takes."""
-        lacks, self._lacks = self._lacks, False
-        return timedelta(seconds=1 if lacks and self.hurries else 120)
-
-    def found(self):
-        """Let everybody be heard of again."""
-        self._lost.clear()
-        self.kept.clear()
-
-    def loses(self, step, *names):
-        """Keep back what these are brought in a step: they are gone for the coordinator."""
-        self._lost |= dict.fromkeys(names, step)
-
-    def then(self, step, name, act):
-        """Do something as soon as a site is brought a step's message."""
-        loop = asyncio.get_running_loop()  # messages are written in a thread of the store's
-        begin = partial(loop.call_soon_threadsafe, lambda: self.fed.aside(act()))
-        self._asides.append((step, name, begin))
-
-    def _sent(self, _, name, body):
-        asked = getattr(body, "asked", None) if isinstance(body, MaskAsked) else None
-        if asked is None:
-            return body
-        for step, who, begin in self._asides:
-            if isinstance(asked, step) and name == who:
-                begin()
-        if isinstance(asked, self._lost.get(name, ())):
-            self.kept[name], self._lacks = body, True
-            return None
-        return body
-
-    async def brings(self, name):
-        """Bring what was kept back."""
-        self._lost.pop(name)
-        body = self.kept.pop(name)
-        await self.fed.base.store.write(lambda c: self.attacker.send(c, name, body))
 
 
 @pytest.fixture
@@ -161,6 +113,29 @@ async def test_who_withdraws_after_u3_ends_the_round(fed, post, step):
     assert not fed.entries("round-closed")
     for agent in fed.agents.values():
         await fed.until_holds(lambda agent=agent: agent.run_of().kept is None)
+
+
+# --- a new agent key -----------------------------------------------------------------------
+
+
+async def test_who_replaces_its_agent_key_drops_out_and_nobody_is_named(fed, post):
+    post.loses(Survivors, "ucl")
+    await fed.agreed(changes={"schedule.rounds": 2})
+    await fed.until_holds(lambda: "ucl" in post.kept)
+    await fed.until_holds(lambda: not fed.agents["ucl"].at_work())
+    h = fed.agents["ucl"].hospital
+    turning.turn_agent(h.m, h.identity, [officer_of("ucl")])
+    await post.brings("ucl")
+    await fed.until_closed_round(1)
+    assert fed.closed()["sites_in"] == EVERY
+    took = {step: sites for step, sites, _ in fed.steps()}
+    assert took["signed"] == took["opened"] == without("ucl")
+    is_the_mean_of(fed, EVERY)
+    assert fed.agents["ucl"].run_of().kept is None
+    assert not fed.entries("complaint")
+    assert not any(e.body["refused"] for e in fed.entries("masking-step"))
+    await fed.until_closed_round(2)
+    assert "ucl" in fed.closed(2)["sites_in"]
 
 
 # --- restarts ------------------------------------------------------------------------------

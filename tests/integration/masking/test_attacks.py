@@ -192,7 +192,7 @@ async def test_without_r4_invented_agents_lay_a_vector_bare(fed, attacker, witho
 def spoilt(delivered):
     shares = dict(delivered.shares)
     shares["charite"] = bytes([shares["charite"][0] ^ 1]) + shares["charite"][1:]
-    return Delivered(shares)
+    return Delivered(shares, delivered.digests)
 
 
 async def test_r5_shares_that_do_not_open_are_refused(fed, attacker):
@@ -220,7 +220,7 @@ async def test_without_r5_an_honest_site_is_called_a_liar_in_the_ledger(fed, att
 
 
 async def test_r6_shares_of_too_few_are_refused(fed, attacker):
-    attacker.changes(Delivered, lambda _: Delivered({}), VICTIM)
+    attacker.changes(Delivered, lambda _: Delivered({}, {}), VICTIM)
     await fed.agreed(changes=ONCE)
     await refused(fed, "R6", VICTIM)
     await goes_on_without_the_victim(fed)
@@ -228,7 +228,7 @@ async def test_r6_shares_of_too_few_are_refused(fed, attacker):
 
 async def test_without_r6_a_vector_masked_for_nobody_else_is_laid_bare(fed, attacker, without):
     without("r6_enough")
-    attacker.changes(Delivered, lambda _: Delivered({}), VICTIM)
+    attacker.changes(Delivered, lambda _: Delivered({}, {}), VICTIM)
     await fed.agreed(changes=ONCE)
     await fed.until_holds(lambda: all(attacker.said(name, Opened) for name in REST))
     own_mask = attacker.secret(VICTIM, "own_masks", REST)

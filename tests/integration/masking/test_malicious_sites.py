@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from governance import tensors
 from governance.secagg import agreed, site
 from governance.secagg import coordinator as server
 from governance.secagg.shamir import PRIME, Share, value_at
+from protos.errors import PeerFault, Refused
 from protos.words_masks import Opened
-from site_agent import masking, vectors
+from protos.words_operator import RoundsRequest
+from site_agent import contribution, masking, transfers, vectors
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -53,6 +57,12 @@ def named(fed):
     return [one["refused"] for one in steps], refused
 
 
+def why(fed):
+    """By which rule the one round was abandoned, and who broke it."""
+    (ended,) = [e.body for e in fed.entries("round-abandoned")]
+    return ended["rule"], ended["refused"]
+
+
 # --- R12 -----------------------------------------------------------------------------------
 
 
@@ -69,9 +79,30 @@ async def test_r12_where_too_few_right_shares_are_left_nothing_is_committed(fed,
     await fed.agreed(changes=ONCE)
     fed.agents["ucl"].worker.train = fails
     await fed.until_ended((1, 1, "abandoned", "gate"))
-    (rejected,) = fed.entries("candidate-rejected") or [None]
-    assert rejected is None or rejected.body["refusal"] == "secagg-r12"
+    assert why(fed) == ("secagg-r12", {LIAR: "secagg-r12"})
     assert not fed.entries("round-closed")
+
+
+async def test_who_was_named_is_not_asked_again_where_enough_others_are_ready(fed, lies):
+    begun = []  # in round 2, when all five are ready
+
+    def says(said):
+        return Opened(said.own_masks, moved(said.keys)) if begun else said
+
+    async def trains(job, progress):
+        if fed.entries("round-closed") and not begun:
+            begun.append(job)
+            await fails(job, progress)
+        return await train(job, progress)
+
+    lies(Opened, says)
+    worker = fed.agents["ucl"].worker
+    train, worker.train = worker.train, trains
+    await fed.agreed(changes={"sites.ready_at_least": 4, "round.attempts": 2})
+    await fed.until_closed_round(2)
+    asked = [e.body["sites"] for e in fed.entries("round-opened")][1:]
+    assert asked == [list(NAMES), REST]
+    assert why(fed) == ("secagg-r12", {LIAR: "secagg-r12"})
 
 
 async def fails(_job, _progress):
@@ -79,8 +110,8 @@ async def fails(_job, _progress):
 
 
 def shifted_by_one(shares):
-    """Shares that move each secret by one where all five are put together."""
-    places = range(1, 6)
+    """Shares that move each secret by one where the first four are put together."""
+    places = range(1, 5)
     mine = NAMES.index(LIAR) + 1
     step = pow(value_at({at: Share(int(at == mine)) for at in places}, 0), -1, PRIME)
     read = {name: Share.from_bytes(share) for name, share in shares.items()}
@@ -89,6 +120,7 @@ def shifted_by_one(shares):
 
 async def test_without_r12_the_sum_is_another_and_nobody_is_named(fed, lies, monkeypatch):
     lies(Opened, lambda said: Opened(shifted_by_one(said.own_masks), said.keys))
+    monkeypatch.setattr(server, "r12_same", lambda *_: True)
     monkeypatch.setattr(server, "r12_fits", lambda *_: True)
     unmask, found = server.unmask, []
 
@@ -128,12 +160,43 @@ async def test_r13_a_vector_of_another_length_is_refused_in_the_ledger(fed, monk
     assert named(fed) == ([], [(LIAR, "secagg-r13")])
 
 
+@pytest.mark.parametrize("spoilt", [b"\0", b"more"], ids=["other bytes", "too many"])
+async def test_r13_who_sends_other_bytes_than_it_declared_is_out_before_the_deadline(
+    fed, monkeypatch, spoilt
+):
+    chunks, send = transfers._chunks, contribution.send
+
+    def is_the_liar_s(handle):
+        return f"/{LIAR}/" in str(Path(f"/proc/self/fd/{handle}").readlink())
+
+    async def other_bytes(handle, offset):
+        liar = is_the_liar_s(handle)
+        async for chunk in chunks(handle, offset):
+            yield chunk[:-1] + spoilt if liar else chunk
+
+    async def says_nothing_of_it(m, *args):
+        try:
+            return await send(m, *args)
+        except (Refused, PeerFault):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(transfers, "_chunks", other_bytes)
+    monkeypatch.setattr(contribution, "send", says_nothing_of_it)
+    await fed.agreed(changes=ONCE)
+    await fed.until_holds(lambda: [step for step, *_ in fed.steps()][-1:] == ["opened"])
+    assert fed.steps()[3] == ("signed", REST, [LIAR])
+    assert named(fed) == ([], [(LIAR, "secagg-r13")])
+
+
 async def test_without_r13_a_vector_too_long_is_in_the_sum(fed, monkeypatch):
     sends(monkeypatch, lambda vector: np.concatenate([vector, vector[:1]]))
     monkeypatch.setattr(unmasking, "check_vector", lambda *_: None)
     await fed.agreed(changes=ONCE)
     await fed.until_closed_round(1)
     assert LIAR in fed.closed()["sites_in"]
+    with pytest.raises(AssertionError, match="masked updates of different sizes"):
+        fed.verified()  # an auditor sees it even so
+    fed.verified = lambda: None
 
 
 # --- a wrong peer set ----------------------------------------------------------------------
@@ -155,7 +218,8 @@ async def test_a_site_that_masks_for_other_peers_fails_the_round_and_names_nobod
     # In so many coordinates a sum of masks is longer than any mean.
     await fed.agreed(changes=ONCE | {"model": {"name": "mlp", "hidden": [16], "seed": 1}})
     await fed.until_ended((1, 1, "abandoned", "gate"))
-    (rejected,) = fed.entries("candidate-rejected") or [None]
-    assert rejected is None or rejected.body["refusal"] == "norm"
+    assert why(fed) == ("norm", {})
     assert named(fed) == ([], [])
     assert not fed.entries("complaint")
+    asked = await fed.ask(lambda console: console.rounds(RoundsRequest(1)), by="van-dijk")
+    assert [one.reason for one in asked.attempts] == ["gate (norm)"]

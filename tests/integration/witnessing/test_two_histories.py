@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from site_agent import answers
 from site_agent.store import notes
 
@@ -36,6 +38,7 @@ async def test_five_hospitals_on_one_history_take_every_task(five):
     assert set((await five.rules(4, five.log)).values()) == {""}
 
 
+@pytest.mark.slow
 async def test_two_of_five_on_another_history_stop_within_two_rounds(five):
     other = await parted(five)
     assert set((await five.rules(3, five.log)).values()) == {""}
@@ -45,6 +48,7 @@ async def test_two_of_five_on_another_history_stop_within_two_rounds(five):
     assert why["ucl"].endswith("seen so far: karolinska, ucl")
 
 
+@pytest.mark.slow
 async def test_a_site_that_waits_says_who_was_seen(five):
     await begun(five)
     other = five.part(*TWO)
@@ -57,6 +61,7 @@ async def test_a_site_that_waits_says_who_was_seen(five):
     assert f"A task waits until other hospitals are seen on this history: {why['ucl']}." in said
 
 
+@pytest.mark.slow
 async def test_a_head_that_the_others_cosigned_convicts_the_coordinator(five):
     other = await parted(five)
     theirs = five.log.latest()

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.aggregate import aggregate, check_update, norm_limits, weight
+from coordinator.aggregate import aggregate, check_update, weight
 from coordinator.strategies import initial_state, server_rule
 from governance import tensors
+from governance.lengths import norm_limits
 from protos.errors import Corrupt, PeerFault, Refused, Unavailable
 
 SHAPES = {"b": (2,), "w": (3, 2)}

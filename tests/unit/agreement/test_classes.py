@@ -53,6 +53,7 @@ def test_more_rounds_are_material_and_fewer_operational():
     assert class_of("schedule.rounds", old=40, new=39) is Klass.OPERATIONAL
 
 
+@pytest.mark.slow
 def test_fewer_rounds_are_material_where_the_noise_follows_from_a_target(changed):
     target = ("noise_multiplier: 1.25", "target: {epsilon: 3.0}")
     before = load(changed(target))

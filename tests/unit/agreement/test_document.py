@@ -81,6 +81,7 @@ def test_unknown_schema_version_is_refused_and_never_guessed(agreement_file):
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**9), st.integers(1, 255))
+@pytest.mark.slow
 def test_one_wrong_byte_is_noticed_or_gives_another_digest(agreement_file, at, flip):
     document = load(agreement_file)
     spoilt = bytearray(document.raw)
@@ -118,6 +119,7 @@ def _paths(value, path=()):
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
+@pytest.mark.slow
 def test_any_value_in_any_place_is_refused_or_read_as_itself(agreement_file, data):
     fields = json.loads(load(agreement_file).raw)
     *way, last = data.draw(st.sampled_from(list(_paths(fields))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ def test_draw_worked_by_hand():
 
 
 @given(NAMES, st.integers(1, 30), ROUNDS)
+@pytest.mark.slow
 def test_as_many_as_agreed_are_drawn_of_those_ready(ready, count, round_):
     drawn = draw(seed_of(IN_FORCE, round_), ready, count)
     assert set(drawn) <= set(ready)

@@ -145,21 +145,6 @@ def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):
 @pytest.mark.parametrize(
     ("pairs", "path", "value"),
     [
-        (
-            [("compression: {name: none}", "compression: {name: int8}")],
-            "aggregation.compression.name",
-            "int8",
-        ),
-        (
-            [("compression: {name: none}", "compression: {name: random-k, keep: 0.1}")],
-            "aggregation.compression.name",
-            "random-k",
-        ),
-        (
-            [("statistics: reference ", "statistics: federated ")],
-            "data.statistics",
-            "federated",
-        ),
         ([("local_baseline: false", "local_baseline: true")], "privacy.local_baseline", "true"),
         ([("late: discard ", "late: next-round ")], "round.late", "next-round"),
         ([("name: scaffold, server_rate: 1.0", "name: fedadam")], "strategy.name", "fedadam"),
@@ -403,6 +388,18 @@ def test_an_epsilon_for_figures_that_no_noise_reaches_is_refused_at_its_line(cha
     refusal = _refusal(changed((NOISED[0], "noised: {epsilon_total: 0.001, every: 1}")))
     assert refusal.rule == "unfittable-target"
     assert "The lowest possible" in str(refusal)
+
+
+def test_masked_figures_are_said_to_be_nobody_s_own(changed):
+    masked = plan(load(changed(NOISED, WIDE_GATE, ("secure: false", "secure: true"))))
+    said = " ".join(" ".join(masked.sections["visible"]).split())
+    assert "Nobody sees a hospital's own figures of quality" in said
+    assert "no figure of one hospital" in said.lower()
+    leaves = " ".join(" ".join(masked.sections["leaves"]).split())
+    assert "they leave masked for their sum" in leaves
+    assert "of all hospitals together drown in the noise" in " ".join(
+        " ".join(masked.sections["privacy"]).split()
+    )
 
 
 def test_noised_figures_beside_bare_updates_are_refused_with_both_lines(changed):

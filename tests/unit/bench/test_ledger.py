@@ -27,7 +27,7 @@ def test_figures_are_appended_to_the_list_each_with_its_reference(
     assert ledger.main() == 0
     earlier, *figures = json.loads(out.read_text())
     assert earlier["bench"] == "earlier"
-    assert len(figures) == 20
+    assert len(figures) == 28
     assert all(set(figure) == FIELDS for figure in figures)
     assert all(figure["value"] > 0 and figure["reference"] > 0 for figure in figures)
     assert "an inclusion proof" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator.pacing import Pace
+from governance.pacing import Pace
 
 
 def test_what_comes_within_the_limit_does_not_wait():

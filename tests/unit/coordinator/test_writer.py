@@ -134,6 +134,22 @@ async def test_sites_with_something_in_their_outbox_are_told_once_it_is_durable(
     assert told == [{"amc"}, {"ucl", "amc"}]
 
 
+async def test_what_can_wait_is_written_with_the_next_change(store):
+    store.later("n", note("n", "old"))
+    store.later("n", note("n", "new"))
+    assert await value(store, "n") == "new"
+
+
+async def test_change_that_is_refused_alone_leaves_nothing_of_itself(store):
+    def refused(connection):
+        note("n")(connection)
+        raise Refused("no", rule="no")
+
+    with pytest.raises(Refused):
+        await store.write(refused)
+    assert await value(store, "n") == ""
+
+
 async def test_closing_finishes_what_is_waiting(tmp_path):
     store = Store.open(f"sqlite:///{tmp_path}/coordinator.db")
     writing = [asyncio.ensure_future(store.write(note(f"n{i}"))) for i in range(10)]

@@ -122,6 +122,7 @@ def test_two_evaluations_of_the_same_model_differ(terms):
 
 
 @pytest.mark.parametrize("few", [0, 3, 9])
+@pytest.mark.slow
 def test_a_class_under_the_minimum_is_withheld_with_all_numbers(terms, few):
     agreement = terms(epsilon=50.0)
     scores, labels = patients()

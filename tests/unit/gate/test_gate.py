@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from coordinator.gate import judge
+from coordinator.store.quality import Summed
 from governance.agreement.schema import Agreement
 from governance.figures import Figures
 
@@ -76,6 +77,14 @@ def test_a_site_that_withholds_one_of_both_is_not_compared():
     withheld = Figures("binary", withheld="under-minimum")
     verdict = judge({"a": right(9), "b": right(0)}, {"a": right(9), "b": withheld}, Gate())
     assert verdict.candidate == 0.9
+
+
+def test_sums_under_masks_are_compared_where_they_are_of_the_same_hospitals_alone():
+    two, three = Summed(("amc", "kul"), right(9)), Summed(("amc", "kul", "ucl"), right(2))
+    again = Summed(("amc", "kul"), right(2))
+    assert judge({again.name: again.figures}, {two.name: two.figures}, Gate()).rule == "worse"
+    other = judge({three.name: three.figures}, {two.name: two.figures}, Gate())
+    assert (other.accepted, other.rule, other.current) == (True, "first-figures", None)
 
 
 def test_the_first_figures_pass():

@@ -319,9 +319,10 @@ class Federation:
     def close(self, round_, attempt=1, **more):
         return self.coordinator("round-closed", self.close_body(round_, attempt, **more))
 
-    def abandon(self, round_, attempt=1, reason="deadline", sites=("amc", "ucl")):
+    def abandon(self, round_, attempt=1, reason="deadline", sites=("amc", "ucl"), **why):
         out = dict.fromkeys(sites, "late")
         body = {**self.at(round_, attempt), "reason": reason, "sites_in": [], "sites_out": out}
+        body |= why
         return self.coordinator("round-abandoned", body)
 
     # --- releases ----------------------------------------------------------------------

@@ -23,10 +23,11 @@ def test_the_old_key_is_refused_after_its_rotation(federation, refuses):
     federation.say("key-rotated", body, "site/amc", *keys)
     refuses("key-replaced", federation.agent, "amc", "software-started", SOFTWARE)
     federation.say("software-started", SOFTWARE, "site/amc", keys[1])
+    held = schema.keys.c
     rows = federation.connection.execute(
-        select(schema.keys.c.key_id, schema.keys.c.from_seq, schema.keys.c.until_seq).where(
-            schema.keys.c.name == "amc", schema.keys.c.usage == "agent"
-        )
+        select(held.key_id, held.from_seq, held.until_seq)
+        .where(held.name == "amc", held.usage == "agent")
+        .order_by(held.from_seq)
     ).all()
     seq = store.size_of(federation.connection) - 2
     assert rows == [(keys[0].key_id, 2, seq), (keys[1].key_id, seq, None)]

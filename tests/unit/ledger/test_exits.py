@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from admission import closed_round, digest, refused, rows_of
+from admission import closed_round, digest, refused, rows
 from sqlalchemy import select
 
 from governance.ledger import projections, query_releases, schema, store
@@ -31,8 +31,9 @@ def step(fed, request, name, decision="", rounds=(), base=("", ""), *, releases=
 
 
 def one(fed, table, **where):
-    rows = fed.connection.execute(select(table).filter_by(**where)).all()
-    return rows[-1] if rows else None
+    asked = select(table).filter_by(**where).order_by(*table.primary_key)
+    found = fed.connection.execute(asked).all()
+    return found[-1] if found else None
 
 
 def state_of(fed, request):
@@ -337,6 +338,6 @@ def test_a_rebuild_makes_the_same_tables(agreed):
     closed_round(agreed, spent=SPENT)
     whole_exit(agreed, rounds=[1])
     tables = (schema.exits, schema.exit_steps, schema.rounds, schema.consents, schema.keys)
-    before = [rows_of(agreed, table) for table in tables]
+    before = [rows(agreed, table) for table in tables]
     projections.rebuild(agreed.connection)
-    assert before == [rows_of(agreed, table) for table in tables]
+    assert before == [rows(agreed, table) for table in tables]

@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.dialects import sqlite
 
-from governance.ledger import project_consents, project_rounds, rebuild
+from governance.ledger import (
+    attempts,
+    project_consents,
+    project_contributions,
+    project_rounds,
+    rebuild,
+)
 
 ASKED = {
-    "an attempt": (project_rounds._ATTEMPT, "round=? AND attempt=?"),
-    "a task's reservation": (project_rounds._RESERVED_FOR, "site=? AND task=?"),
-    "a round's reservations": (project_rounds._PAID, "site=? AND round=?"),
-    "a round's contributions": (project_rounds._CONTRIBUTED, "round=?"),
+    "an attempt": (attempts._ATTEMPT, "round=? AND attempt=?"),
+    "a task's reservation": (project_contributions._RESERVED_FOR, "site=? AND task=?"),
+    "a round's reservations": (project_contributions._PAID, "site=? AND round=?"),
+    "a round's contributions": (project_contributions._CONTRIBUTED, "round=?"),
     "who contributed": (project_rounds._MADE, "round=? AND attempt=?"),
     "an agreement": (project_consents._AGREEMENT, "digest=?"),
 }

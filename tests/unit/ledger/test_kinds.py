@@ -58,6 +58,8 @@ NAMED = {
     "release-fetched",
     "log-recovered",
     "privacy-audited",
+    "statistics-released",
+    "statistics-combined",
 }
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from admission import closed_round, digest
 from sqlalchemy import select
+from test_exits import whole_exit
 from test_keeping import ask, consent_of, erase, hold
 
 from governance.ledger import query_retention, schema
@@ -94,6 +95,18 @@ def test_a_member_is_in_effect_until_it_is_revoked(agreed):
     assert rows(agreed, "member")["amc"]["state"] == "in-effect"
     seq = agreed.operator("revoked", {"name": "amc", "serials": []})
     assert rows(agreed, "member")["amc"]["keep_until"] == six_years_on(agreed, seq)
+
+
+def test_a_member_who_left_is_in_effect_until_its_keys_ended(agreed):
+    whole_exit(agreed)
+    of_amc = select(schema.keys.c.until_seq).where(schema.keys.c.name == "amc")
+    (ended,) = agreed.connection.execute(of_amc.distinct()).scalars()
+    assert rows(agreed, "member")["amc"]["keep_until"] == six_years_on(agreed, ended)
+    assert rows(agreed, "member")["ucl"]["state"] == "in-effect"
+
+
+def test_the_first_entry_is_the_coordinators_on_every_engine(agreed):
+    assert {"coordinator"} == {"coordinator", "authority"} & set(rows(agreed, "member"))
 
 
 def test_every_entry_is_in_one_record(agreed):

@@ -270,6 +270,13 @@ def test_a_round_closes_with_who_contributed(trained):
     refused("round-over", trained.abandon, 1)
 
 
+def test_a_round_is_abandoned_with_the_rule_and_those_of_it_who_broke_that(opened):
+    why = {"rule": "secagg-r12", "refused": {"ki": "secagg-r12"}}
+    refused("not-asked", lambda: opened.abandon(1, reason="gate", **why))
+    refused("bad-body", lambda: opened.abandon(1, reason="gate", rule="secagg-r12"))
+    opened.abandon(1, reason="gate", **why | {"refused": {"ucl": "secagg-r12"}})
+
+
 def test_a_round_closes_without_invented_or_hidden_participants(trained):
     refused("round-sites", trained.close, 1, sites_in=[])
     refused("round-sites", trained.close, 1, sites_in=["amc", "ki"], out={"ucl": "late"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from admission import closed_round, refused, rows_of
+from admission import closed_round, refused, rows
 from sqlalchemy import select
 
 from governance.ledger import projections, query_exits, query_releases, schema, store
@@ -195,6 +195,6 @@ def test_a_rebuild_makes_the_same_decisions(published):
     published.settle("keep")
     step(published, request, "releases-settled", decision="keep")
     tables = schema.PROJECTIONS
-    before = [rows_of(published, table) for table in tables]
+    before = [rows(published, table) for table in tables]
     projections.rebuild(published.connection)
-    assert [rows_of(published, table) for table in tables] == before
+    assert [rows(published, table) for table in tables] == before

@@ -125,6 +125,7 @@ def test_noise_for_a_small_target_is_not_lost_in_the_coarseness_of_the_search():
     assert epsilon([Release(0.05, round(sigma - 0.001, 3), 800)], 1e-5) > 0.01
 
 
+@pytest.mark.slow
 def test_noise_for_a_target_is_never_below_what_is_computed_at_all():
     assert noise_for(900.0, sampling_rate=1e-6, steps=1, delta=1e-5) > 0.01
 

@@ -158,6 +158,8 @@ def test_the_limits_are_those_of_this_version_of_the_protocol():
         "DOCUMENT_BYTES": MIB,
         "CERTIFICATE_BYTES": 32 * KIB,
         "CHUNK_BYTES": MIB,
+        "RESUMED_CHUNK_BYTES": 64 * KIB,
+        "WINDOW_BYTES": 256 * KIB,
         "NOTE_CHARS": 64 * KIB,
         "DISCLOSURES": 32,
         "DISCLOSURE_CHARS": 64 * KIB,

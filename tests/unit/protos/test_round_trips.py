@@ -42,6 +42,7 @@ SITES: Final = st.lists(BY_TYPE[words.SiteName], max_size=5).map(tuple)
 BY_FIELD: Final[dict[str, st.SearchStrategy[Any]]] = {
     "rule": RULES,
     "AgreementState.state": RULES,
+    "Vector.values": st.binary(min_size=1, max_size=20).map(lambda drawn: drawn * 4),
     "Heartbeat.task": st.just("") | TASKS,
     "salt": st.binary(min_size=32, max_size=32),
     "secret": st.binary(min_size=32, max_size=32),
@@ -72,6 +73,7 @@ BY_FIELD: Final[dict[str, st.SearchStrategy[Any]]] = {
     "AttemptStatus.model_in": st.just("") | DIGESTS,
     "AttemptStatus.model_out": st.just("") | DIGESTS,
     "AttemptStatus.reason": RULES,
+    "AttemptStatus.updates": UINT32,
     "SitePart.reason": RULES,
     "ReleaseStatus.agreement": DIGESTS,
     "attempt": st.integers(1, 1000),

@@ -12,7 +12,7 @@ from coordinator.round_states import ENDS, REASONS, Effect, Event, State, Step, 
 
 LIVE = [state for state in State if state not in ENDS]
 MASKS = [State.KEYS, State.SHARES, State.CONSISTENCY, State.UNMASKING]
-COLLECTS = [State.OPENED, State.TRAINING, State.COLLECTING, *MASKS]
+COLLECTS = [State.OPENED, State.MEASURING, State.TRAINING, State.COLLECTING, *MASKS]
 SUMMED = [State.AGGREGATING, State.EVALUATING]
 
 # Every move from one state to another; all other cells stay.
@@ -21,6 +21,8 @@ MOVES = {
     (State.TRAINING, Event.UPDATE_IN): State.COLLECTING,
     (State.COLLECTING, Event.CLOSE): State.AGGREGATING,
     (State.OPENED, Event.MASKED_STARTED): State.KEYS,
+    (State.OPENED, Event.MEASURED_STARTED): State.MEASURING,
+    (State.MEASURING, Event.CLOSE): State.TRAINING,
     (State.KEYS, Event.CLOSE): State.SHARES,
     (State.SHARES, Event.CLOSE): State.TRAINING,
     (State.COLLECTING, Event.MASKED_CLOSE): State.CONSISTENCY,
@@ -154,6 +156,15 @@ def test_a_masked_round_takes_its_steps_in_their_order():
     asked = [Effect.BRING_KEYS, Effect.BRING_SHARES, Effect.ASK_CONSISTENCY, Effect.ASK_SHARES]
     assert [effect for effect in effects if effect in asked] == asked
     assert effects.index(Effect.RECORD_OPENED) < effects.index(Effect.AGGREGATE)
+
+
+def test_nobody_trains_before_the_statistics_of_its_round_are_combined():
+    begun = advance(State.OPENED, Event.MEASURED_STARTED)
+    assert begun == Step(State.MEASURING)
+    assert advance(begun.state, Event.CLOSE) == Step(
+        State.TRAINING, (Effect.COMBINE_STATISTICS,)
+    )
+    assert Effect.SEND_TRAINING not in advance(State.MEASURING, Event.RESTARTED).effects
 
 
 @pytest.mark.parametrize("state", MASKS)

@@ -29,13 +29,14 @@ from governance.secagg.keys import (
     commitment,
     mask_seed,
     seal,
+    share_digests,
     unseal,
 )
 from governance.secagg.messages import commitment_bytes, keys_bytes
 from governance.secagg.shamir import PRIME, Share, combine, value_at
 from governance.secagg.terms import Part
 from protos.errors import PeerFault
-from protos.words_masks import Keys, Opened, Sealed
+from protos.words_masks import Delivered, Keys, Opened
 
 NAMES = names_of(5)  # t = 4
 VICTIM, OTHERS = NAMES[0], NAMES[1:]
@@ -99,10 +100,17 @@ class Impostor:
 
     def shares_for(self, mine):
         one = Shares(Share(1), Share(2))
-        return {
-            name: seal(one, share, mine.share, self.terms.run, sender=name, receiver=VICTIM)
-            for name, (_, share) in self.secrets.items()
-        }
+        run = self.terms.run
+        return Delivered(
+            {
+                name: seal(one, share, mine.share, run, sender=name, receiver=VICTIM)
+                for name, (_, share) in self.secrets.items()
+            },
+            {
+                name: share_digests(one, run, sender=name, receiver=VICTIM)
+                for name in self.secrets
+            },
+        )
 
     def both_secrets(self, mine, sealed):
         """Open what the victim sealed for the others, who are all the coordinator."""
@@ -199,7 +207,7 @@ def test_without_r5_shares_spoilt_on_their_way_make_an_honest_site_a_liar(terms,
     assert run.unmasked().liars == {VICTIM}
 
 
-def opens(sealed, mine, peer, run, *, sender, receiver):
+def opens(sealed, mine, peer, run, *, sender, receiver, digests):
     return unseal(sealed, mine, peer, run, sender=sender, receiver=receiver)
 
 
@@ -209,7 +217,9 @@ def test_without_r6_a_vector_masked_for_nobody_else_is_laid_bare(terms, without)
     run = Sum(terms).advertise().share()
     vector = run.coded(VICTIM, values[VICTIM])
     plain = vector.tolist()
-    masked(run.states[VICTIM], {}, vector)  # the coordinator kept back all shares
+    masked(
+        run.states[VICTIM], Delivered({}, {}), vector
+    )  # the coordinator kept back all shares
     run.mask(values, *OTHERS)
     run.vectors[VICTIM] = vector
     run.agree(*OTHERS).open(*OTHERS)
@@ -294,6 +304,9 @@ def test_without_r12_a_liar_makes_another_sum_and_nobody_is_named(terms, without
     values = values_of(terms)
     with pytest.raises(PeerFault, match="R12"):
         lied(terms, values).unmasked()
+    without("r12_same", lambda *_: True, of=server)
+    with pytest.raises(PeerFault, match="R12"):
+        lied(terms, values).unmasked()
     without("r12_fits", lambda *_: True, of=server)
     run = lied(terms, values)
     found = run.unmasked()
@@ -308,14 +321,14 @@ def test_without_r13_a_long_vector_is_summed_as_if_it_were_right(terms, tmp_path
         written = tensors.write({agreed.MASKED: vector}, tmp_path / name)
         files[name] = tensors.path_of(tmp_path / name, written.digest)
     with pytest.raises(PeerFault, match="length"):
-        unmasking.check_vector(files["two"], terms.length)
+        unmasking.check_vector(files["two"], terms)
     assert unmasking._summed(terms, files).tolist() == [2] * terms.length
 
 
 def test_a_forged_commitment_is_r3_s_too(terms):
     run = Sum(terms).advertise().share()
     said = run.sealed[VICTIM]
-    plain = Sealed(VICTIM, said.shares, "e" * 64)
+    plain = replace(said, commitment="e" * 64)
     forged = replace(plain, signature=key_of("x").sign(commitment_bytes(terms, plain)))
     with pytest.raises(PeerFault, match="R3"):
         server.check_sealed(terms, run.keys, forged)

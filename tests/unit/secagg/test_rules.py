@@ -20,7 +20,7 @@ from sums import (
 
 from governance.secagg import coordinator as server
 from governance.secagg import site
-from governance.secagg.keys import Shares
+from governance.secagg.keys import Secret, Shares
 from governance.secagg.messages import keys_bytes
 from governance.secagg.shamir import PRIME, Share
 from governance.secagg.terms import Part
@@ -28,7 +28,7 @@ from protos.errors import PeerFault
 from protos.words_masks import Keys, Opened
 
 NAMES = names_of(5)  # t = 4
-VICTIM = NAMES[0]
+VICTIM, LIAR = NAMES[0], NAMES[4]
 
 
 def breaks(rule, attack, *args, **how):
@@ -185,6 +185,14 @@ def test_r5_shares_for_another_receiver_are_refused(terms):
     breaks("R5", run.mask, values_of(terms), VICTIM)
 
 
+def test_r5_shares_that_are_others_than_their_sender_committed_to_are_refused(terms):
+    run = until_shared(terms)
+    digests = dict(run.sealed[NAMES[1]].digests)
+    digests[VICTIM] = digests[NAMES[2]]
+    run.sealed[NAMES[1]] = replace(run.sealed[NAMES[1]], digests=digests)
+    breaks("R5", run.mask, values_of(terms), VICTIM)
+
+
 def test_r5_shares_of_an_earlier_run_are_refused(terms):
     old = Sum(replace(terms, round=2)).advertise(newest=(1, 1)).share()
     run = until_shared(terms)
@@ -195,7 +203,7 @@ def test_r5_shares_of_an_earlier_run_are_refused(terms):
 def test_r5_shares_of_a_site_without_keys_are_refused(terms):
     run = until_shared(terms)
     given = run.run.delivered_to(VICTIM)
-    given["sybil"] = given.pop(NAMES[1])
+    given.shares["sybil"] = given.shares.pop(NAMES[1])
     vector = np.zeros(terms.length, dtype=np.uint32)
     breaks("R5", masked, run.states[VICTIM], given, vector)
 
@@ -315,6 +323,37 @@ def test_r12_where_wrong_shares_leave_too_few_the_sum_stays_masked(terms):
     wrong = moved(liar.own_masks)
     run.opened[name] = Opened(wrong, liar.keys)
     breaks("R12", run.unmasked)
+    with pytest.raises(server.WrongShares) as told:
+        run.unmasked()
+    assert told.value.liars == {name}
+
+
+def test_r12_too_few_right_shares_name_nobody(terms):
+    run = played(terms, values_of(terms), silent=NAMES[3:])
+    with pytest.raises(server.WrongShares, match="too few came") as told:
+        run.unmasked()
+    assert not told.value.liars
+
+
+@pytest.mark.parametrize("of", ["own mask", "key"])
+def test_r12_a_site_that_shares_another_secret_than_it_uses_is_named(terms, monkeypatch, of):
+    split, made = site._split, []
+
+    def splits(state, peers, own_mask, draw):
+        if state.site != LIAR:
+            return split(state, peers, own_mask, draw)
+        made.append(state)
+        if of == "key":
+            return split(replace(state, mask=Secret(bytes(31) + b"\1")), peers, own_mask, draw)
+        return split(state, peers, bytes(32), draw)
+
+    monkeypatch.setattr(site, "_split", splits)
+    gone = [LIAR] if of == "key" else []
+    run = played(terms, values_of(terms), before_mask=gone)
+    with pytest.raises(server.WrongShares) as told:
+        run.unmasked()
+    assert told.value.liars == {LIAR}
+    assert made
 
 
 def test_r12_shares_for_some_alone_are_refused(terms):
@@ -329,7 +368,7 @@ def test_a_site_that_masks_for_other_peers_makes_a_sum_that_is_wrong_and_names_n
     values = values_of(terms)
     run = until_shared(terms).mask(values, *NAMES[1:])
     given = run.run.delivered_to(VICTIM)
-    del given[NAMES[3]]
+    del given.shares[NAMES[3]]
     vector = run.coded(VICTIM, values[VICTIM])
     state = masked(run.states[VICTIM], given, vector)
     held = {**state.held, NAMES[3]: Shares(Share(1), Share(1))}

@@ -20,6 +20,7 @@ def is_the_plain_sum(run, values):
 
 
 @pytest.mark.parametrize("count", [3, 5, 20, 100])
+@pytest.mark.slow
 def test_the_masked_sum_is_the_plain_one(count):
     terms = terms_of(names_of(count))
     values = values_of(terms)

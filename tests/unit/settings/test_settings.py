@@ -59,8 +59,9 @@ def test_sqlite_file_is_found_from_any_working_folder(changed, tmp_path):
     assert settings.database == f"sqlite:///{tmp_path}/state/coordinator.db"
 
 
-def test_postgresql_url_is_taken_and_never_shown(changed):
-    url = "postgresql+psycopg://concilium:secret@db/concilium"
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+def test_postgresql_url_is_taken_and_never_shown(changed, scheme):
+    url = f"{scheme}://concilium:secret@db/concilium"
     settings = load_coordinator(changed("coordinator", ("sqlite:///state/coordinator.db", url)))
     assert settings.database == url
     assert "secret" not in repr(settings)

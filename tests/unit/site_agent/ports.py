@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def served(keys, *, host="127.0.0.1"):
+def served(keys, *, host="127.0.0.1", protocol="h2"):
     """Show a coordinator's certificates on a port of this machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(keys / "coordinator.pem", keys / "coordinator.key")
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     with listening(lambda peer: _shaken(context, peer), host=host) as port:
         yield port
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from hospital import FEDERATION
 
+from governance.findings import Verdict
 from governance.privacy.releases import Release
 from protos.errors import Refused
 from site_agent import desk
 from site_agent.acceptance import Law, objections
 from site_agent.preflight import practice
-from site_agent.preflight.finding import Verdict
 from site_agent.preflight.limits import limits
 from site_agent.store import work
 from site_agent.store.work import Spent

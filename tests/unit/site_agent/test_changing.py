@@ -14,7 +14,7 @@ from protos.errors import Refused
 from protos.words import AgreementState
 from site_agent import changing, drafts, office
 from site_agent.standing import standing_of
-from site_agent.store import journal
+from site_agent.store import carried, journal
 
 NOTICE = {"notice": "14d"}
 EDITORIAL = {**NOTICE, "title": "A small study, renamed"}
@@ -229,16 +229,15 @@ def test_the_class_is_that_of_the_strongest_change(going):
 
 
 async def test_training_goes_on_with_the_control_variate_of_the_terms_before(going):
-    from site_agent.store import work
-    from site_agent.store.work import COMMITTED, Control
-    from site_agent.workshop import _own_control
+    from site_agent import custody
+    from site_agent.store.carried import COMMITTED, Control
 
     charite = going.charite
     path = hashlib.sha256(b"c").hexdigest()
     kept = Control(going.first.digest, 1, 1, path, COMMITTED)
-    charite.store.now(lambda c: work.keep_control(c, FEDERATION, kept))
+    charite.store.now(lambda c: carried.keep_control(c, FEDERATION, kept))
     second = going.propose(EDITORIAL)
     going.follow(second)
     going.acknowledge()
-    found = charite.store.look(lambda c: _own_control(c, charite.m, second.digest))
+    found = charite.store.look(lambda c: custody.own(c, charite.m, second.digest))
     assert found == kept

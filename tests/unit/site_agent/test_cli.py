@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from hospital import FEDERATION, patients, with_second_federation
 
 
@@ -52,7 +53,7 @@ def test_status_and_budget_answer_without_an_agent(program, today):
     code, out, _ = program("budget", "--site", today.file, "--format", "csv")
     assert code == 0
     assert out.splitlines()[0].startswith("cohort,reservations,epsilon,spent,reserved,training")
-    line = "patients,0,0.0000,0.0000,0.0000,0.0000,0.0000,6,6.0000,0.00001,"
+    line = "patients,0,0.0000,0.0000,0.0000,0.0000,0.0000,0.0000,6,6.0000,0.00001,"
     assert out.splitlines()[1].startswith(line)
 
 
@@ -154,6 +155,15 @@ def test_a_federation_must_be_named_where_there_are_several(program, today):
     assert code == 2
     assert "--federation with one of: hearts, lungs" in err
     assert program("status", "--federation", "hearts", "--site", today.file)[0] == 0
+
+
+def test_a_hospital_in_no_federation_is_told_to_enrol(program, today):
+    said = yaml.safe_load(today.file.read_text())
+    today.file.write_text(yaml.safe_dump({**said, "federations": []}))
+    code, _, err = program("review", "--site", today.file)
+    assert code == 2
+    assert "names no federation" in err
+    assert "concilium-site enrol" in err
 
 
 def test_a_file_that_is_wrong_says_where(program, today):

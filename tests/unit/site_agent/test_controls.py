@@ -10,18 +10,18 @@ from hospital import FEDERATION, SITE
 from site_agent.agent import Outcome
 from site_agent.deciding import Facts
 from site_agent.readiness import Readiness, Seen
-from site_agent.store import work
-from site_agent.store.work import COMMITTED, DROPPED, PENDING, Control
+from site_agent.store import carried
+from site_agent.store.carried import COMMITTED, DROPPED, PENDING, Control
 
 
 def leave_control(charite, document, round_=1, attempt=1):
     control = Control(document.digest, round_, attempt, f"work/c{round_}{attempt}", PENDING)
-    charite.store.now(lambda c: work.keep_control(c, FEDERATION, control))
+    charite.store.now(lambda c: carried.keep_control(c, FEDERATION, control))
     return control
 
 
 def controls(charite, state):
-    return charite.store.look(lambda c: work.controls(c, FEDERATION, state=state))
+    return charite.store.look(lambda c: carried.controls(c, FEDERATION, state=state))
 
 
 async def opened(post):

@@ -13,20 +13,22 @@ from governance.privacy.accountant import epsilon
 from governance.privacy.releases import Release
 from protos.words import (
     AgreementState,
+    BlobRef,
     Cancel,
     StatementReceipt,
     StatementSent,
     TaskAnswer,
     TaskKind,
 )
-from site_agent import deciding, drafts, office, progress
+from site_agent import dating, deciding, drafts, office, progress
 from site_agent.agent import Event, Outcome, TaskState
 from site_agent.deciding import Facts
 from site_agent.progress import Told
 from site_agent.readiness import Seen
-from site_agent.store import egress, journal, work
+from site_agent.store import carried, egress, journal, work
+from site_agent.store.carried import COMMITTED, PENDING, Control
 from site_agent.store.egress import Left
-from site_agent.store.work import COMMITTED, PENDING, Control, Spent, Update
+from site_agent.store.work import Spent, Update
 
 SEEN = Seen(patients=60)
 FINE = Facts(timedelta(), SEEN, frozenset(), {})
@@ -167,6 +169,20 @@ def test_the_days_bytes_are_the_hospitals_and_not_each_federations(make):
     assert answers(slow)[-1][2] == "bytes-per-day"
 
 
+@pytest.mark.parametrize(
+    ("way", "state"),
+    [
+        ({"name": "none"}, TaskState.REFUSED),
+        ({"name": "random-k", "keep": 0.5}, TaskState.RESERVING),
+    ],
+)
+def test_of_a_compressed_update_what_is_sent_counts_among_the_days_bytes(make, way, state):
+    slow = make(policy__bytes_per_day="1KiB")
+    document = slow.consented(aggregation__compression=way)
+    model = BlobRef(digest_of("large"), 1 << 20)
+    assert decided(slow, slow.task(document, model=model)) is state
+
+
 def test_figures_by_subgroup_count_among_the_days_bytes(make):
     slow = make(policy__bytes_per_day="1KiB")
     terms = {"data__subgroups": ["band"], "data__features__0__bands": {"band": [5]}}
@@ -232,6 +248,19 @@ def test_a_refused_reservation_fails_the_task_and_stays_spent(charite):
     assert len(charite.spent()) == 1
 
 
+def test_a_reservation_that_was_dated_by_a_wrong_clock_waits_and_fails_nothing(charite):
+    task = charite.task(charite.consented())
+    decided(charite, task)
+    digest = charite.said("budget-reserved")[0].statement.digest
+    charite.take(StatementReceipt(digest, accepted=False, rule="dated-ahead"))
+    assert charite.held(task).state is TaskState.RESERVING
+    charite.store.now(lambda c: dating.say_again(c, charite.m))
+    again = charite.said("budget-reserved")[-1].statement.digest
+    charite.take(StatementReceipt(again, accepted=True, seq=40))
+    assert charite.held(task).state is TaskState.FETCHING
+    assert len(charite.spent()) == 1
+
+
 def test_the_same_task_offered_again_is_answered_and_not_paid_again(charite):
     task = charite.task(charite.consented())
     decided(charite, task)
@@ -279,7 +308,9 @@ def sent_once(charite, document):
 
     def change(c):
         work.keep_update(c, FEDERATION, task.task, Update("e" * 64, 100, "work/u", 4))
-        work.keep_control(c, FEDERATION, Control(document.digest, 3, 1, "work/c", PENDING))
+        carried.keep_control(
+            c, FEDERATION, Control(document.digest, 3, 1, "work/c", PENDING, "work/e")
+        )
         work.move(c, FEDERATION, task.task, state=TaskState.DONE)
 
     charite.store.now(change)
@@ -300,8 +331,9 @@ def test_a_retry_before_aggregation_sends_the_stored_update_at_no_cost(charite):
     assert len(charite.spent()) == 1
     again = charite.held(charite.task(document, round_=3, attempt=2))
     assert again.update.digest == "e" * 64
-    controls = charite.store.look(lambda c: work.controls(c, FEDERATION, state=PENDING))
-    assert [(one.attempt, one.path) for one in controls] == [(2, "work/c"), (1, "work/c")]
+    controls = charite.store.look(lambda c: carried.controls(c, FEDERATION, state=PENDING))
+    left = [(one.attempt, one.path, one.residual) for one in controls]
+    assert left == [(2, "work/c", "work/e"), (1, "work/c", "work/e")]
 
 
 def test_a_retry_after_a_gate_refusal_trains_anew_and_pays(charite):
@@ -312,8 +344,6 @@ def test_a_retry_after_a_gate_refusal_trains_anew_and_pays(charite):
 
 
 def test_a_retry_from_another_model_trains_anew(charite):
-    from protos.words import BlobRef
-
     document = charite.consented()
     sent_once(charite, document)
     other = BlobRef("d" * 64, 268)
@@ -372,11 +402,11 @@ def test_a_consent_that_lapses_cancels_what_is_at_work(charite):
 def test_controls_survive_a_restart(charite):
     document = charite.consented()
     control = Control(document.digest, 1, 1, "work/c", PENDING)
-    charite.store.now(lambda c: work.keep_control(c, FEDERATION, control))
+    charite.store.now(lambda c: carried.keep_control(c, FEDERATION, control))
     charite.restart()
-    charite.store.now(lambda c: work.set_control(c, FEDERATION, control, COMMITTED))
+    charite.store.now(lambda c: carried.set_control(c, FEDERATION, control, COMMITTED))
     charite.restart()
-    own = charite.store.look(lambda c: work.own_control(c, FEDERATION, document.digest))
+    own = charite.store.look(lambda c: carried.own_control(c, FEDERATION, document.digest))
     assert own.path == "work/c"
 
 

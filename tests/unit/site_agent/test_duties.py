@@ -15,7 +15,7 @@ from governance.figures import figures_of, from_json, to_json
 from protos.words import TaskKind
 from site_agent.agent import TaskState
 from site_agent.jobs import Evaluated
-from site_agent.store import journal, work
+from site_agent.store import carried, journal
 
 
 async def test_a_round_at_a_site(bench, charite):
@@ -113,13 +113,15 @@ async def test_the_unsafe_fixed_noise_is_another_for_each_round(bench, make):
 
 
 async def test_the_control_variate_of_a_committed_round_goes_into_the_next(bench, charite):
-    from site_agent.store.work import COMMITTED
+    from site_agent.store.carried import COMMITTED
 
     bench.worker.control = True
     document = charite.consented(strategy={"name": "scaffold", "server_rate": 1.0})
     await bench.done(document)
-    (control,) = charite.store.look(lambda c: work.controls(c, FEDERATION, state=work.PENDING))
-    charite.store.now(lambda c: work.set_control(c, FEDERATION, control, COMMITTED))
+    (control,) = charite.store.look(
+        lambda c: carried.controls(c, FEDERATION, state=carried.PENDING)
+    )
+    charite.store.now(lambda c: carried.set_control(c, FEDERATION, control, COMMITTED))
     await bench.done(document, round_=2)
     assert bench.worker.jobs[0].control is None
     assert bench.worker.jobs[1].control == charite.premises.state / control.path

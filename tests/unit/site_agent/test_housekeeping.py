@@ -7,11 +7,13 @@ from hospital import FEDERATION
 from protos.words import Digest
 from site_agent import contribution, housekeeping
 from site_agent.agent import TaskState
-from site_agent.store import work
-from site_agent.store.work import DROPPED, Update
+from site_agent.jobs import Trained
+from site_agent.store import carried, work
+from site_agent.store.carried import DROPPED
+from site_agent.store.work import Update
 
 
-def test_an_update_that_may_be_sent_again_keeps_its_control_variate(charite):
+async def test_an_update_that_may_be_sent_again_keeps_its_control_variate(charite):
     """The round was abandoned, so that c_i⁺ was dropped; a retry makes it count after all."""
     document = charite.consented()
     task = charite.task(document)
@@ -25,11 +27,12 @@ def test_an_update_that_may_be_sent_again_keeps_its_control_variate(charite):
 
     def done(c):
         work.keep_update(c, FEDERATION, task.task, Update(Digest("a" * 64), 7, paths[0], 4))
-        contribution.keep_control(c, charite.m, task, paths[1])
-        (pending,) = work.controls(c, FEDERATION, state=work.PENDING)
-        work.set_control(c, FEDERATION, pending, DROPPED)
+        made = Trained(update, Digest("a" * 64), 7, 4, control)
+        contribution.keep_control(c, charite.m, task, made)
+        (pending,) = carried.controls(c, FEDERATION, state=carried.PENDING)
+        carried.set_control(c, FEDERATION, pending, DROPPED)
         work.move(c, FEDERATION, task.task, state=TaskState.DONE)
-        return housekeeping.tidy(c, charite.m)
 
-    assert charite.store.now(done) == 1
+    await charite.store.do(done)
+    assert await housekeeping.tidy(charite.m) == 1
     assert sorted(folder.iterdir()) == [control, update]

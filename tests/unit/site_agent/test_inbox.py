@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hospital import FEDERATION
+from structlog.testing import capture_logs
 
 from governance.consent import Consent
+from governance.pacing import Hush
 from protos.errors import PeerFault
 from protos.words import (
     AgreementState,
@@ -15,12 +19,13 @@ from protos.words import (
     FinalModel,
     Heartbeat,
     Proposal,
+    TaskAnswer,
     ToSite,
 )
 from site_agent import inbox, office
 from site_agent.agent import TaskState
 from site_agent.standing import standing_of
-from site_agent.store import letters, notes, terms
+from site_agent.store import letters, notes, terms, work
 
 
 def take(charite, seq, body):
@@ -154,3 +159,44 @@ def test_numbers_go_on_after_all_is_acknowledged(charite):
     document = charite.proposed(title="Another")
     charite.consent(document)
     assert [word.seq for word in unsent(charite, 0)] == [3, 4]
+
+
+# --- a coordinator that sends without end -----------------------------------------------------
+
+
+def test_task_beyond_those_that_are_open_is_dropped(charite):
+    document = charite.consented()
+    for number in range(1, inbox.OPEN_TASKS + 3):
+        assert charite.take(charite.task(document, round_=number))
+    assert len(charite.store.look(lambda c: work.active(c, FEDERATION))) == inbox.OPEN_TASKS
+    assert "too many tasks" in note(charite, notes.FAULT)
+
+
+def test_task_is_dropped_while_the_coordinator_takes_nothing(charite):
+    document = charite.consented()
+    answer = TaskAnswer("hearts/1/1/train", accepted=False, rule="policy")
+    for _ in range(inbox.UNANSWERED):
+        charite.store.now(lambda c: letters.send(c, FEDERATION, answer, rule="task-refused"))
+    charite.take(charite.task(document))
+    assert charite.store.look(lambda c: work.active(c, FEDERATION)) == []
+    charite.store.now(lambda c: letters.acknowledged(c, FEDERATION, inbox.UNANSWERED))
+    charite.take(charite.task(document))
+    assert len(charite.store.look(lambda c: work.active(c, FEDERATION))) == 1
+
+
+def test_task_that_is_due_later_than_its_round_holds_up_no_other(charite):
+    document = charite.consented()
+    late = charite.clock.time + timedelta(days=3650)
+    charite.take(charite.task(document, round_=10**12, deadline=late))
+    assert charite.store.look(lambda c: work.active(c, FEDERATION)) == []
+    assert "later than its round" in note(charite, notes.FAULT)
+    charite.take(charite.task(document))
+    assert len(charite.store.look(lambda c: work.active(c, FEDERATION))) == 1
+
+
+def test_the_same_fault_is_logged_once(charite):
+    inbox._hush = Hush()
+    with capture_logs() as said:
+        for number in range(20):
+            charite.take(AgreementState(f"{number:064x}", "in-force"))
+    assert [line["event"] for line in said] == ["message-dropped"]

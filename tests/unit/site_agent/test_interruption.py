@@ -13,7 +13,7 @@ from protos.errors import Refused, Unavailable
 from protos.words import AgreementState, Cancel, TaskKind, UploadRef
 from site_agent import contribution, drafts, office
 from site_agent.agent import TaskState
-from site_agent.store import journal, work
+from site_agent.store import carried, journal
 
 
 async def test_a_cancel_in_the_midst_of_training_kills_the_worker(bench, charite):
@@ -77,7 +77,9 @@ async def test_a_power_cut_after_the_update_was_whole_sends_it_as_it_is(
     held = await bench.until(task, TaskState.DONE)
     assert len(bench.worker.jobs) == 1
     assert (held.update.digest, held.update.steps) == (made.digest, 4)
-    pending = charite.store.look(lambda c: work.controls(c, FEDERATION, state=work.PENDING))
+    pending = charite.store.look(
+        lambda c: carried.controls(c, FEDERATION, state=carried.PENDING)
+    )
     assert len(pending) == int(control)
 
 

@@ -14,7 +14,7 @@ from hospital import FEDERATION
 from governance.identity import folder
 from protos import codec
 from protos.concilium.v1 import audit_pb2_grpc, federation_pb2_grpc
-from protos.errors import Corrupt, PeerFault, Refused, Unavailable
+from protos.errors import PeerFault, Refused, Unavailable
 from protos.words import (
     CertificateIssued,
     EntryRecord,
@@ -148,8 +148,12 @@ async def test_the_log_can_be_read(line):
 ERRORS = [
     (grpc.StatusCode.FAILED_PRECONDITION, "round-over: too late", Refused, "round-over"),
     (grpc.StatusCode.PERMISSION_DENIED, "revoked: this name is barred", Refused, "revoked"),
+    *(
+        (grpc.StatusCode.PERMISSION_DENIED, f"{rule}: of amc", Unavailable, rule)
+        for rule in ("certificate-expired", "certificate-not-yet-valid")
+    ),
     (grpc.StatusCode.INVALID_ARGUMENT, "digest: not the same", PeerFault, "digest"),
-    (grpc.StatusCode.DATA_LOSS, "spool: spoilt", Corrupt, "spool"),
+    (grpc.StatusCode.DATA_LOSS, "store-damaged: there", Unavailable, "store-damaged"),
     (grpc.StatusCode.UNAVAILABLE, "later", Unavailable, "unavailable"),
     (grpc.StatusCode.INTERNAL, "a bug", Unavailable, "unavailable"),
     (grpc.StatusCode.UNKNOWN, "", Unavailable, "unavailable"),

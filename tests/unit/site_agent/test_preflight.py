@@ -12,12 +12,13 @@ import pytest
 from hospital import FEDERATION, SITE, patients
 from ports import listening, served
 
+from governance.findings import Finding, Verdict, answer, fine, stopped, stops
 from governance.identity.authority import Authority, create
 from governance.identity.enrolment import Token, mint
+from governance.places import Place
 from governance.terminal import Format
 from site_agent.preflight import Wanted, dialling, inspect, line, practice
-from site_agent.preflight.dialling import Place, Route, route
-from site_agent.preflight.finding import Finding, Verdict, answer, fine, stopped, stops
+from site_agent.preflight.dialling import Route, route
 from site_agent.preflight.line import Expected
 
 
@@ -98,6 +99,13 @@ def test_an_inspecting_firewall_is_for_it(tmp_path):
         found = looked(port)["certificate"]
     assert (found.verdict, found.who) == (Verdict.STOPS, "this hospital's IT")
     assert "Inspecting CA" in found.found
+    assert "inspection" in found.todo
+
+
+def test_what_breaks_http2_is_for_it(keys, root):
+    with served(keys, protocol="http/1.1") as port:
+        found = looked(port, root=root)["HTTP/2"]
+    assert (found.verdict, found.who) == (Verdict.STOPS, "this hospital's IT")
     assert "inspection" in found.todo
 
 
@@ -206,6 +214,14 @@ def test_a_cohort_is_trained_on_and_nothing_is_kept_or_spent(today):
     assert not (today.premises.work / "preflight").exists()
     assert today.spent() == []
     assert today.sent() == []
+
+
+@pytest.mark.slow
+def test_what_confines_the_worker_is_named(today, monkeypatch):
+    monkeypatch.setattr(practice, "LONG_ENOUGH_S", 0.1)
+    today.rewrite(resources__isolation="required", policy__unsafe=["exact-small-classes"])
+    found = inspected(today, today.document())
+    assert found["training"].found.endswith("confined by bubblewrap, without network")
 
 
 def test_data_that_break_the_contract_stop_and_no_step_is_measured(today):

@@ -34,6 +34,6 @@ def test_status_names_what_the_file_says_without_effect(make):
     from site_agent import answers
 
     assert not any("without effect" in note for note in answers.status(make().m).notes)
-    wishful = make(resources__memory="8GiB")
-    said = "Not built yet, so without effect in site.yaml: resources.memory."
+    wishful = make(resources__device="cuda")
+    said = "Not built yet, so without effect in site.yaml: resources.device."
     assert said in answers.status(wishful.m).notes

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from hospital import FEDERATION
 
+from governance import statements
 from protos.errors import Unavailable
 from protos.words import (
     AgreementState,
@@ -18,13 +19,16 @@ from protos.words import (
     Hello,
     Proposal,
     Quiet,
+    StatementReceipt,
     StatementSent,
     ToSite,
     Welcome,
 )
+from site_agent import voice
 from site_agent.bell import Bell
 from site_agent.session import Presence, Session
 from site_agent.store import letters
+from site_agent.voice import Saying
 
 PATIENCE_S = 120
 
@@ -91,10 +95,10 @@ async def exchange(charite, monkeypatch):
     monkeypatch.setattr("site_agent.session.random.random", lambda: 0.001)
     made = Exchange(charite)
     made.site = Session(charite.m, made, made.presence, bell=made.bell)
-    running = asyncio.create_task(made.site.run())
+    made.running = asyncio.create_task(made.site.run())
     yield made
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    made.running.cancel()
+    await asyncio.gather(made.running, return_exceptions=True)
 
 
 def taken(charite):
@@ -231,3 +235,31 @@ async def test_redialling_keeps_no_old_line(exchange):
     exchange.site.redial()
     line = await exchange.pick_up()
     await line.next(Hello)
+
+
+async def test_a_stop_that_comes_just_as_the_session_ends_is_heeded(exchange):
+    line = await exchange.pick_up()
+    await line.next(Heartbeat)
+    exchange.site.redial()
+    exchange.running.cancel()
+    await asyncio.wait({exchange.running}, timeout=5)
+    assert exchange.running.cancelled()
+
+
+async def test_what_was_dated_by_a_wrong_clock_is_said_again_once_the_clocks_agree(
+    exchange, charite
+):
+    body = {"program": "concilium-site", "version": "0.1.0", "os": "Linux"}
+    saying = Saying("software-started", body, "always")
+    charite.store.now(lambda c: voice.say(c, charite.m.voice, saying))
+    line = await exchange.pick_up()
+    sent = await line.next(StatementSent)
+    wrong = statements.read(sent.body.envelope)
+    refused = StatementReceipt(wrong.digest, accepted=False, rule="dated-ahead")
+    await line.to_site.put(ToSite(refused, ack=sent.seq, seq=1))
+    charite.clock.time -= timedelta(hours=1)  # somebody sets it right
+    line = await exchange.pick_up(ack=sent.seq)
+    right = statements.read((await line.next(StatementSent)).body.envelope)
+    assert (right.kind, right.body) == (wrong.kind, body)
+    assert (right.counter, right.previous) == (wrong.counter, wrong.previous)
+    assert right.at < wrong.at - timedelta(minutes=59)

@@ -32,6 +32,19 @@ async def test_a_worker_that_always_dies_fails_the_task_and_the_next_one_goes_on
     await bench.done(document, round_=2)
 
 
+async def test_a_disk_that_is_full_while_a_worker_writes_is_waited_out(
+    bench, charite, monkeypatch
+):
+    monkeypatch.setattr("site_agent.duties.random.random", lambda: 0.01)
+    bench.worker.error = Unavailable("full", rule="disk-full")
+    task = bench.offer(charite.consented())
+    await bench.reserved(task)
+    await bench.eventually(lambda: len(bench.worker.jobs) > 1)
+    bench.worker.error = None
+    await bench.until(task, TaskState.DONE)
+    assert len(charite.spent()) == 1
+
+
 @pytest.mark.parametrize(
     "error", [Refused("no", rule="data-contract"), Corrupt("no", rule="held-out-secret")]
 )
@@ -83,6 +96,16 @@ async def test_an_update_that_the_coordinator_refuses_is_void(bench, charite):
     assert (said.status, said.rule) == (journal.VOID, "round-over")
 
 
+async def test_nobody_waits_for_an_update_that_the_coordinator_refused(bench, charite):
+    bench.link.refuse = "spool-quota"
+    task = bench.offer(charite.consented())
+    await bench.reserved(task)
+    await bench.until(task, TaskState.FAILED)
+    assert charite.sent(TaskAnswer)[-1] == TaskAnswer(
+        task.task, accepted=False, rule="spool-quota"
+    )
+
+
 async def test_a_chain_that_must_be_mended_does_not_fail_the_task(bench, charite, monkeypatch):
     monkeypatch.setattr("site_agent.duties.random.random", lambda: 0.01)
     bench.link.refuse = "broken-chain"
@@ -95,6 +118,18 @@ async def test_a_chain_that_must_be_mended_does_not_fail_the_task(bench, charite
     bench.link.refuse = None
     await bench.until(task, TaskState.DONE)
     assert len(charite.said("contribution-made")) >= 2
+
+
+async def test_an_update_that_was_dated_by_a_wrong_clock_is_sent_when_it_is_right(
+    bench, charite, monkeypatch
+):
+    monkeypatch.setattr("site_agent.duties.random.random", lambda: 0.01)
+    bench.link.refuse = "dated-ahead"
+    task = bench.offer(charite.consented())
+    await bench.reserved(task)
+    await bench.eventually(lambda: len(charite.said("contribution-made")) > 1)
+    bench.link.refuse = None
+    await bench.until(task, TaskState.DONE)
 
 
 async def test_a_receipt_that_was_lost_belongs_to_the_statement_that_is_in(

@@ -72,12 +72,12 @@ async def test_another_file_than_promised_is_deleted(link, tmp_path, served):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_part_that_is_spoilt_on_the_disk_is_fetched_anew(link, tmp_path):
+@pytest.mark.parametrize("spoilt", [b"x" * 300, b"x" * len(DATA), b"x" * (len(DATA) + 1)])
+async def test_a_part_that_is_spoilt_on_the_disk_is_fetched_anew(link, tmp_path, spoilt):
     blob = blob_of(link)
-    (tmp_path / f"{blob.digest}.part").write_bytes(b"x" * 300)
-    with pytest.raises(PeerFault):
-        await download(link, blob, tmp_path)
+    (tmp_path / f"{blob.digest}.part").write_bytes(spoilt)
     assert (await download(link, blob, tmp_path)).read_bytes() == DATA
+    assert link.asked[-1] == ("download", 0)
 
 
 async def test_a_full_disk_is_said_and_what_arrived_is_kept(link, tmp_path, monkeypatch):
@@ -120,6 +120,32 @@ async def test_an_update_that_is_there_already_sends_no_byte(link, tmp_path):
     link.uploads[ref.digest] = DATA
     await upload(link, ref, path, b"statement")
     assert link.asked[-1] == ("upload", len(DATA))
+
+
+@pytest.mark.parametrize("rule", ["upload-offset", "upload-short"])
+async def test_an_update_whose_end_was_elsewhere_meanwhile_is_sent_on(link, tmp_path, rule):
+    path, ref = update_of(tmp_path)
+    link.refuse = rule
+    with pytest.raises(Unavailable) as told:
+        await upload(link, ref, path, b"statement")
+    assert told.value.rule == rule
+
+
+async def test_an_update_that_was_spoilt_at_the_coordinator_is_sent_again(link, tmp_path):
+    path, ref = update_of(tmp_path)
+    link.refuse = "wrong-digest"
+    with pytest.raises(Unavailable) as told:
+        await upload(link, ref, path, b"statement")
+    assert told.value.rule == "wrong-digest"
+
+
+async def test_an_update_that_is_spoilt_here_is_not_sent_again(link, tmp_path):
+    path, ref = update_of(tmp_path)
+    path.write_bytes(bytes(len(DATA)))
+    link.refuse = "wrong-digest"
+    with pytest.raises(Corrupt) as told:
+        await upload(link, ref, path, b"statement")
+    assert told.value.rule == "update-spoilt"
 
 
 async def test_an_update_that_is_gone_or_cut_short_is_said_so(link, tmp_path):

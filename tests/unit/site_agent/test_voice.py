@@ -97,6 +97,7 @@ ACTS = st.lists(st.sampled_from(["say", "fly", "accept", "refuse", "restart"]), 
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(acts=ACTS)
+@pytest.mark.slow
 def test_whatever_happens_the_ledger_can_take_what_is_queued(make, tmp_path_factory, acts):
     """A log that takes or refuses as it likes never sees a gap, and never one thing twice."""
     charite = make()

@@ -103,18 +103,6 @@ def test_bytes_lost_in_a_crash_are_asked_for_again(spool):
     assert spool.finish("amc", ref()).read_bytes() == UPDATE
 
 
-def test_bytes_damaged_in_a_crash_are_refused_and_deleted(spool, tmp_path):
-    with spool.begin("amc", ref(), 0) as writing:
-        writing.write(UPDATE[:1000])
-    spool.path("amc", ref()).with_suffix(".part").write_bytes(bytes(1000))
-    again = Spool(tmp_path)
-    with again.begin("amc", ref(), 1000) as writing:
-        writing.write(UPDATE[1000:])
-    with pytest.raises(Refused):
-        again.finish("amc", ref())
-    assert again.offset("amc", ref()).offset == 0
-
-
 @given(cuts=st.lists(st.integers(0, len(UPDATE)), max_size=8), restart=st.booleans())
 def test_cut_anywhere_it_comes_out_whole(cuts, restart, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cut")
@@ -164,14 +152,30 @@ def test_an_upload_longer_than_it_said_is_a_fault(spool):
     assert spool.finish("amc", ref()).read_bytes() == UPDATE
 
 
-def test_a_file_longer_than_it_said_is_refused(spool, tmp_path):
+def test_a_file_longer_than_it_said_is_refused(spool):
     with spool.begin("amc", ref(), 0) as writing:
         writing.write(UPDATE)
-    with spool.path("amc", ref()).with_suffix(".part").open("ab") as file:
-        file.write(b"x")
+        writing._progress.size_bytes += 1
+        writing.write(b"x")
     with pytest.raises(Refused) as caught:
-        Spool(tmp_path).finish("amc", ref())
+        spool.finish("amc", ref())
     assert caught.value.rule == "wrong-digest"
+
+
+@pytest.mark.parametrize("spoilt", [bytes(1000), UPDATE + b"x"])
+def test_what_was_spoilt_on_the_disk_is_nobodys_lie_and_is_sent_again(spool, tmp_path, spoilt):
+    with spool.begin("amc", ref(), 0) as writing:
+        writing.write(UPDATE[:1000])
+    spool.path("amc", ref()).with_suffix(".part").write_bytes(spoilt)
+    started = Spool(tmp_path)
+    with started.begin("amc", ref(), len(spoilt)) as writing:
+        if rest := UPDATE[len(spoilt) :]:
+            writing.write(rest)
+    with pytest.raises(Unavailable) as caught:
+        started.finish("amc", ref())
+    assert caught.value.rule == "upload-spoilt"
+    assert files(tmp_path) == []
+    assert send(started, "amc").read_bytes() == UPDATE
 
 
 def test_a_second_update_of_the_same_attempt_is_refused(spool):

@@ -10,9 +10,10 @@ import torch
 
 from governance import tensors
 from protos.errors import Refused
-from site_agent.baseline import Judged, baselines, drift, pool, train_alone, train_central
+from site_agent.baseline import Judged, drift, pool, train_alone, train_central
 from site_agent.data.cohort import PatientSet
 from site_agent.ready import ready
+from site_agent.rehearsal_figures import baselines
 from site_agent.training import train
 
 GOOD = {

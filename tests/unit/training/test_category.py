@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from governance import tensors
-from site_agent.baseline import baselines
 from site_agent.data.cohort import PatientSet
 from site_agent.evaluation import evaluate, predictions
 from site_agent.ready import ready
+from site_agent.rehearsal_figures import baselines
 from site_agent.training import LOSS, read_model, terms_of, train
 
 TARGET = {"name": "ill", "kind": "category", "values": ["none", "left", "right"]}

@@ -12,11 +12,12 @@ import sys
 
 import pytest
 
+from governance.settings import Resources
 from protos.errors import Refused
 from site_agent.confinement import PARENT, Confinement
 from site_agent.worker import Worker
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 asked = pytest.mark.asyncio
 
 
@@ -128,7 +129,7 @@ def test_the_program_under_test_sees_this_repositorys_packages_alone(confined):
 async def test_a_confined_worker_trains_and_evaluates(hospital):
     h = hospital("confined")
     job = h.job()
-    worker = Worker(threads=1, confinement=around(h))
+    worker = Worker(Resources(threads=1), confinement=around(h))
     try:
         assert (await worker.train(job, nothing)).steps == 5
         assert await worker.evaluate(h.evaluation())
@@ -137,9 +138,10 @@ async def test_a_confined_worker_trains_and_evaluates(hospital):
 
 
 @asked
+@pytest.mark.long
 async def test_a_file_that_was_replaced_is_seen_by_the_next_job(hospital):
     h = hospital("replaced")
-    worker = Worker(threads=1, confinement=around(h))
+    worker = Worker(Resources(threads=1), confinement=around(h))
     try:
         await worker.train(h.job(), nothing)
         first = worker._child.pid

@@ -8,6 +8,7 @@ import dataclasses
 import socket
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 import wheels_made
 
 from governance import models, terminal
-from governance.settings import load_site
+from governance.settings import Resources, load_site
 from protos.errors import Corrupt, Refused, Unavailable
 from site_agent import cli, training, wheels
 from site_agent.confinement import Confinement
 from site_agent.worker import Worker
+
+LONG = partial(pytest.param, marks=pytest.mark.long)
+
+
+LONG = partial(pytest.param, marks=pytest.mark.long)
 
 
 class Approved:
@@ -161,7 +167,9 @@ async def confined(own):
     """Train in a worker that is confined as a hospital's is."""
     h = own.hospital
     reads = (h.csv, h.folder / "secret", own.wheels)
-    worker = Worker(threads=1, confinement=Confinement(reads, h.folder))
+    confinement = Confinement(reads, h.folder)
+    confinement.check()  # else a machine that confines nothing looks as if a model had failed
+    worker = Worker(Resources(threads=1), confinement=confinement)
     try:
         return await worker.train(own.job, lambda _: None)
     finally:
@@ -173,7 +181,7 @@ def test_wheels_model_trains_in_a_confined_worker(approved):
     assert asyncio.run(confined(approved())).steps == 5
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_model_that_opens_a_socket_fails_and_reaches_nobody(approved):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
@@ -185,8 +193,8 @@ def test_model_that_opens_a_socket_fails_and_reaches_nobody(approved):
             listener.accept()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("place", ["agent.key", "site.db"])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["agent.key", LONG("site.db")])
 def test_model_that_reads_outside_of_the_cohort_fails(approved, tmp_path, place):
     outside = tmp_path / place
     outside.write_text("secret")
@@ -195,8 +203,8 @@ def test_model_that_reads_outside_of_the_cohort_fails(approved, tmp_path, place)
         asyncio.run(confined(approved(code)))
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("place", ["own/wheels/x", "beside"])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["own/wheels/x", LONG("beside")])
 def test_model_that_writes_elsewhere_changes_nothing_there(approved, tmp_path, place):
     code = wheels_made.WRITES.replace("{path!r}", repr(str(tmp_path / place)))
     with contextlib.suppress(Unavailable):  # what it sees of /tmp is empty and its own

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from governance.settings import Resources
 from protos.errors import Refused, Unavailable
 from site_agent import pipe
 from site_agent.evaluation import evaluate
@@ -28,7 +29,7 @@ asked = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def worker():
     """One worker for all tests: starting it takes seconds, and it survives each of them."""
-    made = Worker(threads=1)
+    made = Worker(Resources(threads=1))
     yield made
     await made.stop()
 
@@ -101,6 +102,24 @@ async def test_refusal_crosses_with_its_rule_and_the_child_goes_on(hospital, wor
     assert (await worker.train(good.job(), nothing)).steps == 5
 
 
+@pytest.mark.asyncio
+async def test_a_job_that_wants_more_memory_than_it_may_have_is_refused_and_the_child_goes_on(
+    hospital,
+):
+    # 16 MB for each patient's gradient
+    wide = {"name": "mlp", "hidden": [2000, 2000], "seed": 1}
+    large, small = hospital("large", model=wide), hospital("small")
+    worker = Worker(Resources(threads=1, memory="600MiB"))
+    try:
+        with pytest.raises(Refused) as error:
+            await worker.train(large.job(), nothing)
+        assert error.value.rule == "worker-memory"
+        assert "600 MiB" in error.value.what
+        assert (await worker.train(small.job(), nothing)).steps == 5
+    finally:
+        await worker.stop()
+
+
 @asked
 async def test_killed_child_is_unavailable_and_the_next_call_starts_another(hospital, worker):
     long = hospital("long", round__local=LONG)
@@ -143,7 +162,7 @@ async def test_cancelled_call_leaves_no_answer_behind(hospital, worker):
 def test_worker_knows_no_secret_of_its_parents_environment(monkeypatch):
     monkeypatch.setenv("CONCILIUM_PASSPHRASE", "do not tell")
     monkeypatch.setenv("LANG", "C.UTF-8")
-    known = Worker(threads=2)._environment()
+    known = Worker(Resources(threads=2))._environment()
     assert "do not tell" not in known.values()
     assert known["LANG"] == "C.UTF-8"
     assert known["OMP_NUM_THREADS"] == "2"
@@ -152,9 +171,10 @@ def test_worker_knows_no_secret_of_its_parents_environment(monkeypatch):
 def test_worker_dies_with_its_parent():
     script = (
         "import asyncio, os\n"
+        "from governance.settings import Resources\n"
         "from site_agent.worker import Worker\n"
         "async def main():\n"
-        "    worker = Worker(threads=1)\n"
+        "    worker = Worker(Resources(threads=1))\n"
         "    await worker.start()\n"
         "    print(worker._child.pid, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"

@@ -15,6 +15,7 @@ down_revision: Final = None
 _NUMBER: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _CONTRIBUTED: Final = sa.text("kind = 'contribution-made'")
 _REFUSED: Final = sa.text("state = 'refused'")
+_ASKS_OTHERS: Final = sa.text("alike_seq = opened_seq")
 
 
 def upgrade() -> None:
@@ -30,6 +31,7 @@ def upgrade() -> None:
     _exits()
     _keeping()
     _recovery()
+    _sums()
     first_triggers.make()
 
 
@@ -86,6 +88,7 @@ def _tree() -> None:
         sa.Column("line", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("size", "site"),
     )
+    op.create_index("cosignatures_of_site", "cosignatures", ["site", "size"])
     op.create_table(
         "disclosures",
         sa.Column("seq", _NUMBER, nullable=False),
@@ -180,7 +183,16 @@ def _rounds() -> None:
         sa.Column("sites_out", sa.Text()),
         sa.Column("reason", sa.Text()),
         sa.Column("undone_seq", _NUMBER),
+        sa.Column("alike_seq", _NUMBER, nullable=False),
         sa.PrimaryKeyConstraint("round", "attempt"),
+    )
+    op.create_index("rounds_opened", "rounds", ["opened_seq"])
+    op.create_index(
+        "rounds_asking_others",
+        "rounds",
+        ["opened_seq"],
+        sqlite_where=_ASKS_OTHERS,
+        postgresql_where=_ASKS_OTHERS,
     )
 
 
@@ -194,6 +206,7 @@ def _work() -> None:
         sa.Column("agreement", sa.String(64), nullable=False),
         sa.Column("update_digest", sa.String(64), nullable=False),
         sa.Column("made_of", sa.String(64), nullable=False),
+        sa.Column("size_bytes", _NUMBER, nullable=False),
         sa.Column("base", sa.String(64), nullable=False),
         sa.Column("steps", _NUMBER, nullable=False),
         sa.Column("epsilon", sa.String(64), nullable=False),
@@ -240,10 +253,6 @@ def _spending() -> None:
     )
     op.create_index("reservations_of_round", "reservations", ["site", "round", "attempt"])
     op.create_index("reservations_of_task", "reservations", ["site", "task"])
-    cohort = ("site", "cohort", "sampling_rate", "noise_multiplier", "purpose")
-    op.create_index(
-        "reservations_of_cohort", "reservations", [*cohort, "steps", "epsilon_total"]
-    )
 
 
 def _releases() -> None:
@@ -338,4 +347,44 @@ def _recovery() -> None:
         sa.Column("accepted_seq", _NUMBER),
         sa.Column("held", _NUMBER),
         sa.PrimaryKeyConstraint("declared_seq", "site"),
+    )
+
+
+def _sums() -> None:
+    op.create_table(
+        "tallied",
+        sa.Column("until_seq", _NUMBER, nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("site", sa.String(64), nullable=False),
+        sa.Column("agreement", sa.String(64), nullable=False),
+        sa.Column("entries", _NUMBER, nullable=False),
+        sa.Column("first_seq", _NUMBER, nullable=False),
+        sa.Column("last_seq", _NUMBER, nullable=False),
+        sa.PrimaryKeyConstraint("until_seq", "kind", "site", "agreement"),
+    )
+    cohort = ("site", "cohort", "sampling_rate", "noise_multiplier")
+    op.create_table(
+        "spent",
+        sa.Column("until_seq", _NUMBER, nullable=False),
+        *(sa.Column(name, sa.String(64), nullable=False) for name in cohort),
+        sa.Column("purpose", sa.String(32), nullable=False),
+        sa.Column("steps", _NUMBER, nullable=False),
+        sa.Column("reservations", _NUMBER, nullable=False),
+        sa.Column("last_seq", _NUMBER, nullable=False),
+        sa.Column("highest", sa.String(64), nullable=False),
+        sa.Column("highest_seq", _NUMBER, nullable=False),
+        sa.PrimaryKeyConstraint("until_seq", *cohort, "purpose"),
+    )
+    op.create_table(
+        "measured",
+        sa.Column("until_seq", _NUMBER, nullable=False),
+        sa.Column("site", sa.String(64), nullable=False),
+        sa.Column("mechanism", sa.String(32), nullable=False),
+        sa.Column("evaluations", _NUMBER, nullable=False),
+        sa.PrimaryKeyConstraint("until_seq", "site", "mechanism"),
+    )
+    op.create_table(
+        "passages",
+        sa.Column("until_seq", _NUMBER, primary_key=True, autoincrement=False),
+        sa.Column("said", sa.Text(), nullable=False),
     )

@@ -13,7 +13,7 @@ import pytest
 
 from governance.identity import enrolment
 from governance.identity.trust import trust_lines
-from governance.ledger import cli, store
+from governance.ledger import cli, note, store
 
 QUESTIONS = (
     ["consents"],
@@ -83,6 +83,17 @@ def test_a_clean_log_with_the_hospitals_keys_is_proven(run, ledger, keys, tmp_pa
     assert "proven, but for what docs/auditor.md lists" in out
 
 
+def test_a_log_whose_heads_were_all_taken_away_is_not_taken_for_proven(
+    run, ledger, keys, tmp_path
+):
+    trust = trust_file(keys, tmp_path / "trust.keys")
+    ledger.run(("DELETE FROM cosignatures",), ("DELETE FROM checkpoints",))
+    code, out, _ = run("verify", "--url", ledger.path, "--trust", trust)
+    assert code == 1
+    assert "Not proven, because no checkpoint is cosigned" in out
+    assert run("verify", "--url", ledger.path)[0] == 0
+
+
 def test_a_fault_is_exit_1_and_names_the_entry(run, ledger):
     ledger.run(
         ("UPDATE entries SET received_at = '2026-11-21T09:00:59.000000Z' WHERE seq = 9",)
@@ -124,10 +135,13 @@ def test_a_fault_is_read_by_machines(run, exported):
 def test_a_checkpoint_that_was_kept_finds_what_was_cut(run, ledger, exported, tmp_path):
     kept = shutil.copy(exported / "checkpoint", tmp_path / "kept")
     assert run("verify", "--export", exported, "--against", kept)[0] == 0
-    for name in ("checkpoint", "checkpoints/000000000081", "checkpoints/000000000068"):
-        (exported / name).unlink()
-    lines = (exported / "entries.jsonl").read_text().splitlines(keepends=True)
-    (exported / "entries.jsonl").write_text("".join(lines[:60]))
+    for size in (81, 68):
+        (exported / f"checkpoints/{size:012d}").unlink()
+    shutil.copy(max((exported / "checkpoints").iterdir()), exported / "checkpoint")
+    for name in ("entries.jsonl", "disclosures.jsonl"):
+        lines = (exported / name).read_text().splitlines(keepends=True)
+        kept_lines = [line for line in lines if json.loads(line)["seq"] < 60]
+        (exported / name).write_text("".join(kept_lines))
     (exported / "keys.json").unlink()
     assert run("verify", "--export", exported)[0] == 0
     code, out, _ = run("verify", "--export", exported, "--against", kept)
@@ -168,6 +182,36 @@ def test_a_proof_is_printed_whole(run, ledger):
     proof = out[out.index("c2sp.org/tlog-proof@v1") :].splitlines()
     assert proof[1] == "index 20"
     assert any(line.startswith("— concilium/heart ") for line in proof)
+
+
+def test_a_printed_proof_ends_with_the_signed_note_and_no_other_line(run, ledger):
+    _, out, _ = run("show", "20", "--proof", "--url", ledger.path)
+    head = out[out.index("c2sp.org/tlog-proof@v1") :].split("\n\n", 1)[1]
+    # Others' readers split a note at its last blank line.
+    assert note.parse(head).signed == head
+
+
+@pytest.mark.parametrize(
+    ("asked", "title"),
+    [
+        (
+            ["agreements", "--at", "2026-11-21T10:00:00Z"],
+            "Agreements as of 2026-11-21 10:00:00 UTC",
+        ),
+        (["contributions", "--refused"], "Contributions: 1 refused"),
+        (["rounds", "--state", "abandoned"], "2 abandoned attempts"),
+    ],
+)
+def test_a_title_says_nothing_of_what_was_not_asked_for(run, ledger, asked, title):
+    code, out, _ = run(*asked, "--url", ledger.path)
+    assert (code, out.splitlines()[0].strip()) == (0, title)
+
+
+@pytest.mark.parametrize("asked", [["show", "9" * 30], ["round", "9" * 30]])
+def test_a_number_that_no_database_holds_is_refused(run, ledger, exported, asked):
+    for where in (["--url", ledger.path], ["--export", exported]):
+        code, _, err = run(*asked, *where)
+        assert (code, "[unknown-entry]" in err) == (2, True), err
 
 
 def test_edited_tables_are_made_anew(run, ledger):

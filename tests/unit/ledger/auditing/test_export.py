@@ -260,6 +260,7 @@ def test_the_readmes_script_finds_a_bad_signature(short):
     assert "entry 3: its signature is bad" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_export_is_read_in_another_process(exported):
     code = "from governance.ledger.cli import main; main()"
     done = subprocess.run(

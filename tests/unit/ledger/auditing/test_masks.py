@@ -17,6 +17,7 @@ RUN = {"purpose": "train", "terms": sha256(b"terms").hexdigest(), "refused": {}}
 def masked(ledger, keys, speak):
     """Append what was said of masks in round 3's first attempt, which is open again."""
     cut(ledger, ledger.seq_of("round-opened", round=3) + 1)
+    ledger.run(("UPDATE rounds SET reason = NULL, ended_seq = NULL WHERE round = ?", 3))
 
     def append(step, sites, dropped=()):
         who = {"step": step, "sites": list(sites), "dropped": list(dropped)}

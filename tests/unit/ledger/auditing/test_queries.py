@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 from answers import NOW, received, rows
+from sqlalchemy import select
 
-from governance.ledger import merkle, note, queries, query_rounds, showing
+from governance.ledger import merkle, note, queries, query_lineage, query_rounds, showing
 from governance.ledger.checkpoint import parse_body
+from governance.ledger.schema import contributions
 from protos.errors import Refused
 
 
@@ -76,7 +78,7 @@ def test_every_attempt_of_every_round_is_told(asked):
         (3, 2, "closed", "amc, ucl, usz", "", None),
         (4, 1, "closed", "amc, ucl", "", None),
     ]
-    assert answer.facts == {"committed": 4, "attempts": 6}
+    assert (answer.facts["committed"], answer.facts["attempts"]) == (4, 6)
 
 
 def test_a_site_is_asked_for_alone(asked):
@@ -110,7 +112,7 @@ def test_an_update_that_was_sent_again_needs_no_second_reservation(asked):
     assert first[2] == again[2]
     assert first[3] is not None
     assert again[3] is None
-    assert len(answer.notes) == 2
+    assert len(answer.notes) == 2 * 2  # how each ended, and what came up in it
 
 
 def test_a_round_whose_candidate_was_rejected_says_so(asked, ledger):
@@ -158,7 +160,7 @@ def test_an_understated_epsilon_stands_beside_the_true_one(ledger, keys, speak):
 
 def test_a_model_tells_what_is_inside(asked, ledger):
     model = ledger.statement(ledger.seq_of("round-closed", round=3)).body["model_out"]
-    answer = query_rounds.lineage(asked, model)
+    answer = query_lineage.lineage(asked, model)
     assert rows(answer, "round", "attempt", "site") == [
         (1, 1, "amc"),
         (1, 1, "kul"),
@@ -172,14 +174,14 @@ def test_a_model_tells_what_is_inside(asked, ledger):
         (3, 2, "usz"),
     ]
     assert answer.facts["sites"] == ["amc", "kul", "ucl", "usz"]
-    assert query_rounds.lineage(asked, model[:8]).facts["model"] == model
-    assert rows(query_rounds.lineage(asked, model, site="kul"), "round") == [(1,), (2,)]
+    assert query_lineage.lineage(asked, model[:8]).facts["model"] == model
+    assert rows(query_lineage.lineage(asked, model, site="kul"), "round") == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("model", ["0" * 64, "abc", "%" * 8, "", "_______________"])
 def test_a_model_that_no_round_made_is_refused(asked, model):
     with pytest.raises(Refused, match="no committed model"):
-        query_rounds.lineage(asked, model)
+        query_lineage.lineage(asked, model)
 
 
 def test_certificates_are_told_with_who_was_revoked(asked, ledger):
@@ -257,3 +259,12 @@ def test_spending_says_that_exact_figures_are_not_covered(asked):
         in said
     )
     assert rows(queries.spent(asked), "metrics")[0] == ("0.0000",)
+
+
+def test_how_many_bytes_came_up_is_said_of_each_attempt(asked):
+    answer = query_rounds.one_round(asked, 1)
+    (attempt,) = answer.facts["attempts"]
+    made = asked.execute(select(contributions.c.size_bytes).where(contributions.c.round == 1))
+    sizes = [row.size_bytes for row in made]
+    assert (attempt["updates"], attempt["update_bytes"]) == (len(sizes), sum(sizes))
+    assert any(note.endswith(f"{sum(sizes):,} bytes in all.") for note in answer.notes)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from answers import NOW, received, rows
 
-from governance.ledger import query_acts, query_agreed, query_covered, query_settings
+from governance.ledger import query_acts, query_agreed, query_covered, query_settings, reserved
 from protos.errors import Refused
 
 COVERED = query_covered.COVERED
@@ -124,7 +124,8 @@ def test_a_round_that_never_was_has_no_settings(asked):
 def test_the_rounds_that_passed_a_share_of_the_cap_are_named(ledger):
     ledger.run(("UPDATE consents SET cap = '3'",))
     with ledger.reading() as connection:
-        marks = query_settings.marks_passed(connection, [("amc", "infarction")])
+        _, parts = reserved.spent_of(connection, "amc")
+        marks = query_settings.marks_passed(connection, parts)
     # amc stated 1.93 in round 1, 2.35 in 2, 2.69 and 2.98 in 3, 3.24 in 4; the marks of 3 are
     # 1.5, 2.4 and 3.
     assert [(mark["percent"], mark["round"]) for mark in marks] == [(50, 1), (80, 3), (100, 4)]

@@ -9,7 +9,7 @@ from admission import closed_round
 from verdicts import found
 
 from governance import statements
-from governance.ledger import query_releases, query_rounds
+from governance.ledger import query_lineage, query_releases
 from governance.ledger.signatures import Signatures
 from protos.errors import Refused
 
@@ -158,7 +158,7 @@ def test_who_was_given_a_release_or_fetched_it_is_said(released):
 
 
 def test_the_lineage_of_a_release_is_that_of_its_model(released):
-    answer = query_rounds.lineage(released.connection, "v1")
+    answer = query_lineage.lineage(released.connection, "v1")
     assert answer.facts["sites"] == ["amc", "ucl"]
     assert answer.notes == [f"Released as v1 (entry {_seq(released)})."]
 

@@ -242,6 +242,15 @@ def test_a_round_closed_wrongly_is_named(ledger, keys, speak, change, rule):
     found(ledger.verdict(), seq, rule)
 
 
+def test_a_round_abandoned_for_a_rule_that_a_stranger_broke_is_named(ledger, keys, speak):
+    seq = ledger.seq_of("contribution-made", round=3, attempt=2, actor="site/usz")
+    cut(ledger, seq)
+    why = {"reason": "gate", "rule": "secagg-r12", "refused": {"rad": "secagg-r12"}}
+    body = {**keys.at(3, 2), **why, "sites_in": [], "sites_out": {}}
+    ledger.append(speak("round-abandoned", body, "coordinator", keys.key("ledger")))
+    found(ledger.verdict(), seq, "round-sites")
+
+
 def test_a_statement_by_a_key_that_was_replaced_is_named(ledger, keys, speak):
     body = {"program": "p", "version": "1", "os": "Linux"}
     ledger.append(speak("software-started", body, "site/amc", keys.key("amc agent")))

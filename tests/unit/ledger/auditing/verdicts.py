@@ -28,7 +28,10 @@ def checkpoints_of(ledger):
 
 
 def cut(ledger, size, *, checkpoints=True):
-    ledger.run(("DELETE FROM entries WHERE seq >= ?", size))
+    ledger.run(
+        ("DELETE FROM entries WHERE seq >= ?", size),
+        ("DELETE FROM disclosures WHERE seq >= ?", size),
+    )
     ledger.rewrite([(at, envelope) for _, at, envelope in ledger.entries()])
     if checkpoints:
         ledger.run(

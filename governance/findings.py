@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from governance.terminal import Answer, Format
@@ -11,6 +11,40 @@ from governance.terminal import Answer, Format
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """On what occasion somebody looked, and the last sentence of what was found.
+
+    Attributes:
+        title: Of the table.
+        one: What is said of one finding that stops.
+        many: What is said after the number of several.
+        unknown: Where nothing stops, and something could not be looked at.
+        fine: Where all is well.
+    """
+
+    title: str
+    one: str
+    many: str
+    unknown: str
+    fine: str
+
+
+SIGNATURE: Final = Occasion(
+    "Before any signature",
+    "1 finding stops this hospital from taking part.",
+    "findings stop this hospital from taking part.",
+    "Nothing that could be looked at stops this hospital; something is unknown yet.",
+    "Nothing stops this hospital from taking part.",
+)
+WRONG: Final = Occasion(
+    "What is wrong, and who must act",
+    "1 thing must be mended.",
+    "things must be mended.",
+    "Nothing that could be looked at is wrong; something is unknown yet.",
+    "Nothing is wrong.",
+)
 IT: Final = "this hospital's IT"
 OPERATOR: Final = "the operator"
 OFFICER: Final = "the officer"
@@ -48,7 +82,7 @@ def look(check: str, found: str, *, who: str, todo: str) -> Finding:
 
 
 def stops(check: str, found: str, *, who: str, todo: str) -> Finding:
-    """Return what keeps this hospital from taking part."""
+    """Return what must be mended before anything goes on."""
     return Finding(check, Verdict.STOPS, found, who, todo)
 
 
@@ -57,22 +91,27 @@ def unknown(check: str, found: str, *, who: str = "", todo: str = "") -> Finding
     return Finding(check, Verdict.UNKNOWN, found, who, todo)
 
 
+def of(name: str, finding: Finding) -> Finding:
+    """Return a finding that says of what it is."""
+    return replace(finding, check=f"{name}: {finding.check}")
+
+
 def stopped(findings: Sequence[Finding]) -> bool:
-    """Tell whether any of them keeps this hospital from taking part."""
+    """Tell whether any of them must be mended before anything goes on."""
     return any(one.verdict is Verdict.STOPS for one in findings)
 
 
-def answer(findings: Sequence[Finding], form: Format) -> Answer:
+def answer(findings: Sequence[Finding], form: Format, occasion: Occasion = SIGNATURE) -> Answer:
     """Return what to print; a table for eyes names who must act below it."""
     rows: list[tuple[object, ...]] = [
         (one.check, one.verdict.value, one.found, one.who, one.todo) for one in findings
     ]
     columns = ("check", "result", "found", "who", "todo")
-    title = "Before any signature"
+    title = occasion.title
     facts = {"stops": stopped(findings)}
     if form is not Format.TABLE:
         return Answer(columns, rows, title=title, facts=facts)
-    notes = ["", *_acts(findings), _verdict(findings)]
+    notes = ["", *_acts(findings), _verdict(findings, occasion)]
     return Answer(columns[:3], [row[:3] for row in rows], title=title, notes=notes, facts=facts)
 
 
@@ -89,11 +128,10 @@ def _acts(findings: Sequence[Finding]) -> list[str]:
     return said
 
 
-def _verdict(findings: Sequence[Finding]) -> str:
+def _verdict(findings: Sequence[Finding], occasion: Occasion) -> str:
     if stopped(findings):
         count = sum(one.verdict is Verdict.STOPS for one in findings)
-        things = "1 finding stops" if count == 1 else f"{count} findings stop"
-        return f"{things} this hospital from taking part."
+        return occasion.one if count == 1 else f"{count} {occasion.many}"
     if any(one.verdict is Verdict.UNKNOWN for one in findings):
-        return "Nothing that could be looked at stops this hospital; something is unknown yet."
-    return "Nothing stops this hospital from taking part."
+        return occasion.unknown
+    return occasion.fine

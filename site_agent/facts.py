@@ -1,0 +1,36 @@
+"""What this site's own copy of the ledger says of a task, asked in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from governance.ledger import operators
+from site_agent import masking, measuring
+from site_agent.deciding import Facts
+from site_agent.store import copy
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sqlalchemy import Connection
+
+    from governance.agreement.load import Document
+    from protos.words import Task
+    from site_agent.readiness import Seen
+
+
+def of_task(
+    c: Connection, *, task: Task, document: Document | None, skew: timedelta, seen: Seen
+) -> Facts:
+    """Return what a decision needs to know, but for who else was seen on this history."""
+    return Facts(
+        skew,
+        seen,
+        copy.in_force(c),
+        copy.outcomes(c, task.round),
+        copy.not_in_force(c),
+        inside=copy.left_inside(c, task.agreement),
+        proposed=operators.proposal(c, task.agreement),
+        known=None if document is None else masking.known(c, document, task),
+        statistics=None if document is None else measuring.recorded(c, document),
+    )

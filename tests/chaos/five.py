@@ -1,0 +1,68 @@
+"""A federation of five that is founded once and disturbed many times."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import standing
+
+NOISE_SEED: Final = 7
+STEPS: Final = 2
+MANY: Final = 50
+"""Of so many rounds ε is small only with more noise."""
+HIDDEN: Final = [700, 700]
+"""A model of 2 MB: a transfer is of several messages, and can be cut between them."""
+SITES: Final = ("eastfield", "harbour-university", "hillcrest", "lakeside", "north-general")
+LAST: Final = SITES[0]
+"""The hospital whose consent a run begins with."""
+
+
+def found(place: Path, *, rounds: int, masked: bool) -> None:
+    """Found a federation of five, in which one hospital is still to consent."""
+    terms = {
+        "sites.ready_at_least": 5,
+        "sites.close_at_least": 5,
+        "schedule.rounds": rounds,
+        "round.stragglers": "wait",
+        "round.deadline": "2h",
+        "round.local.steps": STEPS,
+        "privacy.noise_multiplier": 8.0 if rounds < MANY else 200.0,
+        "privacy.budget": {"epsilon": 8.0},
+        "privacy.noise_seed": NOISE_SEED,
+        "aggregation.secure": masked,
+        "model": {"name": "mlp", "hidden": HIDDEN, "seed": 1},
+        "strategy": {"name": "fedavg"} if masked else {"name": "scaffold"},
+        "quality.accept_if.not_worse_than": 0.5,
+    }
+    place.mkdir(parents=True)
+    agreement = standing.agreement_with(place / "agreement.yaml", terms)
+    standing.found(place / "half", agreement, seed=NOISE_SEED)
+    fed = standing.copied(place / "half", place / "fed")
+    try:
+        fed.serve()
+        listen = port_of(fed)
+        for name in SITES:
+            dialling(fed, name, listen)
+        others = [name for name in SITES if name != LAST]
+        fed.run(*others)
+        with ThreadPoolExecutor(2) as beside:
+            for said in beside.map(fed.consent, others):
+                assert said.code == 0, said
+    finally:
+        for name in list(fed.running):
+            fed.stop(name)
+
+
+def port_of(fed: standing.Federation) -> int:
+    text = (fed.coordinator / "coordinator.yaml").read_text(encoding="utf-8")
+    return int(re.search(r"(?m)^listen: \S+:(\d+)", text)[1])
+
+
+def dialling(fed: standing.Federation, name: str, port: int) -> None:
+    def change(said):
+        said["federations"][0]["coordinator"] = f"localhost:{port}"
+
+    standing.edited(fed.site_file(name), change)

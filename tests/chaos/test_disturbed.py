@@ -1,0 +1,29 @@
+"""Whatever is killed and cut, each round is committed once and is what it would have been."""
+
+from __future__ import annotations
+
+import pytest
+import run
+
+
+def holds(tmp_path, *argv):
+    """Hold that a disturbed run has no finding."""
+    assert run.main(["--place", str(tmp_path), *argv]) == 0
+
+
+@pytest.mark.long
+def test_a_sample_of_kills_and_cuts_leaves_the_rounds_as_they_would_have_been(tmp_path):
+    few = ("--rounds", "3", "--seconds", "8", "--every", "1.5", "--masked", "yes")
+    holds(tmp_path, "--light", "--seed", "2", *few)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("masked", ["yes", "no"])
+def test_agents_with_workers_that_train_survive_a_schedule(tmp_path, masked):
+    holds(tmp_path, "--seed", "1", "--seeds", "2", "--masked", masked)
+
+
+@pytest.mark.long
+def test_lines_that_are_silent_for_longer_than_the_keepalive_are_waited_out(tmp_path):
+    silent = ("--silences", "--kinds", "partition", "half-open", "--every", "20")
+    holds(tmp_path, "--light", "--seed", "1", "--seeds", "2", "--masked", "yes", *silent)

@@ -1,0 +1,40 @@
+"""What can wait goes down with the next transaction, or soon by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from hospital import FEDERATION
+
+from site_agent.store import database, notes
+
+
+def keep(value):
+    return partial(notes.set_note, federation=FEDERATION, name="n", value=value)
+
+
+def kept(hospital):
+    return hospital.store.look(partial(notes.note, federation=FEDERATION, name="n"))
+
+
+async def test_what_can_wait_is_written_with_the_next_transaction(charite):
+    charite.store.later("n", keep("x"))
+    assert kept(charite) == ""
+    await charite.store.do(lambda _: None)
+    assert kept(charite) == "x"
+
+
+async def test_newer_word_of_the_same_takes_the_place_of_what_waits(charite):
+    charite.store.later("n", keep("old"))
+    charite.store.later("n", keep("new"))
+    await charite.store.settle()
+    assert kept(charite) == "new"
+
+
+async def test_what_nobody_takes_along_is_written_soon(charite, monkeypatch):
+    monkeypatch.setattr(database, "LATER_S", 0.01)
+    loop, written = asyncio.get_running_loop(), asyncio.Event()
+    charite.store.later("n", lambda _: loop.call_soon_threadsafe(written.set))
+    async with asyncio.timeout(10):
+        await written.wait()
