@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from governance.agreement.load import Document
     from governance.agreement.schema import Agreement
     from governance.privacy.auditing import Guesses
+    from governance.privacy.releases import Release
     from site_agent.data.cohort import PatientSet
     from site_agent.jobs_apart import AuditJob
 
@@ -42,6 +43,10 @@ CANARIES: Final = (1000, 2000, 4000, 8000, 16000)
 _GUESSED: Final = 5
 """Of every fifth canary it is guessed whether it was in; of the others nobody can tell."""
 _CLEARLY: Final = 1.5
+_LUCK: Final = 1e-6
+"""How seldom chance may make the audit without noise duller than was foreseen."""
+_TELLING: Final = 0.001
+"""Where more of those who were in are drawn in no step, nobody is guessed to have been out."""
 _FEWEST: Final = 200
 _COLUMNS = ("noise", "claimed_epsilon", "at_least", "canaries", "guesses", "right", "finding")
 
@@ -57,9 +62,14 @@ class Claim:
     canaries: int
 
     @property
+    def release(self) -> Release:
+        """What all its rounds release."""
+        return releases.of_a_round(self.agreement).times(self.rounds)
+
+    @property
     def steps(self) -> int:
         """How many steps a training has."""
-        return releases.of_a_round(self.agreement).steps * self.rounds
+        return self.release.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +98,13 @@ def claim_of(agreement: Agreement, rounds: int | None = None) -> Claim:
     delta = float(agreement.privacy.delta)
     release = releases.of_a_round(agreement).times(rounds)
     epsilon = accountant.epsilon([release], delta)
-    clear = next((m for m in CANARIES if _ceiling(m, delta) > epsilon + _CLEARLY), None)
+    ceilings = {canaries: _ceiling(canaries, release, delta) for canaries in CANARIES}
+    clear = next((m for m, ceiling in ceilings.items() if ceiling > epsilon + _CLEARLY), None)
     most = CANARIES[-1]
-    if clear is None and _ceiling(most, delta) <= epsilon:
+    if clear is None and ceilings[most] <= epsilon:
         raise Refused(
             f"{count(rounds, 'round')} claim ε = {accountant.format_epsilon(epsilon)}, and "
-            f"{most:,} canaries can show no more than {_ceiling(most, delta):.2f}, "
+            f"{most:,} canaries can show no more than {ceilings[most]:.2f}, "
             "even without any noise",
             todo="Audit fewer rounds, which claim less: --rounds 1",
             rule="audit-too-weak",
@@ -124,7 +135,12 @@ def audited(
         progress,
     )
     made = claim.canaries // _GUESSED
-    guesses = auditing.guessed(watched.scores.tolist(), watched.inside.tolist(), made=made)
+    guesses = auditing.guessed(
+        watched.scores.tolist(),
+        watched.inside.tolist(),
+        made=made,
+        outside=_guessed_outside(claim.release, made),
+    )
     return Audited(sigma, guesses, auditing.lower_bound(guesses, claim.delta))
 
 
@@ -316,10 +332,27 @@ def shown() -> Iterator[Progress]:
 
 
 @lru_cache
-def _ceiling(canaries: int, delta: float) -> float:
-    """Return the bound where every guess is right."""
+def _unseen(release: Release) -> float:
+    """Return how likely a canary that is in is drawn in no step: it looks as one that is out."""
+    return float((1 - release.sampling_rate) ** release.steps)
+
+
+def _guessed_outside(release: Release, made: int) -> int:
+    """Return of how many canaries to guess that they were out: none where nobody could tell."""
+    return made // 2 if _unseen(release) < _TELLING else 0
+
+
+def _ceiling(canaries: int, release: Release, delta: float) -> float:
+    """Return the bound that guessing without noise comes to, but for the worst of luck."""
+    from scipy.stats import binom
+
     made = canaries // _GUESSED
-    return auditing.lower_bound(auditing.Guesses(canaries, made, made), delta)
+    unseen = _unseen(release)
+    if outside := _guessed_outside(release, made):
+        wrong = int(binom.ppf(1 - _LUCK, outside, unseen / (1 + unseen)))
+    else:
+        wrong = max(0, made - int(binom.ppf(_LUCK, canaries, (1 - unseen) / 2)))
+    return auditing.lower_bound(auditing.Guesses(canaries, made, made - wrong), delta)
 
 
 def _row(claim: Claim, one: Audited, finding: str) -> tuple[object, ...]:

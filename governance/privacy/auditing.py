@@ -39,20 +39,23 @@ class Guesses:
             raise ValueError("there are not more right guesses than guesses")
 
 
-def guessed(scores: Sequence[float], inside: Sequence[bool], *, made: int) -> Guesses:
-    """Guess by score: the highest are in, the lowest are out, as many of each.
+def guessed(
+    scores: Sequence[float], inside: Sequence[bool], *, made: int, outside: int | None = None
+) -> Guesses:
+    """Guess by score: the highest are in, the lowest are out.
 
     Args:
         scores: One for each canary, the higher the likelier it was in.
         inside: Whether it was.
         made: r, even and at most as many as there are canaries.
+        outside: Of how many of these it is guessed that they were out; half where None.
     """
     if len(scores) != len(inside) or made % 2 or not 0 < made <= len(scores):
         raise ValueError("an audit guesses an even number of its canaries")
     order = sorted(range(len(scores)), key=lambda place: scores[place])
-    half = made // 2
-    right = sum(not inside[place] for place in order[:half])
-    right += sum(inside[place] for place in order[-half:])
+    lowest = made // 2 if outside is None else outside
+    right = sum(not inside[place] for place in order[:lowest])
+    right += sum(inside[place] for place in order[len(order) - (made - lowest) :])
     return Guesses(len(scores), made, right)
 
 

@@ -63,6 +63,11 @@ def test_an_answer_that_lies_by_chance_is_not_refuted_and_one_that_never_lies_is
     assert bare > 4.5
 
 
+def test_where_none_is_guessed_to_have_been_out_only_the_highest_count():
+    scores, inside = [3.0, 2.0, 0.0, 0.0, 0.0, 0.0], [True, True, True, False, True, False]
+    assert guessed(scores, inside, made=2, outside=0) == Guesses(6, 2, 2)
+
+
 @pytest.mark.parametrize("made", [0, 3, 8])
 def test_an_audit_that_guesses_no_even_number_of_its_canaries_is_refused(made):
     with pytest.raises(ValueError, match="guesses"):

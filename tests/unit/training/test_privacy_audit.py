@@ -182,6 +182,22 @@ def test_both_bounds_stand_beside_the_claim(audit, source):
     assert (said["confidence"], said["rounds"], said["steps"]) == (0.95, 4, 20)
 
 
+def test_few_steps_let_nobody_be_guessed_to_have_been_out(hospital):
+    """In five steps at rate ¼ a quarter of who is in is never drawn, as if they were out."""
+    claim = privacy_audit.claim_of(hospital(privacy__noise_multiplier=2.0).document.agreement, 1)
+    patients = canaries.invented(claim.agreement, 100, training.keystream(3))
+    bare = privacy_audit.audited(
+        claim,
+        patients,
+        declared_patients=100,
+        noise=False,
+        randomness=counted("few"),
+        progress=lambda _: None,
+    )
+    assert bare.guesses.right == bare.guesses.made
+    assert bare.at_least > claim.epsilon + 1
+
+
 def test_a_training_without_noise_refutes_the_claim_and_exits_1(audit):
     code, out = audit("--without-noise", "--rounds", "1")
     assert code == 1
