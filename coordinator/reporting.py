@@ -29,6 +29,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
     )
     by_itself = succession.change_due_at(connection) is not None
     asked = None if by_itself else proposed  # nobody is to answer what takes force by itself
+    over = None if force or proposed else record.agreement_that_binds(connection)
     running = roundbook.running(connection)
     planned = force.agreement.schedule.rounds if force else 0
     counted = record.rounds_of_schedule if force else record.rounds_committed
@@ -43,7 +44,7 @@ def report(base: Foundation, connection: Connection, operator: str) -> StatusRep
         attempt=last[1],
         round_state=running.state if running else last[2],
         sites=site_reports.statuses(
-            base, connection, force or _last(connection, proposed), asked
+            base, connection, force or over, asked, over=over is not None
         ),
         enrolled=tuple(RosterKey(*row) for row in holders.enrolled(connection)),
         pending=_pending(connection),
@@ -86,11 +87,6 @@ def _state(
     if proposed is not None:
         return "waits for the sites' consent"
     return "no agreement is proposed"
-
-
-def _last(connection: Connection, proposed: Document | None) -> Document | None:
-    """Return the agreement whose rules go on while none is in force and none is proposed."""
-    return None if proposed is not None else record.agreement_that_binds(connection)
 
 
 def _quality(connection: Connection, force: Document | None) -> str:

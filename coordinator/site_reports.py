@@ -38,8 +38,13 @@ def statuses(
     connection: Connection,
     force: Document | None,
     proposed: Document | None,
+    *,
+    over: bool = False,
 ) -> tuple[SiteStatus, ...]:
-    """Return every enrolled site's status, by name; with a proposal, its answer to both."""
+    """Return every enrolled site's status, by name; with a proposal, its answer to both.
+
+    Where the agreement is `over`, nobody's officer is waited for.
+    """
     running = roundbook.running(connection)
     steps = masking.awaited(connection, running)
     told = _consents(connection, force, proposed)
@@ -53,6 +58,7 @@ def statuses(
             *(("revoked", "") if name in barred else said),
             agreement=agreement,
             step=steps.get(SiteName(name), ""),
+            over=over,
         )
         for name, said in sorted(told.items())
     )
@@ -82,11 +88,12 @@ def status(  # noqa: PLR0913 - what a row is made of
     *,
     agreement: str = "",
     step: str = "",
+    over: bool = False,
 ) -> SiteStatus:
     """Return one site's status; `reason` is what its officer said against the agreement.
 
     `agreement` is the one in force, of which the site may refuse all tasks; `step` what of it a
-    masked sum waits for.
+    masked sum waits for. Of an agreement that is `over`, nothing is waited for.
     """
     session = base.sessions.of(site)
     asked = None
@@ -97,7 +104,8 @@ def status(  # noqa: PLR0913 - what a row is made of
     came, all_ = (0, 0)
     if running is not None:
         came, all_ = base.spool.coming(site, running.round, running.attempt)
-    waits = _waiting_for(connected=session is not None, consent=consent, doing=doing)
+    permits = "in-force" if over and consent != "revoked" else consent
+    waits = _waiting_for(connected=session is not None, consent=permits, doing=doing)
     waits = step if step and session is not None else waits
     quiet = waiting.quiet_of(base, site)
     if quiet is not None and quiet.holds(base.now()) and waits in {"", _TASK}:
@@ -110,7 +118,7 @@ def status(  # noqa: PLR0913 - what a row is made of
         connected=session is not None,
         consent=consent,
         doing=doing,
-        waiting_for=f"{waits}: «{reason}»" if reason else waits,
+        waiting_for=f"{waits}: «{reason}»" if reason and not over else waits,
         steps_done=session.steps_done if session else 0,
         bytes_in=came,
         bytes_all=all_,

@@ -167,19 +167,34 @@ def decline_draft(
 
 
 def resume_draft(c: Connection, m: Membership, document: Document) -> Draft:
-    """Compose the end of a pause."""
+    """Compose the end of a pause.
+
+    Raises:
+        Refused: the agreement has ended, or the consent's state does not allow it.
+    """
+    _check_goes_on(c, m, document.digest)
     body = {"agreement": document.digest, "material": document.material}
     shown = f"{m.site} resumes its part in {document.agreement.title}\n"
     return _draft(c, m, "consent-resumed", body, (), shown)
 
 
 def suspend(c: Connection, m: Membership, document: Document) -> Statement:
-    """Pause, with the agent's key: no task from now on; one at work is cancelled."""
+    """Pause, with the agent's key: no task from now on; one at work is cancelled.
+
+    Raises:
+        Refused: the agreement has ended, or the consent's state does not allow it.
+    """
+    _check_goes_on(c, m, document.digest)
     return _stop(c, m, document, "consent-suspended")
 
 
 def object_to(c: Connection, m: Membership, document: Document, reason: str) -> Statement:
-    """Object to an agreement with the agent's key: a pause, with a reason for the operator."""
+    """Object to an agreement with the agent's key: a pause, with a reason for the operator.
+
+    Raises:
+        Refused: the agreement has ended, or the consent's state does not allow it.
+    """
+    _check_goes_on(c, m, document.digest)
     return _stop(c, m, document, "consent-objected", told=(_told("reason", reason),))
 
 
@@ -193,17 +208,35 @@ def deliver(c: Connection, m: Membership, draft: Draft) -> Statement:
 
     Raises:
         PeerFault: it is not what was composed.
-        Refused: a signature is missing, or something else was signed meanwhile.
+        Refused: a signature is missing, something else was signed meanwhile, or a resumption is
+            of an agreement that has ended.
     """
     statement = statements.read(draft.envelope)
     check_signed(c, m, statement, draft.disclosures)
     kind, agreement = statement.kind, str(statement.body["agreement"])
+    if kind == "consent-resumed":
+        _check_goes_on(c, m, agreement)
     consent.advance(standing_of(c, m.federation, agreement).at(m.now()), EVENTS[kind])
     saying = Saying(kind, statement.body, "officer", draft.disclosures)
     voice.enqueue(c, m.federation, statement, saying)
     if kind == "consent-given":
         _declare_data(c, m, statement.body)
     return statement
+
+
+_OVER: Final = frozenset({"complete", "expired", "superseded", "withdrawn"})
+"""States of an agreement after which no task follows; a withdrawal from it still can."""
+
+
+def _check_goes_on(c: Connection, m: Membership, digest: str) -> None:
+    """Refuse to pause or resume where no task follows: the ledger would take no resumption."""
+    offered = terms.find(c, m.federation, digest)
+    if offered is not None and offered.state in _OVER:
+        raise Refused(
+            f"the agreement is {offered.state}: nothing of it is paused or resumed",
+            todo="See concilium-site status; a new proposal asks for a new consent.",
+            rule="agreement-state",
+        )
 
 
 _BASIS: Final = ("jurisdiction", "irb", "permit", "dpa")

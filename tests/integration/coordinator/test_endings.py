@@ -55,6 +55,21 @@ async def test_rounds_that_are_done_are_the_reason_too(fed):
     assert (await fed.status()).state == "the agreement is complete"
 
 
+async def test_nobody_is_waited_for_once_the_agreement_is_complete(fed):
+    document = await fed.in_force(changes={"schedule.rounds": 1})
+    for site in fed.sites.values():
+        site.works(figures=lambda _, __: good_figures(0.7))
+    await fed.until(lambda: fed.entries("agreement-complete"))
+    amc = fed.site("amc")
+    await amc.pause(document)
+    (row,) = [row for row in (await fed.status()).sites if row.name == "amc"]
+    assert (row.consent, row.waiting_for) == ("paused", "")
+    charite, told = fed.site("charite"), fed.site("charite").disclose("reason", "our nights")
+    await charite.must_say("consent-objected", {"agreement": document.digest}, told=(told,))
+    rows = {row.name: row.waiting_for for row in (await fed.status()).sites}
+    assert set(rows.values()) == {""}
+
+
 async def test_candidates_that_were_rejected_do_not_count_for_the_target(fed):
     stop = {"schedule.stop": {"metric": "accuracy", "patience": 1}, "round.attempts": 9}
     await fed.in_force(changes={**GATED, **stop, "schedule.rounds": 2})

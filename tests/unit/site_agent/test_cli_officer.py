@@ -8,6 +8,7 @@ from hospital import FEDERATION, SITE, officer_of
 
 from governance.agreement import counter
 from governance.consent import Consent
+from protos.words import AgreementState
 from site_agent.standing import standing_of
 
 WHO = ("--officer-name", "A. Weber", "--role", "CMO", "--yes")
@@ -138,6 +139,42 @@ def test_an_objection_says_what_it_means_and_what_it_does_not(program, today, se
     assert state_of(today, document) is Consent.OBJECTED
     assert program("resume", "--passphrase-file", secret, *here)[0] == 0
     assert state_of(today, document) is Consent.IN_FORCE
+
+
+@pytest.mark.parametrize("verb", [("pause",), ("object", "--reason", "our nights")])
+def test_a_complete_agreement_is_neither_paused_nor_objected_to(program, today, verb):
+    document = today.consented()
+    today.take(AgreementState(document.digest, "complete"))
+    code, out, err = program(*verb, "--site", today.file)
+    assert (code, out) == (2, "")
+    assert "the agreement is complete: nothing of it is paused or resumed" in err
+    assert err.splitlines()[0].endswith("[agreement-state]")
+    assert not today.said("consent-suspended")
+    assert not today.said("consent-objected")
+
+
+def test_a_pause_that_outlived_its_agreement_is_not_resumed(program, today, secret, tmp_path):
+    document, here = today.consented(), ("--site", today.file)
+    assert program("pause", *here)[0] == 0
+    file = tmp_path / "resumption.json"
+    assert program("resume", "--export", file, *here)[0] == 0
+    today.take(AgreementState(document.digest, "complete"))
+    code, _, err = program("resume", "--passphrase-file", secret, *here)
+    assert code == 2
+    assert "the agreement is complete: nothing of it is paused or resumed" in err
+    key = today.folder / "keys" / "officer.pem"
+    argv = ["sign", file, "--officer-key", key, "--passphrase-file", secret, "--yes"]
+    assert program(*argv)[0] == 0
+    code, _, err = program("consent", "--import", file, *here)
+    assert (code, "[agreement-state]" in err) == (2, True)
+    assert not today.said("consent-resumed")
+
+
+def test_a_complete_agreement_can_still_be_withdrawn_from(program, today):
+    document = today.consented()
+    today.take(AgreementState(document.digest, "complete"))
+    assert program("withdraw", "--yes", "--site", today.file)[0] == 0
+    assert state_of(today, document) is Consent.WITHDRAWN
 
 
 def test_a_new_agent_key_is_vouched_for(program, today, secret):
