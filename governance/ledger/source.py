@@ -215,7 +215,7 @@ class Export:
             raise Refused(
                 f"there is no {ENTRIES} in it",
                 where=str(folder),
-                todo="Name the folder that `concilium-ledger export` wrote.",
+                todo=f"With --export, name a folder as `export` writes it: it holds {ENTRIES}.",
                 rule="no-ledger",
             )
 

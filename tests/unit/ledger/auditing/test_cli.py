@@ -290,6 +290,14 @@ def test_bad_input_is_one_sentence_and_exit_2(run, ledger, tmp_path, arguments, 
     assert "Traceback" not in err
 
 
+def test_a_folder_that_is_no_export_is_said_to_be_none(run, tmp_path):
+    code, _, err = run("verify", "--export", tmp_path)
+    assert (code, err.splitlines()[1:]) == (
+        2,
+        ["With --export, name a folder as `export` writes it: it holds entries.jsonl."],
+    )
+
+
 def token(role, port):
     return enrolment.mint(
         enrolment.Token(
