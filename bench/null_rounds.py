@@ -1,8 +1,8 @@
 """What Concilium's own work in a round takes, beside the bare transport of the same bytes.
 
-    python bench/null_rounds.py [--parameters 100000 1000000 10000000] [--rounds 8]
+    python bench/null_rounds.py [--parameters 100000 1000000 10000000] [--rounds 8] [--sites 5]
 
-Five hospitals whose workers train nothing, each an agent of its own, and a coordinator: real
+Hospitals whose workers train nothing, each an agent of its own, and a coordinator: real
 processes over mutual TLS with all that they keep and sign. A round lasts from `round-opened` to
 the next one's, by the ledger; the first and the last are left out, and the median of the others
 is shown, with its stages and each program's processor time. The reference is `rounds/raw.py`:
@@ -36,9 +36,11 @@ from rounds.watched import AGENT, COORDINATOR, Seen, watched
 
 BENCH: Final = "null-rounds"
 _MB: Final = 10**6
-_COORDINATOR_BYTES: Final = 300 * _MB + SITES * (16 << 20)
+_COORDINATOR_BYTES: Final = 300 * _MB
+_LINE_BYTES: Final = 16 << 20
 _AGENT_BYTES: Final = 150 * _MB
-"""What a program may have of its own; an agent three models beside."""
+"""What a program may have of its own: a coordinator a line's more for each hospital, an agent
+three models."""
 _AGENT: Final = Path(__file__).parent / "rounds" / "null_agent.py"
 
 
@@ -47,7 +49,7 @@ def main() -> int:
     figures = []
     for wanted in given.parameters:
         with tempfile.TemporaryDirectory() as folder:
-            figures += measured(Path(folder), wanted, given.rounds)
+            figures += measured(Path(folder), wanted, given)
     tell("Null rounds", given.out, figures)
     return 0
 
@@ -56,18 +58,21 @@ def asked() -> argparse.Namespace:
     parser = options(__doc__)
     parser.add_argument("--parameters", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--sites", type=int, default=SITES)
     return parsed(parser)
 
 
-def measured(folder: Path, wanted: int, rounds: int) -> list[dict[str, Any]]:
+def measured(folder: Path, wanted: int, given: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a round and its stages, each beside a raw round of as many parameters."""
     size = parameters(hidden_for(wanted))
-    reference = statistics.median(raw.rounds(folder / "raw", size, rounds))
+    rounds, sites = given.rounds, given.sites
+    raws = raw.rounds(folder / "raw", size, rounds, sites=sites)
+    reference = statistics.median(raws)
     with watched(folder / "ours") as seen:
         terms = without_privacy(wanted, rounds)
-        url = rehearse(folder / "ours", terms, programs=programs(folder))
+        url = rehearse(folder / "ours", terms, programs=programs(folder), sites=sites)
     ours = rounds_in(url)
-    case = f"{SITES} sites, {size:,} parameters"
+    case = f"{sites} sites, {size:,} parameters"
     stages = {
         "round": [one.lasted for one in ours],
         "of it: tasks, transfers, spool": [one.updates for one in ours],
@@ -80,7 +85,7 @@ def measured(folder: Path, wanted: int, rounds: int) -> list[dict[str, Any]]:
             for name, seconds in stages.items()
         ),
         *_taken(case, seen, ours, reference),
-        *_memory(case, seen, size),
+        *_memory(case, seen, size, sites),
     ]
 
 
@@ -94,9 +99,12 @@ def _taken(case: str, seen: Seen, ours: list[Round], reference: float) -> list[d
     ]
 
 
-def _memory(case: str, seen: Seen, size: int) -> list[dict[str, Any]]:
+def _memory(case: str, seen: Seen, size: int, sites: int) -> list[dict[str, Any]]:
     """Return the most memory of its own that each program had, beside what it may have."""
-    most = {COORDINATOR: _COORDINATOR_BYTES, AGENT: _AGENT_BYTES + 3 * 4 * size}
+    most = {
+        COORDINATOR: _COORDINATOR_BYTES + sites * _LINE_BYTES,
+        AGENT: _AGENT_BYTES + 3 * 4 * size,
+    }
     return [
         figure_of(
             BENCH,

@@ -1,6 +1,6 @@
 """The raw reference of a round: the same bytes over gRPC with mutual TLS, and numpy's mean.
 
-Five clients, each a process, take a file of float32 from a server in chunks of 1 MiB and give
+The clients, each a process, take a file of float32 from a server in chunks of 1 MiB and give
 it back; the server keeps what came in memory, and its mean is the next file. Nothing is signed,
 written or remembered.
 """
@@ -33,19 +33,19 @@ from governance.identity.certificate import make_csr, make_tls_key  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-SITES: Final = 5
 CHUNK: Final = 1 << 20
 _OPTIONS: Final = [("grpc.max_receive_message_length", 4 << 20)]
 _SERVICE: Final = "concilium.bench.Raw"
 
 
-def rounds(folder: Path, parameters: int, count: int) -> list[float]:
+def rounds(folder: Path, parameters: int, count: int, *, sites: int) -> list[float]:
     """Return the seconds of each round but the first."""
-    return asyncio.run(_serve(folder, parameters, count))[1:]
+    return asyncio.run(_serve(folder, parameters, count, sites))[1:]
 
 
 class _Server:
-    def __init__(self, parameters: int) -> None:
+    def __init__(self, parameters: int, sites: int) -> None:
+        self.sites = sites
         self.model = np.zeros(parameters, np.float32).tobytes()
         self.updates: list[bytes] = []
         self.round = 0
@@ -65,7 +65,7 @@ class _Server:
 
     async def upload(self, parts: AsyncIterator[bytes], _context: object) -> bytes:
         self.updates.append(b"".join([part async for part in parts]))
-        if len(self.updates) == SITES:
+        if len(self.updates) == self.sites:
             self.complete.set()
         return b""
 
@@ -75,18 +75,18 @@ class _Server:
         self.updates.clear()
 
 
-async def _serve(folder: Path, parameters: int, count: int) -> list[float]:
+async def _serve(folder: Path, parameters: int, count: int, sites: int) -> list[float]:
     authority, port = _founded(folder), free_port()
     key, chain = authority.coordinator_tls()
     credentials = grpc.ssl_server_credentials(
         [(key, chain)], authority.root_pem, require_client_auth=True
     )
-    kept, server = _Server(parameters), grpc.aio.server(options=_OPTIONS)
+    kept, server = _Server(parameters, sites), grpc.aio.server(options=_OPTIONS)
     server.add_generic_rpc_handlers((_handlers(kept),))
     server.add_secure_port(f"127.0.0.1:{port}", credentials)
     await server.start()
     command = [sys.executable, __file__, str(port), str(folder / "keys"), str(count)]
-    clients = [await asyncio.create_subprocess_exec(*command) for _ in range(SITES)]
+    clients = [await asyncio.create_subprocess_exec(*command) for _ in range(sites)]
     taken = []
     for number in range(1, count + 1):
         begun = time.perf_counter()

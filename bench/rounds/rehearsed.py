@@ -39,13 +39,16 @@ def terms_of(wanted: int, rounds: int) -> dict[str, Any]:
     return terms
 
 
-def rehearse(folder: Path, terms: dict[str, Any], *, programs: Path | None = None) -> str:
-    """Rehearse a federation of five by its command line; return the URL of its ledger.
+def rehearse(
+    folder: Path, terms: dict[str, Any], *, programs: Path | None = None, sites: int = SITES
+) -> str:
+    """Rehearse a federation by its command line; return the URL of its ledger.
 
     Args:
         folder: A new one.
         terms: The agreement.
         programs: Where the interpreter and the programs lie, if not where this one does.
+        sites: How many hospitals; at most 100.
     """
     folder.mkdir()
     agreement, out = folder / "agreement.yaml", folder / "out"
@@ -53,7 +56,7 @@ def rehearse(folder: Path, terms: dict[str, Any], *, programs: Path | None = Non
     here = programs or Path(sys.executable).parent
     run = [str(here / "concilium-coordinator"), "rehearse", str(agreement), "--synthetic"]
     done = subprocess.run(
-        [*run, "--site-count", str(SITES), "--out", str(out)],
+        [*run, "--site-count", str(sites), "--out", str(out)],
         capture_output=True,
         text=True,
         check=False,
