@@ -331,9 +331,8 @@ def shown() -> Iterator[Progress]:
         yield progress
 
 
-@lru_cache
 def _unseen(release: Release) -> float:
-    """Return how likely a canary that is in is drawn in no step: it looks as one that is out."""
+    """Return how likely who is in is drawn in no step, and looks as one that is out."""
     return float((1 - release.sampling_rate) ** release.steps)
 
 
@@ -342,6 +341,7 @@ def _guessed_outside(release: Release, made: int) -> int:
     return made // 2 if _unseen(release) < _TELLING else 0
 
 
+@lru_cache
 def _ceiling(canaries: int, release: Release, delta: float) -> float:
     """Return the bound that guessing without noise comes to, but for the worst of luck."""
     from scipy.stats import binom

@@ -184,7 +184,9 @@ def test_both_bounds_stand_beside_the_claim(audit, source):
 
 def test_few_steps_let_nobody_be_guessed_to_have_been_out(hospital):
     """In five steps at rate ¼ a quarter of who is in is never drawn, as if they were out."""
-    claim = privacy_audit.claim_of(hospital(privacy__noise_multiplier=2.0).document.agreement, 1)
+    claim = privacy_audit.claim_of(
+        hospital(privacy__noise_multiplier=2.0).document.agreement, 1
+    )
     patients = canaries.invented(claim.agreement, 100, training.keystream(3))
     bare = privacy_audit.audited(
         claim,
