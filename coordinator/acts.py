@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from coordinator import campaign, heads, releasing, resuming
+from coordinator import campaign, heads, releasing, renewing, resuming
 from coordinator.round_states import Event
 from coordinator.store import exits, holders, kept, outbox, pausing, record, roundbook
 from governance import statements
@@ -19,6 +19,7 @@ from governance.agreement.load import parse
 from governance.agreement.plan import plan
 from governance.identity import names
 from governance.identity.enrolment import Invitation
+from governance.identity.late_renewal import RENEWAL
 from governance.ledger import replacing
 from governance.ledger import store as ledger
 from governance.ledger.kinds import check_form
@@ -223,17 +224,7 @@ def _invite(
         raise PeerFault("an invitation has the hash of its secret", rule="bad-body")
     if kept.invitation(connection, said["secret"]) is not None:
         raise Refused("this secret was used for an invitation before", rule="secret-taken")
-    enrolled = holders.is_enrolled(connection, name)
-    if statement.body["act"] == replacing.ACT:
-        if role != "site" or name not in holders.officer_keys(connection):
-            raise Refused(f"no hospital {name} is enrolled", rule="not-enrolled")
-    elif enrolled and not exits.may_enrol_again(connection, name):
-        raise Refused(
-            f"{name} is enrolled already",
-            rule="already-enrolled",
-            todo="Choose another name; or, where a hospital's officer key is lost: "
-            f"concilium-coordinator invite site {name} --replace",
-        )
+    _check_invited(connection, statement, role, name)
     # One token holds for a name at a time. Stops a token that was lost, and asked for anew.
     replaced = kept.end_invitations(connection, name, base.now())
     kept.invite(
@@ -246,6 +237,25 @@ def _invite(
         ),
     )
     return json.dumps({**base.addresses, **({"replaced": "yes"} if replaced else {})})
+
+
+def _check_invited(connection: Connection, statement: Statement, role: str, name: str) -> None:
+    """Check that a name is free; or enrolled, where it is to renew or to have new keys."""
+    if statement.body.get("for") == RENEWAL:
+        if role != "site" or statement.body["act"] != "invite":
+            raise Refused("only a hospital is invited to renew", rule="unknown-role")
+        renewing.check_may(connection, name)
+    elif statement.body["act"] == replacing.ACT:
+        if role != "site" or name not in holders.officer_keys(connection):
+            raise Refused(f"no hospital {name} is enrolled", rule="not-enrolled")
+    elif holders.is_enrolled(connection, name) and not exits.may_enrol_again(connection, name):
+        raise Refused(
+            f"{name} is enrolled already",
+            rule="already-enrolled",
+            todo="Choose another name; or, where a hospital's certificate has ended: "
+            f"concilium-coordinator invite site {name} --renew; where its officer key is lost: "
+            f"concilium-coordinator invite site {name} --replace",
+        )
 
 
 def _revoke(

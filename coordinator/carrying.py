@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from governance import statements
 from governance.identity import enrolment_files
+from governance.identity.certificate import peer_name
 from governance.identity.key_files import replace_public
 from protos.errors import ConciliumError, Refused
 
@@ -45,6 +46,33 @@ def enrol(
         )
     enrolled = console.enrol(replace(asked, clock=now))
     replace_public(response, enrolment_files.write_response(enrolled))
+
+
+def renew(console: Console, request: Path, response: Path, *, name: str, now: datetime) -> None:
+    """Have the hospital of a file given its next certificate, written into another.
+
+    Raises:
+        Refused: the file is none, is for somebody else, or the coordinator says no.
+        Unavailable: the coordinator cannot be reached.
+    """
+    try:
+        asked = enrolment_files.read_renewal(request.read_bytes())
+        peer = peer_name(asked.certificate)
+    except ConciliumError:
+        raise Refused(
+            "this is no request for a renewal",
+            where=str(request),
+            todo="The hospital writes it: concilium-site renew TOKEN --request FILE",
+            rule="bad-enrolment",
+        ) from None
+    if (peer.role, peer.name) != ("site", name):
+        raise Refused(
+            f"this request is of {peer.role} {peer.name}, not of site {name}",
+            where=str(request),
+            rule="request-of-another",
+        )
+    given = console.renew(replace(asked, clock=now))
+    replace_public(response, enrolment_files.write_response(given))
 
 
 def read(request: Path) -> EnrolRequest:

@@ -125,6 +125,12 @@ def invite(
         bool,
         typer.Option("--replace", help="A hospital's officer key is lost: new keys for it."),
     ] = False,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--renew", help="A hospital's certificate has ended: the next one for it."
+        ),
+    ] = False,
     request: Annotated[
         Path | None, typer.Option(help="By file: what the invited one wrote with its token.")
     ] = None,
@@ -138,11 +144,15 @@ def invite(
 
     Example: concilium-coordinator invite site charite
     """
+    if replace and renew:
+        raise typer.BadParameter("--replace gives new keys, --renew keeps those that there are")
     if request is not None or response is not None:
-        _enrol_by_file(folder, identity, (role, name), request, response)
+        _carry(folder, identity, (role, name), (request, response), renew=renew)
         return
     with console_of(folder, identity) as console:
-        token, acted = console.invite(role, name, hours=hours, now=now(), replace_keys=replace)
+        token, acted = console.invite(
+            role, name, hours=hours, now=now(), replace_keys=replace, renew=renew
+        )
     if replace:
         terminal.tell(f"For 72 hours any statement of {name}'s officer key vetoes it; then its")
         terminal.tell(
@@ -325,18 +335,23 @@ def rehearse(
     raise typer.Exit(code)
 
 
-def _enrol_by_file(
+def _carry(
     folder: Path,
     identity: Path | None,
     who: tuple[str, str],
-    request: Path | None,
-    response: Path | None,
+    files: tuple[Path | None, Path | None],
+    *,
+    renew: bool,
 ) -> None:
     from coordinator import carrying
 
-    role, name = who
+    (role, name), (request, response) = who, files
     if request is None or response is None:
         raise typer.BadParameter("--request and --response go together")
     with console_of(folder, identity) as console:
-        carrying.enrol(console, request, response, role=role, name=name, now=now())
-    terminal.tell(f"{name} is enrolled. Bring it {response}; there is nothing secret in it.")
+        if renew:
+            carrying.renew(console, request, response, name=name, now=now())
+        else:
+            carrying.enrol(console, request, response, role=role, name=name, now=now())
+    done = "has its next certificate" if renew else "is enrolled"
+    terminal.tell(f"{name} {done}. Bring it {response}; there is nothing secret in it.")

@@ -23,6 +23,7 @@ from coordinator import (
     masking,
     newcomers,
     onward,
+    renewing,
     round_reports,
     uploads,
     waiting,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         FromSite,
         Hello,
         Receipt,
+        RenewalRequest,
         SiteName,
         ToSiteBody,
         UploadHeader,
@@ -295,6 +297,16 @@ class Conductor:
             )
             self._linger()
             return enrolled
+
+        return await self._asks.ask(ask)
+
+    async def renew(self, asked: RenewalRequest) -> Enrolled:
+        """Give a site whose certificate has ended the next one."""
+
+        async def ask() -> Enrolled:
+            given = await self.base.store.write(lambda c: renewing.renew(self.base, c, asked))
+            self._linger()
+            return given
 
         return await self._asks.ask(ask)
 

@@ -20,6 +20,7 @@ import grpc  # noqa: E402 - after the cipher list is set
 from governance import statements  # noqa: E402
 from governance.identity.enrolment import Token, mint, read_token, secret_hash  # noqa: E402
 from governance.identity.folder import Identity, finish, prepare  # noqa: E402
+from governance.identity.late_renewal import RENEWAL  # noqa: E402
 from governance.ledger import remote, replacing  # noqa: E402
 from protos import codec  # noqa: E402
 from protos.concilium.v1 import (  # noqa: E402
@@ -38,7 +39,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from protos.words import BlobRef, Disclosure, Enrolled, EnrolRequest, ReleaseParts
+    from protos.words import (
+        BlobRef,
+        Disclosure,
+        Enrolled,
+        EnrolRequest,
+        ReleaseParts,
+        RenewalRequest,
+    )
     from protos.words_operator import (
         OperatorActed,
         ReleaseDraft,
@@ -206,9 +214,18 @@ class Console:
         return self.act(kind, body, now=now, disclosures=disclosures, document=document)
 
     def invite(
-        self, role: str, name: str, *, hours: int, now: datetime, replace_keys: bool = False
+        self,
+        role: str,
+        name: str,
+        *,
+        hours: int,
+        now: datetime,
+        replace_keys: bool = False,
+        renew: bool = False,
     ) -> tuple[str, OperatorActed]:
         """Invite somebody; the token's secret is made here and only its hash is sent.
+
+        To `renew` is to be given the next certificate, where the last one has ended.
 
         The token of an invitation that a second operator must approve lets nobody in before.
         """
@@ -220,6 +237,7 @@ class Console:
             "name": name,
             "expires": statements.timestamp(now + wait + timedelta(hours=hours)),
             "secret": secret_hash(secret),
+            **({"for": RENEWAL} if renew else {}),
         }
         acted, digest = self._acted("operator-acted", body, now)
         addresses = {"enrolment": "", "coordinator": "", **json.loads(acted.result or "{}")}
@@ -239,6 +257,13 @@ class Console:
         message = codec.enrol_request_out(request)
         enrolment = enrolment_pb2_grpc.EnrolmentStub(self._channel)
         answer = self._call(lambda: enrolment.Enrol(message, timeout=_DEADLINE_S))
+        return codec.enrolled_in(answer)
+
+    def renew(self, request: RenewalRequest) -> Enrolled:
+        """Hand in the request of a hospital whose certificate has ended."""
+        message = codec.renewal_request_out(request)
+        enrolment = enrolment_pb2_grpc.EnrolmentStub(self._channel)
+        answer = self._call(lambda: enrolment.Renew(message, timeout=_DEADLINE_S))
         return codec.enrolled_in(answer)
 
     def approve(self, digest_prefix: str) -> OperatorActed:

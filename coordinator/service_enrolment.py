@@ -27,7 +27,10 @@ _CALLS_AT_ONCE: Final = 16
 
 
 class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
-    """Hand a newcomer its certificate for a one-time token and proof of its keys."""
+    """Hand a newcomer its certificate for a one-time token and proof of its keys.
+
+    A site whose certificate has ended comes to the same door.
+    """
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
@@ -42,12 +45,27 @@ class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
             check_clock(self._conductor.base.now(), asked.clock)
             return codec.enrolled_out(await self._conductor.enrol(asked))
         except ConciliumError as problem:
-            now_s = asyncio.get_running_loop().time()
-            more = self._hush.says("enrolment-refused", problem.rule, at_s=now_s)
-            if more is not None:  # anybody can ask, as often as they like
-                _log.warning("enrolment-refused", rule=problem.rule, **more)
+            self._tell("enrolment-refused", problem)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details(problem))
             raise
+
+    async def Renew(
+        self, request: enrolment_pb2.RenewalRequest, context: Any
+    ) -> enrolment_pb2.Enrolled:
+        """Renew, or refuse with one sentence."""
+        try:
+            asked = codec.renewal_request_in(request)
+            return codec.enrolled_out(await self._conductor.renew(asked))
+        except ConciliumError as problem:
+            self._tell("renewal-refused", problem)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details(problem))
+            raise
+
+    def _tell(self, event: str, problem: ConciliumError) -> None:
+        now_s = asyncio.get_running_loop().time()
+        more = self._hush.says(event, problem.rule, at_s=now_s)
+        if more is not None:  # anybody can ask, as often as they like
+            _log.warning(event, rule=problem.rule, **more)
 
 
 class CarriedEnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
@@ -66,6 +84,13 @@ class CarriedEnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
         """Enrol, or refuse with one sentence."""
         asked = codec.enrol_request_in(request)
         return codec.enrolled_out(await self._conductor.enrol(asked))
+
+    async def Renew(
+        self, request: enrolment_pb2.RenewalRequest, context: Any
+    ) -> enrolment_pb2.Enrolled:
+        """Renew, or refuse with one sentence."""
+        asked = codec.renewal_request_in(request)
+        return codec.enrolled_out(await self._conductor.renew(asked))
 
 
 def register(conductor: Conductor, guard: Any) -> None:

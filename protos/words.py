@@ -313,6 +313,20 @@ class EnrolRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewalRequest:
+    """A site's CSR (DER) in place of a certificate (PEM) that has ended, and who signed for it.
+
+    `proof` is a DSSE envelope by the former TLS key, the agent's and an officer's.
+    """
+
+    secret: bytes
+    csr: bytes
+    proof: bytes
+    certificate: bytes
+    clock: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Enrolled:
     """The newcomer's certificates (PEM, leaf first), the root's (PEM) and the log's vkey."""
 

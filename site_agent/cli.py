@@ -37,7 +37,18 @@ if TYPE_CHECKING:
     from site_agent.membership import Membership
 
 _VERBS = (
-    *("init", "preflight", "enrol", "key", "check", "review", "consent", "sign", "decline"),
+    *(
+        "init",
+        "preflight",
+        "enrol",
+        "renew",
+        "key",
+        "check",
+        "review",
+        "consent",
+        "sign",
+        "decline",
+    ),
     *("object", "run", "status", "budget", "sent", "models", "pause", "resume", "withdraw"),
     *(
         "leave",

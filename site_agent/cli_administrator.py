@@ -133,6 +133,44 @@ def enrol(
 
 
 @verbs.command()
+def renew(
+    token: Annotated[str, typer.Argument(help="The one-time token of the invitation.")] = "",
+    request: Annotated[Path | None, typer.Option(help="By file: write the request.")] = None,
+    response: Annotated[Path | None, typer.Option(help="By file: take the answer.")] = None,
+    officer_key: Annotated[
+        Path | None, typer.Option(help="The officer's key, where site.yaml names none here.")
+    ] = None,
+    passphrase_file: Passphrase = None,
+    site: SiteFile = HERE,
+    federation: Federation = None,
+) -> None:
+    """Come back after the certificate has ended: signed by the agent's key and the officer's.
+
+    Example: concilium-site renew concilium1.eyJ…
+    """
+    from governance.identity.enrolment import read_token
+    from site_agent import desk, returning
+
+    known = None if response is not None else read_token(token)
+    with desk.opened(site, federation if known is None else known.federation) as m:
+        if response is not None or known is None:
+            until = returning.finish_by_file(m, response or Path())
+        else:
+            key = returning.officer(
+                m,
+                officer_key,
+                lambda: terminal.passphrase("of the officer's key", file=passphrase_file),
+            )
+            if request is not None:
+                returning.request_by_file(m, known, key, request)
+                terminal.tell(f"Wrote {request}: hand it to the operator, and keep it close.")
+                return
+            until = returning.renew(m, known, key)
+    terminal.tell(f"The certificate holds until {until:%Y-%m-%d %H:%M} UTC.")
+    terminal.tell("An agent that runs dials with it by itself; else: concilium-site run")
+
+
+@verbs.command()
 def key(site: SiteFile = HERE, federation: Federation = None) -> None:
     """Print this hospital's public keys, to be handed to auditors on paper.
 

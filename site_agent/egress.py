@@ -167,6 +167,12 @@ def enrolment(raw: bytes, *, at: datetime, readers: str) -> Left:
     return Left(at, "enrol-request", len(raw), _digest(raw), "enrolment", readers)
 
 
+def renewal(raw: bytes, *, at: datetime, readers: str) -> Left:
+    """Return how a request in place of an ended certificate is listed, with its secret."""
+    kind, rule = "renewal-request", "certificate-renewal"
+    return Left(at, kind, len(raw), _digest(raw), rule, readers)
+
+
 def _digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from governance import statements, tensors
 from governance.counts import count
@@ -97,14 +97,26 @@ def dumped(m: Membership, place: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+_WITH_SECRET: Final = {
+    "enrol-request": (
+        "The public keys of this hospital, signed by each, and the invitation's secret,",
+        "which works once and is not kept here. `concilium-site key` prints the keys.",
+    ),
+    "renewal-request": (
+        "The certificate that has ended, and the next public key, signed by the agent's key",
+        "and an officer's; and the invitation's secret, which works once, not kept here.",
+    ),
+}
+"""What is in a request whose bytes are not kept."""
+
+
 def _content(m: Membership, left: Left) -> Iterator[str]:
     if left.kind == "update":
         yield from _update(m, left)
     elif left.kind == "heartbeat":
         yield "The task at work, its steps done, the next quiet hours, and what was taken."
-    elif left.kind == "enrol-request":
-        yield "The public keys of this hospital, signed by each, and the invitation's secret,"
-        yield "which works once and is not kept here. `concilium-site key` prints the keys."
+    elif left.kind in _WITH_SECRET:
+        yield from _WITH_SECRET[left.kind]
     elif left.content is None:
         yield "Its bytes were not kept: it left before this version of the program."
     elif left.kind in _REQUESTS or left.kind == "contribution-made":

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from coordinator.store import quality, record
 from governance.exits import Exit, Scope, Step
 from governance.ledger.prepared import Prepared
-from governance.ledger.project_exits import OWN_WISH, leaves, may_enrol_again
+from governance.ledger.project_exits import OWN_WISH, check_stays, leaves, may_enrol_again
 from governance.ledger.schema import (
     certificates,
     consents,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-__all__ = ["may_enrol_again"]
+__all__ = ["check_stays", "may_enrol_again"]
 Judged: TypeAlias = tuple[int, int, Digest]
 LINGERS: Final = timedelta(seconds=120)
 """How long a hospital that left may still read the log, to keep the record of its own exit."""

@@ -96,6 +96,18 @@ def sites(connection: Connection) -> frozenset[str]:
     return frozenset(officer_keys(connection).keys() - revoked(connection))
 
 
+def fingerprint(connection: Connection, name: str, serial: str) -> str:
+    """Return the fingerprint of a certificate that was issued to a site, or nothing."""
+    found = connection.execute(
+        select(certificates.c.fingerprint).where(
+            certificates.c.serial == serial,
+            certificates.c.name == name,
+            certificates.c.role == "site",
+        )
+    ).scalar()
+    return str(found or "")
+
+
 def certificates_end(connection: Connection) -> dict[str, datetime]:
     """Return until when the newest certificate of each site counts that is enrolled now."""
     here = sites(connection)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from governance import canonical
 from governance.statements import parse_time, timestamp
 from protos.errors import PeerFault
-from protos.words import Enrolled, EnrolRequest
+from protos.words import Enrolled, EnrolRequest, RenewalRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +32,31 @@ def read_request(data: bytes) -> EnrolRequest:
         secret=_octets(fields["secret"]),
         csr=_octets(fields["csr"]),
         statement=fields["statement"].encode(),
+        clock=parse_time(fields["clock"]),
+    )
+
+
+def write_renewal(request: RenewalRequest) -> bytes:
+    """Return the file of a request in place of a certificate that has ended; keep it close."""
+    return canonical.encode(
+        {
+            "certificate": request.certificate.decode(),
+            "clock": timestamp(request.clock),
+            "csr": request.csr.hex(),
+            "proof": request.proof.decode(),
+            "secret": request.secret.hex(),
+        }
+    )
+
+
+def read_renewal(data: bytes) -> RenewalRequest:
+    """Read the file of a request in place of an ended certificate, or raise PeerFault."""
+    fields = _texts(data, ("certificate", "clock", "csr", "proof", "secret"))
+    return RenewalRequest(
+        secret=_octets(fields["secret"]),
+        csr=_octets(fields["csr"]),
+        proof=fields["proof"].encode(),
+        certificate=fields["certificate"].encode(),
         clock=parse_time(fields["clock"]),
     )
 

@@ -41,11 +41,18 @@ from governance.identity.key_files import (
     replace_public,
     write_private,
 )
-from governance.identity.keys import SigningKey, load_private_key, private_pem, spki_sha256
+from governance.identity.keys import (
+    AuthorityKey,
+    SigningKey,
+    load_private_key,
+    private_pem,
+    spki_sha256,
+)
+from governance.identity.late_renewal import make_proof
 from governance.identity.renewal import make_request
 from governance.statements import Log, is_digest, read
 from protos.errors import Corrupt, Refused
-from protos.words import CertificateRequest, Digest, EnrolRequest
+from protos.words import CertificateRequest, Digest, EnrolRequest, RenewalRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +66,8 @@ KEY_FILE: Final = {"site": "agent.key", "operator": "operator.key", "auditor": "
 
 _WHO: Final = "federation.json"
 _PENDING: Final = "enrolling.json"
+_LATE: Final = "renewing.json"
+_LATE_FIELDS: Final = frozenset({"token", "csr", "proof"})
 _FIELDS: Final = frozenset({"federation", "role", "name", "coordinator", "root", "ledger_key"})
 
 
@@ -203,6 +212,59 @@ def begin_renewal(identity: Identity, signers: Sequence[Signer]) -> CertificateR
     return make_request(make_csr(key), actor=identity.actor, log=identity.log, signers=signers)
 
 
+def begin_late_renewal(
+    identity: Identity, token: Token, *, officer: SigningKey, now: datetime
+) -> RenewalRequest:
+    """Return the request for a token in place of a certificate that has ended.
+
+    Called again with the same token it returns the same request, with the clock of now.
+
+    Raises:
+        Refused: the certificate holds still, or the token is not this identity's.
+    """
+    if now <= identity.peer.not_after:
+        raise Refused(
+            f"the certificate holds until {identity.peer.not_after:%Y-%m-%d %H:%M} UTC",
+            where=str(identity.folder),
+            todo="Start the agent: it renews its certificate by itself, over its session.",
+            rule="certificate-holds",
+        )
+    mine = (identity.federation, identity.role, identity.name)
+    if (token.federation, token.role, token.name) != mine:
+        raise Refused(
+            f"this token is for {token.role} {token.name} of {token.federation}, but here is "
+            f"{identity.actor} of {identity.federation}",
+            rule="token-for-another",
+        )
+    if token.root != identity.root:
+        raise Refused("this token names another root than we enrolled by", rule="wrong-root")
+    path = identity.folder / _LATE
+    begun = _strings(path, read_private(path), _LATE_FIELDS) if path.exists() else None
+    if begun is None or begun["token"] != mint(token):
+        begun = _begin_late(identity, token, officer)
+        replace_private(path, json.dumps(begun).encode())
+    return RenewalRequest(
+        secret=token.secret,
+        csr=bytes.fromhex(begun["csr"]),
+        proof=begun["proof"].encode(),
+        certificate=identity.tls_chain_pem,
+        clock=now,
+    )
+
+
+def _begin_late(identity: Identity, token: Token, officer: SigningKey) -> dict[str, str]:
+    csr = make_csr(_tls_key(identity.folder / "tls.next.key"))
+    former = AuthorityKey(_tls_key(identity.folder / "tls.key"))
+    proof = make_proof(
+        csr,
+        token.secret,
+        actor=identity.actor,
+        log=identity.log,
+        signers=[former, identity.signing_key(), officer],
+    )
+    return {"token": mint(token), "csr": csr.hex(), "proof": proof.decode()}
+
+
 def finish_renewal(identity: Identity, chain_pem: bytes, *, now: datetime) -> Identity:
     """Check a renewed certificate and change over to it, in an order that survives a crash.
 
@@ -210,13 +272,20 @@ def finish_renewal(identity: Identity, chain_pem: bytes, *, now: datetime) -> Id
         PeerFault: the certificates are no chain.
         Refused: it is not for this name, or not for the key that was made.
     """
+    check_renewed(identity, chain_pem, now=now)
+    replace_public(identity.folder / "tls.next.pem", chain_pem)
+    (identity.folder / _LATE).unlink(missing_ok=True)
+    return Identity.load(identity.folder)
+
+
+def check_renewed(identity: Identity, chain_pem: bytes, *, now: datetime) -> Peer:
+    """Check a renewed certificate as `finish_renewal` does, and return whom it names."""
     chain = (*read_chain(chain_pem), *read_chain(identity.root_pem))
     peer = check_chain(chain, root=identity.root, now=now)
     if peer.federation != identity.federation or peer.actor != identity.actor:
         raise Refused("this certificate is for another name", rule="wrong-name")
     _check_key(identity.folder / "tls.next.key", peer)
-    replace_public(identity.folder / "tls.next.pem", chain_pem)
-    return Identity.load(identity.folder)
+    return peer
 
 
 def begin_rotation(identity: Identity) -> SigningKey:

@@ -128,7 +128,10 @@ class SigningKey(_Private):
 
 
 class AuthorityKey(_Private):
-    """The issuing authority's P-256 key as a signer of statements; its repr is its name."""
+    """A P-256 key as a signer: the issuing authority's of statements, a TLS key of its renewal.
+
+    Its repr is its name.
+    """
 
     __slots__ = ("_private",)
 

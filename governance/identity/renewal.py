@@ -2,7 +2,7 @@
 
 TLS proves the present TLS key, the request proves the new one, and a signature of the agent key
 shows that whoever stole the TLS key alone gets no further. After the end of a certificate an
-officer signs as well.
+officer signs as well: `late_renewal`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ PROOF_TYPE: Final = "application/vnd.concilium.certificate-request+json"
 
 
 def make_request(
-    csr: bytes, *, actor: str, log: Log, signers: Sequence[Signer]
+    csr: bytes, *, actor: str, log: Log, signers: Sequence[Signer], invitation: str = ""
 ) -> CertificateRequest:
-    """Return a request for a new TLS key, signed by the agent (and, when late, an officer)."""
-    return CertificateRequest(csr, dsse.seal(PROOF_TYPE, _payload(csr, actor, log), signers))
+    """Return a request for a new TLS key, signed by the agent (and, when late, an officer).
+
+    `invitation` is the hash of the one-time token that a late one comes with.
+    """
+    payload = _payload(csr, actor, log, invitation)
+    return CertificateRequest(csr, dsse.seal(PROOF_TYPE, payload, signers))
 
 
 def check_request(
@@ -41,6 +45,7 @@ def check_request(
     log: Log,
     keys: tuple[KeyId, Sequence[KeyId]],
     now: datetime,
+    invitation: str = "",
 ) -> None:
     """Check a renewal before a certificate is issued; raise Refused naming the rule.
 
@@ -50,13 +55,14 @@ def check_request(
         log: The federation's.
         keys: The agent key and the officer keys enrolled for this name.
         now: The present time.
+        invitation: The hash of the token that it comes with; empty over a session.
     """
     # 1. Not early. Stops a peer from having certificates made without end.
     if not renewal_due(peer, now):
         raise Refused(f"the certificate of {peer.actor} is not due yet", rule="renewal-early")
     # 2. The proof is for this request. Stops an old one from being sent again.
     payload, signatures = dsse.unseal(PROOF_TYPE, request.proof)
-    if payload != _payload(request.csr, peer.actor, log):
+    if payload != _payload(request.csr, peer.actor, log, invitation):
         raise PeerFault("the proof is for another certificate request", rule="bad-proof")
     # 3. The agent key. Stops a thief of the TLS key alone.
     agent, officers = keys
@@ -73,12 +79,14 @@ def check_request(
         dsse.check_signed(message, signatures, signed)
 
 
-def _payload(csr: bytes, actor: str, log: Log) -> bytes:
+def _payload(csr: bytes, actor: str, log: Log, invitation: str) -> bytes:
+    late = {"invitation": invitation} if invitation else {}
     return canonical.encode(
         {
             "actor": actor,
             "csr": hashlib.sha256(csr).hexdigest(),
             "federation": log.federation,
             "root": log.root,
+            **late,
         }
     )

@@ -33,12 +33,13 @@ from protos.errors import (  # noqa: E402
 from protos.words import ConsistencyRequest, EntriesRequest  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from datetime import datetime
 
     from governance.identity.enrolment import Token
     from governance.identity.folder import Identity
-    from protos.words import Enrolled, EnrolRequest, EntryRecord
+    from protos.concilium.v1 import enrolment_pb2
+    from protos.words import Enrolled, EnrolRequest, EntryRecord, RenewalRequest
 
 T = TypeVar("T")
 DEADLINE_S: Final = 30.0
@@ -75,16 +76,44 @@ async def enrol(
         PeerFault: what answers does not speak the protocol.
         Unavailable: nobody answers.
     """
+    message = codec.enrol_request_out(request)
+    return await _asked(
+        token,
+        lambda door: door.Enrol(message, timeout=DEADLINE_S),
+        now=request.clock,
+        leaving=leaving,
+    )
+
+
+async def renew(
+    token: Token, request: RenewalRequest, *, leaving: Callable[[], None] = lambda: None
+) -> Enrolled:
+    """Send the request of a site whose certificate has ended; all else is as with `enrol`."""
+    message = codec.renewal_request_out(request)
+    return await _asked(
+        token,
+        lambda door: door.Renew(message, timeout=DEADLINE_S),
+        now=request.clock,
+        leaving=leaving,
+    )
+
+
+async def _asked(
+    token: Token,
+    ask: Callable[[Any], Awaitable[enrolment_pb2.Enrolled]],
+    *,
+    now: datetime,
+    leaving: Callable[[], None],
+) -> Enrolled:
     try:
-        root = await pinned_root(token, token.enrolment, now=request.clock)
+        root = await pinned_root(token, token.enrolment, now=now)
     except Unavailable as nobody:
-        raise await _why(nobody, token, now=request.clock) from None
+        raise await _why(nobody, token, now=now) from None
     leaving()
     credentials = grpc.ssl_channel_credentials(root_certificates=root)
     async with grpc.aio.secure_channel(token.enrolment, credentials, _OPTIONS) as channel:
-        stub = enrolment_pb2_grpc.EnrolmentStub(channel)
         try:
-            answer = await stub.Enrol(codec.enrol_request_out(request), timeout=DEADLINE_S)
+            answer = await ask(enrolment_pb2_grpc.EnrolmentStub(channel))
         except grpc.aio.AioRpcError as error:
             raise error_of(error, where=token.enrolment) from None
     return codec.enrolled_in(answer)

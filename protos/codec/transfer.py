@@ -10,6 +10,7 @@ from protos.words import (
     Enrolled,
     EnrolRequest,
     Receipt,
+    RenewalRequest,
     UploadHeader,
     UploadOffset,
     UploadRef,
@@ -123,6 +124,30 @@ def enrol_request_out(w: EnrolRequest) -> enrolment_pb2.EnrolRequest:
     """Return the message for a newcomer's request."""
     return enrolment_pb2.EnrolRequest(
         secret=w.secret, csr=w.csr, statement=w.statement, clock=fields.time_text(w.clock)
+    )
+
+
+def renewal_request_in(m: enrolment_pb2.RenewalRequest) -> RenewalRequest:
+    """Check a request in place of a certificate that has ended."""
+    return RenewalRequest(
+        secret=fields.octets("renew.secret", m.secret, least=32, most=32),
+        csr=fields.octets("renew.csr", m.csr, least=1, most=fields.CERTIFICATE_BYTES),
+        proof=fields.octets("renew.proof", m.proof, least=2, most=fields.ENVELOPE_BYTES),
+        certificate=fields.octets(
+            "renew.certificate", m.certificate, least=1, most=fields.CERTIFICATE_BYTES
+        ),
+        clock=fields.time("renew.clock", m.clock),
+    )
+
+
+def renewal_request_out(w: RenewalRequest) -> enrolment_pb2.RenewalRequest:
+    """Return the message for a request in place of a certificate that has ended."""
+    return enrolment_pb2.RenewalRequest(
+        secret=w.secret,
+        csr=w.csr,
+        proof=w.proof,
+        certificate=w.certificate,
+        clock=fields.time_text(w.clock),
     )
 
 

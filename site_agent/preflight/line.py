@@ -208,7 +208,10 @@ def own_certificate(identity: Identity, *, now: datetime) -> Finding:
     left = identity.peer.not_after - now
     until = f"{identity.peer.actor}, until {identity.peer.not_after:%Y-%m-%d}"
     if left < timedelta():
-        todo = "Invite this hospital under another name: an ended one is not renewed yet."
+        todo = (
+            f"concilium-coordinator invite site {identity.name} --renew; with that token and "
+            "the officer's key this hospital gives: concilium-site renew TOKEN"
+        )
         return stops("own certificate", f"ended: {until}", who=OPERATOR, todo=todo)
     if left < _RENEW_BEFORE:
         todo = "Start the agent: it renews its certificate by itself from day 60 of 90."

@@ -30,7 +30,14 @@ from governance.statements import Chain, Log
 from governance.yaml_positions import read
 from protos import codec
 from protos.errors import ConciliumError
-from protos.words import BlobRef, Enrolled, EnrolRequest, ProvenEntry, ReleaseParts
+from protos.words import (
+    BlobRef,
+    Enrolled,
+    EnrolRequest,
+    ProvenEntry,
+    ReleaseParts,
+    RenewalRequest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,6 +244,7 @@ def terms() -> bytes:
 def targets(place: Path) -> dict[str, Target]:
     csr = certificate.make_csr(certificate.make_tls_key())
     request = EnrolRequest(bytes(32), csr, envelope("software-started", {}), NOW)
+    renewal = RenewalRequest(bytes(32), csr, envelope("software-started", {}), b"-----", NOW)
     enrolled = Enrolled(b"-----BEGIN CERTIFICATE-----", b"x", "vkey")
     token = enrolment.mint(
         enrolment.Token("hearts", "site", "amc", HEX, "h:1", "h:2", bytes(32))
@@ -270,6 +278,9 @@ def targets(place: Path) -> dict[str, Target]:
         "certificate request": Target(certificate.csr_key, [csr]),
         "certificates": Target(certificate.read_chain, [certificate.to_pem(chain())]),
         "certificate's bytes": Target(shown, [one.public_bytes(DER) for one in chain()]),
+        "renewal file": Target(
+            enrolment_files.read_renewal, [enrolment_files.write_renewal(renewal)], "json"
+        ),
         "enrolment request": Target(
             enrolment_files.read_request, [enrolment_files.write_request(request)], "json"
         ),

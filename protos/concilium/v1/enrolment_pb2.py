@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/concilium/v1/enrolment.proto\x12\x0c\x63oncilium.v1\"M\n\x0c\x45nrolRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x11\n\tstatement\x18\x03 \x01(\x0c\x12\r\n\x05\x63lock\x18\x04 \x01(\t\";\n\x08\x45nrolled\x12\r\n\x05\x63hain\x18\x01 \x01(\x0c\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\x12\n\nledger_key\x18\x03 \x01(\t2H\n\tEnrolment\x12;\n\x05\x45nrol\x12\x1a.concilium.v1.EnrolRequest\x1a\x16.concilium.v1.Enrolledb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/concilium/v1/enrolment.proto\x12\x0c\x63oncilium.v1\"M\n\x0c\x45nrolRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x11\n\tstatement\x18\x03 \x01(\x0c\x12\r\n\x05\x63lock\x18\x04 \x01(\t\"`\n\x0eRenewalRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x04 \x01(\x0c\x12\r\n\x05\x63lock\x18\x05 \x01(\t\";\n\x08\x45nrolled\x12\r\n\x05\x63hain\x18\x01 \x01(\x0c\x12\x0c\n\x04root\x18\x02 \x01(\x0c\x12\x12\n\nledger_key\x18\x03 \x01(\t2\x87\x01\n\tEnrolment\x12;\n\x05\x45nrol\x12\x1a.concilium.v1.EnrolRequest\x1a\x16.concilium.v1.Enrolled\x12=\n\x05Renew\x12\x1c.concilium.v1.RenewalRequest\x1a\x16.concilium.v1.Enrolledb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENROLREQUEST']._serialized_start=53
   _globals['_ENROLREQUEST']._serialized_end=130
-  _globals['_ENROLLED']._serialized_start=132
-  _globals['_ENROLLED']._serialized_end=191
-  _globals['_ENROLMENT']._serialized_start=193
-  _globals['_ENROLMENT']._serialized_end=265
+  _globals['_RENEWALREQUEST']._serialized_start=132
+  _globals['_RENEWALREQUEST']._serialized_end=228
+  _globals['_ENROLLED']._serialized_start=230
+  _globals['_ENROLLED']._serialized_end=289
+  _globals['_ENROLMENT']._serialized_start=292
+  _globals['_ENROLMENT']._serialized_end=427
 # @@protoc_insertion_point(module_scope)

@@ -48,6 +48,41 @@ class EnrolRequest(_message.Message):
 Global___EnrolRequest: _TypeAlias = EnrolRequest  # noqa: Y015
 
 @_typing.final
+class RenewalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    CSR_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    secret: _builtins.bytes
+    """of the one-time token"""
+    csr: _builtins.bytes
+    """DER, proof of possession of the next TLS key"""
+    proof: _builtins.bytes
+    """DSSE by the former TLS key, the agent's and an officer's"""
+    certificate: _builtins.bytes
+    """PEM: the one that has ended"""
+    clock: _builtins.str
+    def __init__(
+        self,
+        *,
+        secret: _builtins.bytes = ...,
+        csr: _builtins.bytes = ...,
+        proof: _builtins.bytes = ...,
+        certificate: _builtins.bytes = ...,
+        clock: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "clock", b"clock", "csr", b"csr", "proof", b"proof", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewalRequest: _TypeAlias = RenewalRequest  # noqa: Y015
+
+@_typing.final
 class Enrolled(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -40,6 +40,11 @@ class EnrolmentStub:
                 request_serializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.EnrolRequest.SerializeToString,
                 response_deserializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.Enrolled.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/concilium.v1.Enrolment/Renew',
+                request_serializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.RenewalRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.Enrolled.FromString,
+                _registered_method=True)
 
 
 class EnrolmentServicer:
@@ -52,12 +57,24 @@ class EnrolmentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Renew(self, request, context):
+        """of a site whose certificate has ended
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrolmentServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Enrol': grpc.unary_unary_rpc_method_handler(
                     servicer.Enrol,
                     request_deserializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.EnrolRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.Enrolled.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.RenewalRequest.FromString,
                     response_serializer=protos_dot_concilium_dot_v1_dot_enrolment__pb2.Enrolled.SerializeToString,
             ),
     }
@@ -88,6 +105,33 @@ class Enrolment:
             target,
             '/concilium.v1.Enrolment/Enrol',
             protos_dot_concilium_dot_v1_dot_enrolment__pb2.EnrolRequest.SerializeToString,
+            protos_dot_concilium_dot_v1_dot_enrolment__pb2.Enrolled.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concilium.v1.Enrolment/Renew',
+            protos_dot_concilium_dot_v1_dot_enrolment__pb2.RenewalRequest.SerializeToString,
             protos_dot_concilium_dot_v1_dot_enrolment__pb2.Enrolled.FromString,
             options,
             channel_credentials,

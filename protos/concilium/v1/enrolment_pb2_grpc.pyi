@@ -34,6 +34,8 @@ class EnrolmentStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EnrolmentAsyncStub: ...
     Enrol: _grpc.UnaryUnaryMultiCallable[_enrolment_pb2.EnrolRequest, _enrolment_pb2.Enrolled]
+    Renew: _grpc.UnaryUnaryMultiCallable[_enrolment_pb2.RenewalRequest, _enrolment_pb2.Enrolled]
+    """of a site whose certificate has ended"""
 
 @_typing.type_check_only
 class EnrolmentAsyncStub(EnrolmentStub):
@@ -41,6 +43,8 @@ class EnrolmentAsyncStub(EnrolmentStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Enrol: _aio.UnaryUnaryMultiCallable[_enrolment_pb2.EnrolRequest, _enrolment_pb2.Enrolled]  # type: ignore[assignment]
+    Renew: _aio.UnaryUnaryMultiCallable[_enrolment_pb2.RenewalRequest, _enrolment_pb2.Enrolled]  # type: ignore[assignment]
+    """of a site whose certificate has ended"""
 
 class EnrolmentServicer(metaclass=_abc_1.ABCMeta):
     """Open only while an invitation is; server-authenticated TLS pinned to the root's fingerprint."""
@@ -51,5 +55,13 @@ class EnrolmentServicer(metaclass=_abc_1.ABCMeta):
         request: _enrolment_pb2.EnrolRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enrolment_pb2.Enrolled, _abc.Awaitable[_enrolment_pb2.Enrolled]]: ...
+
+    @_abc_1.abstractmethod
+    def Renew(
+        self,
+        request: _enrolment_pb2.RenewalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrolment_pb2.Enrolled, _abc.Awaitable[_enrolment_pb2.Enrolled]]:
+        """of a site whose certificate has ended"""
 
 def add_EnrolmentServicer_to_server(servicer: EnrolmentServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,81 @@
+"""A site whose certificate has ended, after weeks without its agent, is given the next one.
+
+It comes to the door for newcomers with an operator's token. What it gets is kept with that:
+the same request again is given the same certificate, and never a second one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from coordinator.newcomers import vkey
+from coordinator.store import exits, holders, kept
+from governance.identity.certificate import peer_name
+from governance.identity.enrolment import secret_hash
+from governance.identity.late_renewal import Holder, check_late_request, digest_of
+from governance.identity.names import actor
+from protos.errors import Refused
+from protos.words import Enrolled
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from coordinator.foundation import Foundation
+    from governance.identity.certificate import Peer
+    from protos.words import RenewalRequest
+
+
+def check_may(connection: Connection, name: str) -> None:
+    """Check that a name is a site's that may be let in again.
+
+    Raises:
+        Refused: it is not enrolled, is revoked, or leaves or has left the federation.
+    """
+    if name not in holders.sites(connection):
+        raise Refused(
+            f"no hospital {name} is enrolled, or it is revoked",
+            todo="See who is with: concilium-coordinator status",
+            rule="not-enrolled",
+        )
+    exits.check_stays(connection, name)
+
+
+def renew(base: Foundation, connection: Connection, asked: RenewalRequest) -> Enrolled:
+    """Issue the certificate that follows one that has ended; entry and token's use are one.
+
+    Raises:
+        Refused: the token, a signature, the certificate or its name does not hold.
+        PeerFault: the request's parts do not belong together.
+    """
+    now, hashed = base.now(), secret_hash(asked.secret)
+    invitation = kept.invitation(connection, hashed)
+    peer = check_late_request(
+        asked,
+        invitation=invitation,
+        holder=_holder(connection, peer_name(asked.certificate)),
+        log=base.chronicle.log,
+        now=now,
+    )
+    # Not revoked, not gone, not enrolled anew since. Stops whoever was shut out.
+    base.revocations.check_peer(peer)
+    check_may(connection, peer.name)
+    given = kept.note(connection, _kept_as(hashed))
+    if not given:
+        issued = base.authority.renew(asked.csr, peer, now=now)
+        base.chronicle.certify(connection, issued.body, now=now)
+        kept.use_invitation(connection, hashed, digest_of(asked))
+        given = issued.pem_chain.decode("ascii")
+        kept.set_note(connection, _kept_as(hashed), given)
+    return Enrolled(given.encode("ascii"), base.authority.root_pem, vkey(base))
+
+
+def _holder(connection: Connection, peer: Peer) -> Holder | None:
+    agents, officers = holders.agent_keys(connection), holders.officer_keys(connection)
+    if peer.name not in agents or peer.actor != actor("site", peer.name):
+        return None
+    known = holders.fingerprint(connection, peer.name, peer.serial)
+    return Holder(agents[peer.name], officers[peer.name], known)
+
+
+def _kept_as(hashed: str) -> str:
+    return f"renewed/{hashed}"
