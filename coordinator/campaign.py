@@ -168,7 +168,7 @@ def _leave(connection: Connection, running: Running, site: SiteName) -> Event | 
         roundbook.mark(connection, judge, "withdrawn", OUT_CONSENT)
         event = Event.SITE_OUT
     for asked in (running.evaluating.get(site), running.training.get(site)):
-        if asked is not None and asked.state in {"sent", "accepted"}:
+        if asked is not None and asked.is_waited_for:
             outbox.send(connection, site, Cancel(asked.task, OUT_CONSENT))
             roundbook.mark(connection, asked, "withdrawn", OUT_CONSENT)
             event = Event.SITE_OUT

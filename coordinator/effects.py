@@ -11,14 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from coordinator import drawing, faults, gate, heads, mask_steps, masked_figures, measuring
+from coordinator import faults, gate, heads, judging, mask_steps, masked_figures, measuring
 from coordinator.round_states import REASONS, Effect, Event, Reason, State
-from coordinator.rounds import (
-    GATE_REFUSALS_IN_A_ROW,
-    OUT_LATE,
-    Next,
-    after_abandonment,
-)
+from coordinator.rounds import GATE_REFUSALS_IN_A_ROW, Next, after_abandonment
 from coordinator.store import kept, outbox, pausing, record, recovered, roundbook
 from coordinator.store.roundbook import Asked, Running
 from governance.counts import count
@@ -84,15 +79,16 @@ def _cancel(turn: Turn, asked: Asked, reason: str) -> None:
 
 def _cancel_late(turn: Turn) -> None:
     for asked in turn.running.training.values():
-        if asked.state in {"sent", "accepted"}:
-            _cancel(turn, asked, OUT_LATE)
+        if asked.is_waited_for:
+            _cancel(turn, asked, asked.why_out)
 
 
 def _cancel_tasks(turn: Turn) -> None:
     every = (turn.running.training, turn.running.evaluating, turn.running.measuring)
     for asked in (one for tasks in every for one in tasks.values()):
-        if asked.state in {"sent", "accepted"}:
-            _cancel(turn, asked, "round-over")
+        if asked.is_waited_for:
+            in_vain = turn.event is Event.DEADLINE
+            _cancel(turn, asked, asked.why_out if in_vain else "round-over")
 
 
 def _combine_statistics(turn: Turn) -> None:
@@ -114,9 +110,9 @@ def _ask_figures(turn: Turn) -> None:
     if running.evaluating or not document.agreement.figures_due(running.round):
         return
     if masked:
-        masked_figures.ask(turn, _judges(turn))
+        masked_figures.ask(turn, judging.judges(turn))
         return
-    for site in _judges(turn):
+    for site in judging.judges(turn):
         what = f"evaluate/{running.candidate.digest[:12]}"
         task = recovered.task_of(turn.connection, turn.base.federation, turn.at, what)
         asked = Asked(site, task, TaskKind.EVALUATE, "sent", "")
@@ -134,21 +130,6 @@ def _ask_figures(turn: Turn) -> None:
                 deadline,
             ),
         )
-
-
-def _judges(turn: Turn) -> list[SiteName]:
-    """Return the sites of the round that are asked for figures: who is here, or was lately.
-
-    A site whose update is in comes back and is waited for: after a restart nobody is connected
-    yet, and the gate is not to decide on nothing.
-    """
-    members = record.declared_patients(turn.connection, turn.running.agreement, turn.now)
-    here = turn.base.sessions.connected
-    here |= {site for site, asked in turn.running.training.items() if asked.state == "in"}
-    asked = turn.running.training.keys() | drawing.judges(
-        turn.connection, turn.document, *turn.at
-    )
-    return sorted(asked & members.keys() & here)
 
 
 def _commit(turn: Turn) -> None:

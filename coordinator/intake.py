@@ -173,7 +173,7 @@ def _measured(
     here = (statement.body["round"], statement.body["attempt"])
     if running is None or here != (running.round, running.attempt) or asked is None:
         return None
-    if asked.state in {"sent", "accepted"}:
+    if asked.is_waited_for:
         roundbook.mark(connection, asked, "in")
     return None
 
@@ -241,9 +241,9 @@ def take_answer(
 ) -> Event | None:
     """Note whether a site took its task, or could not do it."""
     asked = roundbook.find(connection, site, answer.task)
-    if asked is None or (answer.accepted and asked.state not in {"sent", "accepted"}):
+    if asked is None or (answer.accepted and not asked.is_waited_for):
         return None
-    if asked.state not in {"sent", "accepted"}:
+    if not asked.is_waited_for:
         return masking.object_to(base, connection, site, asked.kind.value)
     if answer.accepted:
         roundbook.mark(connection, asked, "accepted")

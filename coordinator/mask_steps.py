@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from coordinator import masking
-from coordinator.rounds import OUT_LATE
 from coordinator.store import masks, outbox, roundbook
 from governance.secagg.terms import PURPOSES, TRAIN
 from protos.words import Cancel, SiteName
@@ -97,13 +96,13 @@ def _still_in(turn: Turn, terms: Terms, step: str) -> list[SiteName]:
     taken = masks.said(turn.connection, terms, step)
     sites: list[SiteName] = []
     for site, asked in sorted(masking.tasks(turn.running, terms).items()):
-        if asked.state not in {"sent", "accepted"}:
+        if not asked.is_waited_for:
             continue
         if site in taken:
             sites.append(site)
         else:
-            outbox.send(turn.connection, site, Cancel(asked.task, OUT_LATE))
-            roundbook.mark(turn.connection, asked, "cancelled", OUT_LATE)
+            outbox.send(turn.connection, site, Cancel(asked.task, asked.why_out))
+            roundbook.mark(turn.connection, asked, "cancelled", asked.why_out)
     masks.keep_only(turn.connection, terms, step, sites)
     return sites
 

@@ -79,7 +79,7 @@ def stated(
     if running is None or terms is None or masks.step_of(connection, terms) != "masked":
         raise PeerFault("masked figures come when none are summed", rule="figures-late")
     asked = running.evaluating.get(site)
-    if asked is None or asked.state not in {"sent", "accepted"}:
+    if asked is None or not asked.is_waited_for:
         raise PeerFault("masked figures of a site that is out of the sum", rule="figures-late")
     came = masks.said(connection, terms, masking.VECTOR).get(site)
     held = hashlib.sha256(came.values).hexdigest() if isinstance(came, Vector) else ""
@@ -100,7 +100,7 @@ def at_work(connection: Connection, running: Running) -> Terms | None:
 def cancel(turn: Turn, rule: str) -> None:
     """Cancel the tasks of those who have not said their figures."""
     for site, asked in turn.running.evaluating.items():
-        if asked.state in {"sent", "accepted"}:
+        if asked.is_waited_for:
             outbox.send(turn.connection, site, Cancel(asked.task, rule))
             roundbook.mark(turn.connection, asked, "cancelled", rule)
 

@@ -187,7 +187,7 @@ def awaited(connection: Connection, running: Running | None) -> dict[SiteName, s
     gone = masks.left(connection, terms)
     taken = masks.times(connection, terms, step).keys() | gone
     mine = tasks(running, terms).items()
-    asked = frozenset(site for site, a in mine if a.state in {"sent", "accepted"})
+    asked = frozenset(site for site, a in mine if a.is_waited_for)
     if step not in _BEFORE:
         asked = _in_step(connection, running, terms, step)
     return dict.fromkeys(sorted(asked - taken), _WORDS[step])

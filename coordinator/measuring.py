@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator import heads
-from coordinator.rounds import OUT_CONSENT, OUT_LATE, RoundView
+from coordinator.rounds import OUT_CONSENT, RoundView
 from coordinator.store import measured, outbox, record, recovered, roundbook
 from coordinator.store.roundbook import Asked
 from governance import normalisation
@@ -82,9 +82,9 @@ def combine(
     """Record what the statistics that are in come to, and let everybody train by them."""
     at, agreement = (running.round, running.attempt), document.agreement
     for asked in running.measuring.values():
-        if asked.state in {"sent", "accepted"}:
-            outbox.send(connection, asked.site, Cancel(asked.task, OUT_LATE))
-            roundbook.mark(connection, asked, "cancelled", OUT_LATE)
+        if asked.is_waited_for:
+            outbox.send(connection, asked.site, Cancel(asked.task, asked.why_out))
+            roundbook.mark(connection, asked, "cancelled", asked.why_out)
     basis = normalisation.basis_of(agreement)
     known = measured.released(connection, basis)
     sites = sorted(s for s, a in running.measuring.items() if a.state == "in" and s in known)

@@ -15,6 +15,7 @@ from coordinator import (
     ending,
     gate,
     heads,
+    judging,
     lapsing,
     leaving,
     masked_figures,
@@ -311,11 +312,8 @@ def _judged(connection: Connection) -> dict[SiteName, Figures]:
 async def _judge(base: Foundation, running: Running, document: Document) -> bool:
     if await base.store.read(lambda c: masked_figures.at_work(c, running)) is not None:
         return await summed_figures.go_on(base, running, document)
-    asked = frozenset(running.evaluating)
-    answered = frozenset(
-        s for s, a in running.evaluating.items() if a.state not in {"sent", "accepted"}
-    )
-    if not may_judge(asked, answered, deadline=running.deadline, now=base.now()):
+    view = await base.store.read(lambda c: judging.view(c, running, document))
+    if not may_judge(view, base.now()):
         return False
 
     def question(

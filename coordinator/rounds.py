@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from protos.words import SiteName
 
-OUT_LATE: Final = "late"
 OUT_CONSENT: Final = "consent"
 
 
@@ -33,8 +32,8 @@ class RoundView:
     Attributes:
         asked: The sites of `round-opened`, or those of a masked sum's step.
         arrived: When the update of each site that is in came.
-        out: Why each site that is out is: a rule's name, OUT_LATE or OUT_CONSENT (withdrawn,
-            paused or revoked, its update deleted).
+        out: Why each site that is out is: a rule's name, `late`, `no-answer` or OUT_CONSENT
+            (withdrawn, paused or revoked, its update deleted).
         masked: Whether the updates are masked.
         close_at_least: Updates without which the round does not close, ≥ 1.
         deadline: When waiting ends, whoever still works.
@@ -115,8 +114,7 @@ _ABANDONING: Final[Mapping[Reason, Event]] = {
 
 def next_wakeup(view: RoundView, now: datetime) -> datetime:
     """Return when time alone changes what `due` says; `now` at the latest once it did."""
-    early = _closes_early_at(view)
-    moment = view.deadline if early is None else min(early, view.deadline)
+    moment = waits_until(view)
     if not view.waited_for or must_abandon(view, now) is not None:
         return now
     return max(moment, now)
@@ -129,15 +127,15 @@ def _closes_early_at(view: RoundView) -> datetime | None:
     return enough_since + timedelta(seconds=view.close_early_after_s)
 
 
-def may_judge(
-    asked: frozenset[SiteName],
-    answered: frozenset[SiteName],
-    *,
-    deadline: datetime,
-    now: datetime,
-) -> bool:
-    """Tell whether the gate may decide: each site said figures or never will, or time is up."""
-    return asked <= answered or now >= deadline
+def may_judge(view: RoundView, now: datetime) -> bool:
+    """Tell whether the gate may decide: on figures it waits as on updates, but for too few."""
+    return not view.waited_for or now >= waits_until(view)
+
+
+def waits_until(view: RoundView) -> datetime:
+    """Return when waiting ends, as far as is known now."""
+    early = _closes_early_at(view)
+    return view.deadline if early is None else min(early, view.deadline)
 
 
 class Next(enum.Enum):

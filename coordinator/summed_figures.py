@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import structlog
 
-from coordinator import mask_steps, masked_figures, masking
+from coordinator import judging, mask_steps, masked_figures, masking
 from coordinator.effects import Turn
 from coordinator.round_states import Event, Reason
-from coordinator.rounds import OUT_LATE, RoundView, may_close, must_abandon, next_wakeup
+from coordinator.rounds import RoundView, may_close, must_abandon, next_wakeup, waits_until
 from coordinator.store import masks, record
 from governance import noised
 from governance.ledger.kinds_masks import FIGURES, SUMMED
 from governance.secagg import coordinator as run_of
 from governance.secagg import counted
 from governance.secagg.terms import EVALUATE
+from governance.stragglers import LATE
 from protos.errors import PeerFault
 from protos.words import SiteName
 from protos.words_masks import Vector
@@ -53,7 +54,7 @@ def wakes_at(
     """Return when time alone changes what is due."""
     terms = masked_figures.at_work(connection, running)
     if terms is None:
-        return running.deadline
+        return waits_until(judging.view(connection, running, document))
     return next_wakeup(_view(connection, running, document, terms), now)
 
 
@@ -126,7 +127,7 @@ def _shares_came(turn: Turn) -> None:
 
 
 def _vectors_came(turn: Turn) -> None:
-    masked_figures.cancel(turn, OUT_LATE)
+    masked_figures.cancel(turn, LATE)
     mask_steps.ask_consistency(turn)
     _move(turn, "signed")
 

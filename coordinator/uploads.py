@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from coordinator import aggregate, campaign, packing, unmasking
 from coordinator.round_states import Event, State
@@ -12,15 +12,18 @@ from coordinator.store import masks, record, roundbook
 from coordinator.strategies import server_rule
 from governance import statements
 from governance.compression.form import form_of
+from governance.ledger import lateness
 from governance.ledger import store as ledger
 from governance.ledger.kinds import check_form
 from governance.lengths import norm_limits_of
 from governance.models import parameter_shapes
+from governance.stragglers import NEXT_ROUND
 from governance.tensors import HEADER_LIMIT_BYTES
 from protos.errors import PeerFault, Refused
 from protos.words import Receipt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -66,10 +69,20 @@ def check_header(
     said = (body["round"], body["attempt"], body["update"], body["size"])
     if said != (upload.round, upload.attempt, upload.digest, upload.size):
         raise PeerFault("statement and upload speak of different updates", rule="digest")
-    # 6. It was trained from this round's model. Stops an old update sent again.
-    if (body["agreement"], body["base"]) != (running.agreement, running.model.digest):
+    # 6. It was trained from this round's model, or came too late for the one before. Stops an
+    #    old update sent again.
+    if (body["agreement"], body["base"]) != (running.agreement, _base(connection, site, body)):
         raise Refused("the update was not trained from this round's model", rule="base")
     return statement, running, asked
+
+
+def _base(connection: Connection, site: SiteName, body: Mapping[str, Any]) -> str:
+    """Return the model that an update is to be trained from."""
+    document = record.read_document(connection, str(body["agreement"]))
+    late = lateness.is_late(body)
+    if late and (document is None or document.agreement.round.late != NEXT_ROUND):
+        raise Refused("the agreement discards a late update", rule="late-update")
+    return lateness.base_of(connection, site, body)
 
 
 def check_before(

@@ -26,6 +26,7 @@ class TaskState(enum.Enum):
     RESERVING = "reserving"
     FETCHING = "fetching"
     WORKING = "working"
+    LATE = "late"
     SENDING = "sending"
     DONE = "done"
     REFUSED = "refused"
@@ -49,6 +50,7 @@ class Event(enum.Enum):
     UPDATE_READY = "update ready"
     FIGURES_READY = "figures ready"
     FAILED = "failed"
+    WENT_ON = "its round went on without it, and its update may count in the next"
     SENT = "sent"
     SENDING_REFUSED = "sending refused"
     CANCELLED = "cancelled"
@@ -124,6 +126,11 @@ _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
     (_S.WORKING, _E.FAILED): Step(_S.FAILED, _REFUSE),
     (_S.WORKING, _E.CANCELLED): Step(_S.CANCELLED),
     (_S.WORKING, _E.REPEATED): Step(_S.WORKING, _YES),
+    (_S.WORKING, _E.WENT_ON): Step(_S.LATE),
+    (_S.LATE, _E.UPDATE_READY): Step(_S.CANCELLED),
+    (_S.LATE, _E.FAILED): Step(_S.FAILED, _REFUSE),
+    (_S.LATE, _E.CANCELLED): Step(_S.CANCELLED),
+    (_S.LATE, _E.REPEATED): Step(_S.LATE, _NO),
     (_S.SENDING, _E.SENT): Step(_S.DONE),
     (_S.SENDING, _E.SENDING_REFUSED): Step(_S.FAILED, _NO),
     (_S.SENDING, _E.FAILED): Step(_S.FAILED, _REFUSE),
@@ -142,6 +149,7 @@ DUTIES: Final[Mapping[TaskState, Duty]] = {
     _S.RESERVING: Duty.WAIT,
     _S.FETCHING: Duty.FETCH,
     _S.WORKING: Duty.WORK,
+    _S.LATE: Duty.WORK,
     _S.SENDING: Duty.SEND,
     _S.DONE: Duty.NOTHING,
     _S.REFUSED: Duty.NOTHING,
@@ -170,11 +178,17 @@ class Fate(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt of a round ended, by the site's own copy of the ledger."""
+    """How an attempt of a round ended, by the site's own copy of the ledger.
+
+    `late` are those that it went on without, though they had taken its task; `made` are the
+    model and the strategy's state that it closed with.
+    """
 
     state: str
     sites_in: frozenset[str] = frozenset()
     reason: str = ""
+    late: frozenset[str] = frozenset()
+    made: tuple[str, str] = ("", "")
 
 
 def fate_of_control(outcome: Outcome | None, *, site: str) -> Fate:
@@ -212,6 +226,23 @@ def may_resend(made: Made, *, task: Made, outcome: Outcome | None) -> bool:
         and outcome is not None
         and outcome.state == "abandoned"
         and outcome.reason in BEFORE_AGGREGATION
+    )
+
+
+def may_send_late(made: Made, *, task: Made, outcome: Outcome | None, site: str) -> bool:
+    """Tell whether a task may send the update of the round before, at no further cost in ε.
+
+    Only when the ledger says that this very round was closed without this site, which was
+    late, under the same agreement, and that the task goes on from what it made.
+    """
+    agreement, *base = task.inputs
+    return (
+        made.inputs[0] == agreement
+        and made.round == task.round - 1
+        and outcome is not None
+        and outcome.state == "closed"
+        and site in outcome.late
+        and outcome.made == tuple(base)
     )
 
 

@@ -9,15 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from governance.consent import Consent
+from governance.ledger.lateness import TRAINED_IN
 from governance.privacy.releases import LOADER, UNIT
 from protos.errors import Refused, Unavailable
-from site_agent import agent, dating, progress, transfers, voice
+from site_agent import agent, dating, lateness, progress, transfers, voice
 from site_agent.agent import Event, TaskState
 from site_agent.inbox import CHAIN_RULES
 from site_agent.progress import Told, place_of
 from site_agent.standing import standing_of
 from site_agent.store import carried, journal, work
-from site_agent.store.carried import PENDING, Control
+from site_agent.store.carried import DROPPED, PENDING, Control
 from site_agent.store.notes import RELINK, set_note
 from site_agent.store.work import Update
 from site_agent.voice import Saying
@@ -44,11 +45,14 @@ def keep(c: Connection, m: Membership, held: Held, made: Trained) -> None:
     place = str(made.update.relative_to(m.premises.state))
     update = Update(made.digest, made.size, place, made.steps)
     work.keep_update(c, m.federation, held.task.task, update)
-    keep_control(c, m, held.task, made)
+    counts = now.state is not TaskState.LATE  # then the ledger has told of its round already
+    keep_control(c, m, held.task, made, state=PENDING if counts else DROPPED)
     progress.happen(c, m, now, Event.UPDATE_READY, Told())
 
 
-def keep_control(c: Connection, m: Membership, task: Task, made: Trained) -> None:
+def keep_control(
+    c: Connection, m: Membership, task: Task, made: Trained, *, state: str = PENDING
+) -> None:
     """Keep c_i⁺ and what compression left out; they count when the ledger says that it did."""
     control, residual = (
         "" if path is None else str(path.relative_to(m.premises.state))
@@ -56,7 +60,7 @@ def keep_control(c: Connection, m: Membership, task: Task, made: Trained) -> Non
     )
     if control or residual:
         place = (task.agreement, task.round, task.attempt)
-        carried.keep_control(c, m.federation, Control(*place, control, PENDING, residual))
+        carried.keep_control(c, m.federation, Control(*place, control, state, residual))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,10 @@ def _said(c: Connection, m: Membership, held: Held, ref: UploadRef) -> Statement
             return said.statement
     spent = work.spent_on(c, m.cohort)
     standing = standing_of(c, m.federation, task.agreement)
+    trained_for = lateness.trained_for(c, m, held)
     body: dict[str, Any] = {
         **place_of(task),
-        "base": task.model.digest,
+        "base": trained_for.model.digest,
         "update": ref.digest,
         "size": ref.size,
         "steps": update.steps,
@@ -130,6 +135,8 @@ def _said(c: Connection, m: Membership, held: Held, ref: UploadRef) -> Statement
         "worker": worker_digest(),
         "declared_patients": standing.declared_patients,
     }
+    if trained_for.round != task.round:
+        body[TRAINED_IN] = trained_for.round
     if task.masks:
         body["of"] = _made_of(m, update.digest)
     saying = Saying("contribution-made", body, "budget", task=task.task)

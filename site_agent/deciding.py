@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,13 +30,13 @@ from governance.privacy.releases import (
 )
 from protos.errors import PeerFault, Refused
 from protos.words import TaskKind
-from site_agent import masking, measuring, patients, rollback
+from site_agent import lateness, masking, measuring, patients, rollback
 from site_agent.acceptance import check_terms
-from site_agent.agent import Event, Made, Outcome, TaskState, may_resend
+from site_agent.agent import Event, Outcome, TaskState
 from site_agent.policy import Asked, Moment, cap_of, check_moment
 from site_agent.progress import Told, happen
 from site_agent.standing import standing_of
-from site_agent.store import carried, egress, masks, terms, work
+from site_agent.store import egress, terms, work
 from site_agent.store.notes import ALARM, note
 from site_agent.store.work import Spent
 
@@ -67,7 +67,8 @@ class Facts:
         skew: The clock's distance from the coordinator's.
         seen: What the cohort is like under the task's agreement.
         in_force: Agreements in force by the site's own copy of the ledger.
-        outcomes: How earlier attempts of the task's round ended, by that copy.
+        outcomes: By round and attempt, how those of the task's round and of the one before
+            ended, by that copy.
         not_in_force: Agreements that are proposed, superseded or over, by that copy.
         alone: Why too few others were seen on this site's history, or empty.
         inside: Sites that left under the task's agreement, and are in its model still.
@@ -79,7 +80,7 @@ class Facts:
     skew: timedelta
     seen: Seen
     in_force: frozenset[str]
-    outcomes: Mapping[int, Outcome]
+    outcomes: Mapping[tuple[int, int], Outcome]
     not_in_force: frozenset[str] = frozenset()
     alone: str = ""
     inside: frozenset[str] = frozenset()
@@ -167,7 +168,7 @@ def _may_train(
     if task.masks and held.state is TaskState.OFFERED:
         masking.join(c, m, task, document, facts.known)
         return Event.MAY_MASK, Told()
-    if _sends_again(c, m, task, facts):
+    if lateness.sends_again(c, m, task, facts.outcomes):
         return Event.MAY_RESEND, Told()
     patients.declare_anew(c, m, document, facts.seen)
     standing = standing_of(c, m.federation, task.agreement)  # with the new number
@@ -204,34 +205,6 @@ def _most_sent(task: Task, agreement: Agreement | None) -> int:
     elif agreement is not None and (form := form_of(agreement)) is not None:
         return form.most_bytes
     return sending + (task.state.size if task.state is not None and sending else 0)
-
-
-def _sends_again(c: Connection, m: Membership, task: Task, facts: Facts) -> bool:
-    """Let a task send the update of an earlier attempt, with its control variate, if it may."""
-    wanted = _made(task)
-    for held in work.of_round(c, m.federation, task.round):
-        attempt = held.task.attempt
-        outcome = facts.outcomes.get(attempt)
-        if held.update is None or not may_resend(
-            _made(held.task), task=wanted, outcome=outcome
-        ):
-            continue
-        if masks.has_signed(c, m.federation, held.task.task):
-            continue  # its sum may have been opened, whatever the coordinator says of it
-        if patients.changed_since(c, m, task.round, held.update.digest):
-            continue
-        work.keep_update(c, m.federation, task.task, held.update)
-        control = carried.control_of(c, m.federation, task.agreement, task.round, attempt)
-        if control is not None:
-            again = replace(control, attempt=task.attempt, state=carried.PENDING)
-            carried.keep_control(c, m.federation, again)
-        return True
-    return False
-
-
-def _made(task: Task) -> Made:
-    state = task.state.digest if task.state is not None else ""
-    return Made((task.agreement, task.model.digest, state), task.round, task.attempt)
 
 
 def _reserved(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from governance.ledger import operators
-from site_agent import masking, measuring
+from site_agent import lateness, masking, measuring
 from site_agent.deciding import Facts
 from site_agent.store import copy
 
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
 
     from governance.agreement.load import Document
     from protos.words import Task
+    from site_agent.membership import Membership
     from site_agent.readiness import Seen
+    from site_agent.store.copy import Copy
+
+
+async def awaits_end(m: Membership, kept: Copy, task: Task) -> bool:
+    """Tell whether the log is still to say how the round of a late update ended."""
+    before = await m.store.ask(partial(lateness.of_before, m=m, task=task))
+    if before is None:
+        return False
+    at = (before.task.round, before.task.attempt)
+    ended = (await kept.do(partial(copy.outcomes, round_=at[0]))).get(at)
+    return ended is None or ended.state == "open"
 
 
 def of_task(
@@ -27,7 +40,7 @@ def of_task(
         skew,
         seen,
         copy.in_force(c),
-        copy.outcomes(c, task.round),
+        copy.outcomes(c, task.round - 1) | copy.outcomes(c, task.round),
         copy.not_in_force(c),
         inside=copy.left_inside(c, task.agreement),
         proposed=operators.proposal(c, task.agreement),

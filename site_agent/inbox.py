@@ -18,6 +18,7 @@ from governance.agreement.load import parse
 from governance.consent import ENDED
 from governance.pacing import Hush
 from governance.statements import parse_time
+from governance.stragglers import LATE
 from protos.errors import ConciliumError, PeerFault
 from protos.words import (
     AgreementState,
@@ -30,8 +31,8 @@ from protos.words import (
     Task,
 )
 from protos.words_masks import MaskAsked
-from site_agent import dating, masking, voice
-from site_agent.agent import Event, is_news
+from site_agent import dating, lateness, masking, voice
+from site_agent.agent import Event, TaskState, is_news
 from site_agent.policy import largest_file
 from site_agent.progress import Told, cancel, happen
 from site_agent.standing import standing_of
@@ -154,9 +155,17 @@ def _check_new(c: Connection, m: Membership, task: Task) -> None:
 
 def _cancel(c: Connection, m: Membership, body: Cancel) -> None:
     held = work.find(c, m.federation, body.task)
-    if held is not None:
-        cancel(c, m, held, body.rule or "cancelled")
-        masks.forget(c, m.federation, body.task)
+    if held is None:
+        return
+    if lateness.goes_on(c, m, held, body.rule):
+        happen(c, m, held, Event.WENT_ON, Told())
+        return
+    cancel(c, m, held, body.rule or "cancelled")
+    masks.forget(c, m.federation, body.task)
+    for late in work.active(c, m.federation):
+        # The round in which its update could count is over too.
+        if late.state is TaskState.LATE and late.task.round < held.task.round:
+            cancel(c, m, late, LATE)
 
 
 def _receipt(c: Connection, m: Membership, body: StatementReceipt) -> None:

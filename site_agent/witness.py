@@ -147,6 +147,7 @@ class Witness:
         while True:
             heard = log.count
             alarm, waiting, pending = await m.store.ask(partial(self._unsettled, task=task))
+            pending = pending or await facts.awaits_end(m, self._copy, task)
             waits = "" if alarm or waiting or pending else await self._alone(task, document)
             await m.store.do(partial(self._note_waits, waits=waits))
             if alarm or not (waiting or pending or waits) or task.deadline <= m.now():

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from coordinator.store import record
 from governance import noised, statements
 from governance.ledger.kinds_masks import FIGURES, SUMMED
-from governance.ledger.schema import disclosures, entries, rounds
+from governance.ledger.schema import disclosures, entries, evaluations, rounds
+from governance.statements import parse_time
 from protos.words import SiteName
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
@@ -49,6 +52,23 @@ def said(
         return {} if sum_ is None else {sum_.name: sum_.figures}
     told = record.figures(connection, round_, attempt, model)
     return {site: noised.read(text, document.agreement) for site, text in told.items()}
+
+
+def arrivals(
+    connection: Connection, round_: int, attempt: int, model: Digest
+) -> dict[SiteName, datetime]:
+    """Return when each site first said figures of one candidate."""
+    rows = connection.execute(
+        select(evaluations.c.site, func.min(entries.c.received_at).label("at"))
+        .join(entries, entries.c.seq == evaluations.c.seq)
+        .where(
+            evaluations.c.round == round_,
+            evaluations.c.attempt == attempt,
+            evaluations.c.model == model,
+        )
+        .group_by(evaluations.c.site)
+    )
+    return {SiteName(row.site): parse_time(row.at) for row in rows}
 
 
 def summed(connection: Connection, round_: int, attempt: int, model: Digest) -> Summed | None:

@@ -11,6 +11,7 @@ from coordinator.store.schema import running as table
 from coordinator.store.schema import tasks
 from governance.ledger.prepared import Prepared
 from governance.statements import parse_time, timestamp
+from governance.stragglers import why_out
 from protos.words import BlobRef, Digest, SiteName, TaskId, TaskKind
 
 if TYPE_CHECKING:
@@ -54,6 +55,16 @@ class Asked:
     kind: TaskKind
     state: str
     reason: str
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether nothing final is known of it."""
+        return self.state in {"sent", "accepted"}
+
+    @property
+    def why_out(self) -> str:
+        """Why its site is out once it is waited for no more."""
+        return why_out(took_it=self.state == "accepted")
 
 
 @dataclass(frozen=True, slots=True)

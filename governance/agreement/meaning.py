@@ -12,6 +12,7 @@ from governance.agreement import meaning_training
 from governance.agreement.phrases import listed, metric, percent
 from governance.counts import count
 from governance.privacy.releases import decimal_text
+from governance.stragglers import NEXT_ROUND
 from governance.yaml_values import duration_text
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ _DUO: Final = {
     "DUO:0000046": "non-commercial use",
 }
 _WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_LATE: Final = {
+    "discard": "a late update is discarded",
+    NEXT_ROUND: "a late update counts in the next round, in place of that hospital's training "
+    "in it, as much as any other and at no further cost",
+}
 _FEATURES_SHOWN: Final = 8
 _VALUES_SHOWN: Final = 12
 
@@ -169,7 +175,7 @@ def _time(agreement: Agreement) -> Iterator[str]:
     )
     yield (
         f"A round ends when all updates are in{late}, at the latest after "
-        f"{duration_text(round_.deadline)}; a late update is discarded. After "
+        f"{duration_text(round_.deadline)}; {_LATE[round_.late]}. After "
         f"{count(round_.attempts, 'failed attempt')} the federation pauses."
     )
     schedule = agreement.schedule

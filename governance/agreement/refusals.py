@@ -18,6 +18,7 @@ from governance.counts import count
 from governance.figures import HIGHER_IS_BETTER
 from governance.models import catalogue
 from governance.privacy.releases import decimal_text
+from governance.stragglers import NEXT_ROUND
 from governance.yaml_values import duration_text
 from protos.errors import Refused
 
@@ -171,7 +172,6 @@ def _not_built(document: Document) -> Iterator[Objection]:
             privacy is not None and privacy.local_baseline,
             "local_baseline: false",
         ),
-        ("round.late", "next-round", agreement.round.late == "next-round", "late: discard"),
         (
             "strategy.name",
             strategy,
@@ -197,7 +197,7 @@ def _masks(document: Document) -> Iterator[Objection]:
     if agreement.strategy.name in ROBUST_STRATEGIES:
         why = "under masks nobody sees the single updates that this rule compares"
         yield _together(document, secure, "strategy.name", why)
-    if agreement.round.late == "next-round":
+    if agreement.round.late == NEXT_ROUND:
         why = "a masked update is of its own round alone"
         yield _together(document, secure, "round.late", why)
     count = len(sites.roster)
@@ -213,6 +213,14 @@ def _masks(document: Document) -> Iterator[Objection]:
 def _compression(document: Document) -> Iterator[Objection]:
     agreement = document.agreement
     name = "aggregation.compression.name"
+    if (
+        agreement.aggregation.compression.name == "random-k"
+        and agreement.round.late == NEXT_ROUND
+    ):
+        why = (
+            "the coordinates of random-k are drawn for one round, and a late update has others"
+        )
+        yield _together(document, name, "round.late", why)
     if agreement.aggregation.compression.name == "int8" and agreement.privacy is None:
         why = "only clipped gradients are bounded, and the steps of int8 follow from that bound"
         yield _together(document, name, "privacy", why)

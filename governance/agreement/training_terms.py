@@ -81,7 +81,7 @@ class Round(Section):
     deadline: LongerThanZero
     stragglers: Annotated[int, Written(_stragglers, shape=_WAIT_OR_CLOSE)] = 0
     attempts: Annotated[int, whole(1, 100)] = 3
-    late: Annotated[Literal["discard", "next-round"], offered("discard")] = "discard"
+    late: Literal["discard", "next-round"] = "discard"
     local: Local
 
 

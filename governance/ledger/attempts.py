@@ -25,9 +25,8 @@ _ATTEMPT: Final = Prepared(
 )
 
 
-def known(c: Connection, e: Entry) -> Row[Any]:
-    """Return the attempt that an entry speaks of."""
-    body = e.body
+def known(c: Connection, body: Mapping[str, Any]) -> Row[Any]:
+    """Return the attempt that an entry's body speaks of."""
     row: Row[Any] | None = _ATTEMPT.first(c, round=body["round"], attempt=body["attempt"])
     if row is None or row.agreement != body["agreement"]:
         raise Refused(
@@ -39,7 +38,7 @@ def known(c: Connection, e: Entry) -> Row[Any]:
 
 def opened(c: Connection, e: Entry) -> Row[Any]:
     """Return the attempt that an entry speaks of; it is open."""
-    row = known(c, e)
+    row = known(c, e.body)
     if row.state != "open":
         raise Refused(
             f"round {row.round}, attempt {row.attempt} is {row.state}", rule="round-over"
@@ -87,7 +86,7 @@ def check_same(body: Mapping[str, Any], expected: Mapping[str, str]) -> None:
 
 def of_known_attempt(c: Connection, e: Entry) -> list[Executable]:
     """Change no table; the attempt that the entry speaks of was opened."""
-    known(c, e)
+    known(c, e.body)
     return []
 
 
@@ -99,6 +98,6 @@ def of_open_attempt(c: Connection, e: Entry) -> list[Executable]:
 
 def of_ended_attempt(c: Connection, e: Entry) -> list[Executable]:
     """Change no table; the attempt that the entry speaks of is over."""
-    if known(c, e).state == "open":
+    if known(c, e.body).state == "open":
         raise Refused("the round is open still", rule="round-open")
     return []

@@ -8,6 +8,7 @@ from governance.draw import draw, seed_of
 from governance.exits import Closed
 from governance.ledger.check_masks import check_judged, check_summed
 from governance.ledger.replay import Attempt, Committed
+from governance.stragglers import LATE
 from protos.errors import Refused
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def round_closed(state: State, entry: Entry) -> None:
     # 6. Figures that were summed are of this model. Stops a swap after it was judged.
     check_judged(attempt, str(body["model_out"]))
     attempt.end, attempt.counted = "closed", frozenset(sites_in)
-    attempt.made = str(body["model_out"])
+    attempt.made, attempt.made_state = str(body["model_out"]), str(body["state_out"])
+    attempt.late = frozenset(s for s, why in body["sites_out"].items() if why == LATE)
     closed = Closed(attempt.round, attempt.model, attempt.state, attempt.made, attempt.counted)
     state.closed.append(closed)
     state.committed[attempt.agreement] = Committed(

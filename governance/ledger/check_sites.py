@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from governance import noised
-from governance.ledger import check_masks, spending
+from governance.ledger import check_masks, lateness, spending
 from governance.ledger.replay import Contributed, Fault
 from governance.privacy.releases import METRICS, TRAINING
 from protos.errors import Refused
@@ -81,7 +81,8 @@ def contribution_made(state: State, entry: Entry) -> None:
     attempt.contributions[site] = Contributed(
         entry.seq, update, fault, "of" in body, int(body["size"])
     )
-    state.updates.setdefault((site, attempt.round), set()).add(_made_of(body))
+    trained_in = int(body.get(lateness.TRAINED_IN, attempt.round))
+    state.updates.setdefault((site, trained_in), set()).add(_made_of(body))
 
 
 def evaluation_made(state: State, entry: Entry) -> None:
@@ -130,10 +131,29 @@ def _check_contribution(state: State, attempt: Attempt, entry: Entry) -> None:
     #    before it agreed, after it withdrew, or under other terms.
     state.standing.check_permitted(site, attempt.agreement, entry.received_at)
     # 3. It starts from the round's model. Stops an update that fits another model.
-    if entry.body["base"] != attempt.model:
+    origin = _origin(state, attempt, site, entry.body)
+    if entry.body["base"] != origin.model:
         raise Refused("it starts from another model than its round", rule="other-base")
     # 4. It was paid for before. Stops a release of patients' data that nobody counted.
-    _check_paid(state, site, attempt, entry.body)
+    _check_paid(state, site, origin, entry.body)
+
+
+def _origin(state: State, attempt: Attempt, site: str, body: Mapping[str, Any]) -> Attempt:
+    """Return the attempt that an update was trained in: this one, or the one it was late for.
+
+    Stops an update of long ago, of other terms, one that counted, and one that was undone.
+    """
+    if not lateness.is_late(body):
+        return attempt
+    before = state.closing(int(body[lateness.TRAINED_IN]))
+    if (
+        before is None
+        or (before.round, before.agreement) != (attempt.round - 1, attempt.agreement)
+        or site not in before.late
+        or (before.made, before.made_state) != (attempt.model, attempt.state)
+    ):
+        raise Refused("it was not late in the round before", rule="late-update")
+    return before
 
 
 def _made_of(body: Mapping[str, Any]) -> str:

@@ -63,6 +63,7 @@ class Kind:
         fields: What the body holds, by name.
         projection: What it changes in the tables.
         optional_fields: Beside those; an entry has all of them or none.
+        other_fields: In place of the optional ones; likewise all or none, and never both.
         disclosed: Labels that it may commit to.
         must_disclose: Labels that it must commit to.
         by_officers: Whether as many officers sign as the site's enrolment says.
@@ -73,6 +74,7 @@ class Kind:
     fields: Mapping[str, Field]
     projection: Projection
     optional_fields: Mapping[str, Field] = field(default_factory=dict)
+    other_fields: Mapping[str, Field] = field(default_factory=dict)
     disclosed: frozenset[str] = frozenset()
     must_disclose: frozenset[str] = frozenset()
     by_officers: bool = False

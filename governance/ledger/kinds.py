@@ -60,8 +60,10 @@ def check_form(statement: Statement) -> Kind:
     if kind is None:
         raise Refused(f"there is no kind {statement.kind}", rule="unknown-kind")
     fields = kind.fields
-    if kind.optional_fields and kind.optional_fields.keys() & statement.body.keys():
-        fields = {**fields, **kind.optional_fields}
+    for more in (kind.optional_fields, kind.other_fields):
+        if more and more.keys() & statement.body.keys():
+            fields = {**fields, **more}
+            break
     if statement.kind in _OPEN_ENDED:
         fields = {**dict.fromkeys(statement.body, PLAIN), **fields}
     check(statement.kind, statement.body, fields)

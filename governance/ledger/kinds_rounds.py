@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from governance import noised, subgroups
-from governance.ledger import attempts, project_contributions, project_figures, project_rounds
+from governance.ledger import (
+    attempts,
+    lateness,
+    project_contributions,
+    project_figures,
+    project_rounds,
+)
 from governance.ledger.fields import (
     COUNT,
     DECIMAL,
@@ -76,6 +82,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         },
         project_contributions.contribution_made,
         optional_fields={"of": DIGEST},
+        other_fields={lateness.TRAINED_IN: NUMBER},
     ),
     "contribution-refused": Kind(
         LEDGER,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Executable, Row, bindparam, insert, select, update
 
-from governance.ledger import attempts
+from governance.ledger import attempts, lateness
 from governance.ledger.kind import Bound
 from governance.ledger.prepared import Prepared
 from governance.ledger.schema import contributions, reservations
@@ -84,7 +84,8 @@ def contribution_made(c: Connection, e: Entry) -> list[Bound]:
 
     1. The attempt is open, the site was asked, its consent is in force. Stops an update after a
        withdrawal, and one for a round that is over.
-    2. Its base is the attempt's model. Stops an update to another model.
+    2. Its base is the attempt's model, or it was late for the round before and its base is that
+       one's. Stops an update to another model.
     3. There is none of this site for this attempt. Stops a hospital from counting twice.
     4. It was reserved for. Stops training before, or beyond, the reservation.
     """
@@ -93,13 +94,14 @@ def contribution_made(c: Connection, e: Entry) -> list[Bound]:
     attempt = attempts.opened(c, e)
     attempts.member(c, e, attempt)
     # 2.
-    attempts.check_same(body, {"base": attempt.model_in})
+    origin = lateness.origin(c, site, attempt, body)
+    attempts.check_same(body, {"base": origin.model_in})
     # 3.
     earlier = _earlier(c, e)
     if any(row.attempt == body["attempt"] for row in earlier):
         raise Refused(f"{site} contributed to this attempt already", rule="second-contribution")
     # 4.
-    _check_reserved(c, e, {row.made_of for row in earlier})
+    _check_reserved(c, e, origin, _charged(c, e, earlier))
     row = {name: body[name] for name in ("round", "attempt", "agreement", "base", "steps")}
     row |= {"update_digest": body["update"], "epsilon": body["epsilon"]}
     row |= {"made_of": made_of(body), "size_bytes": body["size"]}
@@ -134,7 +136,20 @@ def _earlier(c: Connection, e: Entry) -> list[Row[Any]]:
     return _CONTRIBUTED.all(c, site=e.actor_name, round=e.body["round"])
 
 
-def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
+def _charged(c: Connection, e: Entry, earlier: list[Row[Any]]) -> set[str]:
+    """Return the updates that were paid for by reservations of the round this was trained in.
+
+    Those of an update that was late are of the round before the one in which it counts.
+    """
+    late = lateness.is_late(e.body)
+    charged = {row.made_of for row in earlier if lateness.was_late(c, row) == late}
+    if late:
+        before = _CONTRIBUTED.all(c, site=e.actor_name, round=e.body[lateness.TRAINED_IN])
+        charged |= {row.made_of for row in before if not lateness.was_late(c, row)}
+    return charged
+
+
+def _check_reserved(c: Connection, e: Entry, origin: Row[Any], updates: set[str]) -> None:
     """Check that a new update has a reservation of its own; one sent again has had it.
 
     The ε that it states is no lower than was reserved: `verify` would fault the record for it.
@@ -142,8 +157,8 @@ def _check_reserved(c: Connection, e: Entry, updates: set[str]) -> None:
     body = e.body
     paid = [
         row
-        for row in _PAID.all(c, site=e.actor_name, round=body["round"])
-        if row.attempt <= body["attempt"] and row.purpose == TRAINING
+        for row in _PAID.all(c, site=e.actor_name, round=origin.round)
+        if row.attempt <= origin.attempt and row.purpose == TRAINING
     ]
     if len(updates | {made_of(body)}) > len(paid) or body["steps"] > max(r.steps for r in paid):
         raise Refused("no budget was reserved for this update", rule="no-reservation")

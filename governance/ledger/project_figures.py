@@ -43,7 +43,7 @@ def evaluation_made(c: Connection, e: Entry) -> list[Bound]:
     """
     body = e.body
     # 1.
-    attempts.permitted(c, e, attempts.known(c, e))
+    attempts.permitted(c, e, attempts.known(c, e.body))
     # 2.
     here = {"site": e.actor_name, "round": body["round"], "attempt": body["attempt"]}
     has_noise = body["mechanism"] == noised.MECHANISM

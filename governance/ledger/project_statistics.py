@@ -35,7 +35,7 @@ def statistics_released(c: Connection, e: Entry) -> list[Executable]:
     2. Each vector was reserved for, one by one. Stops a release that nobody counted.
     """
     # 1.
-    attempts.permitted(c, e, attempts.known(c, e))
+    attempts.permitted(c, e, attempts.known(c, e.body))
     # 2.
     said = {one.commitments[LABEL] for _, one in released(c, site=e.actor_name)}
     paid = select(func.count()).where(

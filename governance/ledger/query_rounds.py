@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, Row, case, func, select
 
 from governance.counts import count
-from governance.ledger import upstream
+from governance.ledger import upstream, waited
 from governance.ledger.abandoned import reason_of
 from governance.ledger.paging import WHOLE, Cut, Page
 from governance.ledger.reading import (
@@ -149,7 +149,12 @@ def one_round(c: Connection, number: int) -> Answer:
     notes = [
         line
         for a, up in zip(attempts, came, strict=True)
-        for line in (_told(c, a), *_drawn(c, a), *upstream.said(a.attempt, up))
+        for line in (
+            _told(c, a),
+            *_drawn(c, a),
+            *waited.told(c, a),
+            *upstream.said(a.attempt, up),
+        )
     ]
     facts = {
         "round": number,

@@ -83,7 +83,8 @@ class Attempt:
     """One attempt of a round; `end` is `open`, `closed` or `abandoned`.
 
     `drawn_from` are the sites that were ready where some were drawn; `counted` those inside the
-    model that it committed, which is `made`; `undone` when an exit went back to before it.
+    model that it committed, which is `made` with `made_state`; `late` those it went on without,
+    though they had taken its task; `undone` when an exit went back to before it.
     `masks` are its masked sums by purpose, `figures` those that one of them is of.
     """
 
@@ -98,6 +99,8 @@ class Attempt:
     counted: frozenset[str] = frozenset()
     end: str = "open"
     made: str = ""
+    made_state: str = ""
+    late: frozenset[str] = frozenset()
     undone: bool = False
     masks: dict[str, Masking] = field(default_factory=dict)
     figures: Evaluating | None = None
@@ -199,6 +202,15 @@ class State:
                 rule="no-round",
             )
         return attempt
+
+    def closing(self, round_: int) -> Attempt | None:
+        """Return the attempt by which a round was closed, if it was."""
+        number = 1
+        while (found := self.attempts.get((round_, number))) is not None:
+            if found.end == "closed":
+                return found
+            number += 1
+        return None
 
     def running(self, body: Mapping[str, Any]) -> Attempt:
         """Return the attempt that an entry speaks of, still open, or raise Refused."""

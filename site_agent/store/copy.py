@@ -21,6 +21,7 @@ from governance.ledger.schema import (
     exit_steps,
     rounds,
 )
+from governance.stragglers import LATE
 from protos.errors import Unavailable
 from protos.words import Digest
 from site_agent.agent import Outcome
@@ -155,20 +156,25 @@ def not_in_force(c: Connection) -> frozenset[str]:
 def outcome(c: Connection, round_: int, attempt: int) -> Outcome | None:
     """Return how an attempt of a round ended, None where it is not in the copy."""
     row = c.execute(
-        select(rounds.c.state, rounds.c.sites_in, rounds.c.reason).where(
-            rounds.c.round == round_, rounds.c.attempt == attempt
-        )
+        select(rounds).where(rounds.c.round == round_, rounds.c.attempt == attempt)
     ).one_or_none()
     if row is None:
         return None
-    return Outcome(row.state, frozenset(json.loads(row.sites_in or "[]")), row.reason or "")
+    out = json.loads(row.sites_out or "{}")
+    return Outcome(
+        row.state,
+        frozenset(json.loads(row.sites_in or "[]")),
+        row.reason or "",
+        late=frozenset(site for site, why in out.items() if why == LATE),
+        made=(row.model_out or "", row.state_out or ""),
+    )
 
 
-def outcomes(c: Connection, round_: int) -> dict[int, Outcome]:
-    """Return how each attempt of a round ended, or that it is open."""
+def outcomes(c: Connection, round_: int) -> dict[tuple[int, int], Outcome]:
+    """Return by round and attempt how each attempt of a round ended, or that it is open."""
     attempts = c.execute(select(rounds.c.attempt).where(rounds.c.round == round_)).scalars()
-    known = {attempt: outcome(c, round_, attempt) for attempt in list(attempts)}
-    return {attempt: found for attempt, found in known.items() if found is not None}
+    known = {(round_, attempt): outcome(c, round_, attempt) for attempt in list(attempts)}
+    return {at: found for at, found in known.items() if found is not None}
 
 
 def given_up_with(c: Connection) -> int:

@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from coordinator.cli import app as coordinator
-from governance import error_pages
+from governance import error_pages, stragglers
 from governance.consent import Consent
 from governance.ledger.cli import app as ledger
 from site_agent.cli import app as site
@@ -40,6 +40,7 @@ NOT_ERRORS: Final = frozenset({"asked", "send", "mark", "values", "Verdict", "Sa
 FORMED: Final = {
     "f'consent-is-{consent.value}'": {f"consent-is-{state.value}" for state in Consent},
     "f'consent-is-{state.value}'": {f"consent-is-{state.value}" for state in Consent},
+    "asked.why_out": {stragglers.LATE, stragglers.NO_ANSWER},
 }
 """Codes put together from parts."""
 HANDED_ON: Final = (

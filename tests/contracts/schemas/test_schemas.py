@@ -134,7 +134,6 @@ def test_a_key_says_what_a_change_of_it_asks_of_the_hospitals():
 OFFERED = {
     ("strategy", "name"): ["fedavg", "fedprox", "scaffold"],
     ("optimizer", "name"): ["sgd"],
-    ("round", "late"): ["discard"],
     ("model", "norm"): ["none", "group"],
 }
 

@@ -216,6 +216,11 @@ class Members:
             ]
         return [e for e in every if not kinds or e.kind in kinds]
 
+    def asked(self, question):
+        """Return what a question reads of the log."""
+        with ledger_of(self.url) as c:
+            return question(c)
+
     def rounds(self):
         """Return (round, attempt, state, reason) of every attempt."""
         t = rounds_table.c

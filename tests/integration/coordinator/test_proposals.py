@@ -112,4 +112,4 @@ async def test_same_proposal_twice_is_refused_in_one_sentence(fed):
 
 async def test_agreement_whose_terms_are_not_built_is_refused_by_name(fed):
     with pytest.raises(Refused, match="not built"):
-        await fed.propose(changes={"round.late": "next-round"})
+        await fed.propose(changes={"optimizer.name": "adam"})

@@ -146,7 +146,6 @@ def test_draw_is_said_and_costs_as_if_a_hospital_were_always_drawn(changed):
     ("pairs", "path", "value"),
     [
         ([("local_baseline: false", "local_baseline: true")], "privacy.local_baseline", "true"),
-        ([("late: discard ", "late: next-round ")], "round.late", "next-round"),
         ([("name: scaffold, server_rate: 1.0", "name: fedadam")], "strategy.name", "fedadam"),
         ([("name: scaffold, server_rate: 1.0", "name: krum")], "strategy.name", "krum"),
         (
@@ -171,6 +170,13 @@ def test_what_is_not_built_is_refused_by_name(changed, pairs, path, value):
             ("aggregation.secure (line 69)", "round.late (line 41)"),
         ),
         (
+            [
+                ("late: discard ", "late: next-round "),
+                ("compression: {name: none}", "compression: {name: random-k, keep: 0.02}"),
+            ],
+            ("aggregation.compression.name (line 72)", "round.late (line 41)"),
+        ),
+        (
             [("name: scaffold, server_rate: 1.0", "name: median")],
             ("aggregation.secure (line 69)", "strategy.name (line 57)"),
         ),
@@ -183,6 +189,11 @@ def test_what_is_not_built_is_refused_by_name(changed, pairs, path, value):
 def test_combinations_that_masks_rule_out_name_both_lines(changed, pairs, both):
     said = str(_refusal(changed(("secure: false", "secure: true"), *pairs)))
     assert " and ".join(both) in said
+
+
+def test_late_updates_that_count_in_the_next_round_are_said(changed):
+    said = plan(load(changed(("late: discard ", "late: next-round ")))).text()
+    assert "a late update counts in the next round, in place of" in said.replace("\n    ", " ")
 
 
 def test_masks_among_two_hospitals_hide_nobody(changed, agreement_text):
@@ -261,14 +272,14 @@ def test_deadline_longer_than_the_window_is_refused(changed):
 def test_everything_refused_is_said_at_once(changed):
     refusal = _refusal(
         changed(
-            ("late: discard ", "late: next-round "),
+            ("name: sgd", "name: adam"),
             ("budget: {epsilon: 8.0}", "budget: {epsilon: 5.0}"),
             ("norm: group", "norm: batch"),
         )
     )
     said = str(refusal)
     assert refusal.rule == "agreement-refused"
-    assert all(word in said for word in ("round.late", "privacy.budget", "norm: group"))
+    assert all(word in said for word in ("optimizer.name", "privacy.budget", "norm: group"))
 
 
 @pytest.mark.parametrize(

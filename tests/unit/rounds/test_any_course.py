@@ -18,12 +18,12 @@ from hypothesis.stateful import (
 from coordinator.round_states import ENDS, REASONS, Effect, Event, Reason, State, advance
 from coordinator.rounds import (
     OUT_CONSENT,
-    OUT_LATE,
     RoundView,
     due,
     may_judge,
     next_wakeup,
 )
+from governance.stragglers import LATE
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 SITES = ["amc", "charite", "gemelli", "karolinska", "ucl"]
@@ -63,7 +63,7 @@ class Round(RuleBasedStateMachine):
 
     def do(self, effect: Effect) -> None:
         if effect is Effect.CANCEL_LATE:
-            late = dict.fromkeys(self.view.waited_for, OUT_LATE)
+            late = dict.fromkeys(self.view.waited_for, LATE)
             self.view = replace(self.view, out={**self.view.out, **late})
         if effect is Effect.AGGREGATE:
             self.was_summed = True
@@ -148,7 +148,7 @@ class Round(RuleBasedStateMachine):
             self.happen(Event.STARTED)
             self.happen(Event.CANDIDATE_MADE)
             if self.state is State.EVALUATING:
-                assert may_judge(self.view.asked, frozenset(), deadline=self.now, now=self.now)
+                assert may_judge(replace(self.view, deadline=self.now), self.now)
                 self.happen(Event.ACCEPTED)
         assert self.state in ENDS
         self.ends_once()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 from coordinator.round_states import Event, Reason, State
 from coordinator.rounds import (
     OUT_CONSENT,
-    OUT_LATE,
     Next,
     RoundView,
     after_abandonment,
@@ -20,7 +20,9 @@ from coordinator.rounds import (
     may_judge,
     must_abandon,
     next_wakeup,
+    waits_until,
 )
+from governance.stragglers import LATE
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 DEADLINE = START + timedelta(hours=2)
@@ -113,13 +115,13 @@ def test_too_few_that_a_withdrawal_did_not_cause_is_not_laid_on_consent():
 
 
 def test_after_closing_only_withdrawals_can_make_too_few():
-    out = {"amc": OUT_CONSENT, "ucl": OUT_LATE, "karolinska": OUT_LATE}
+    out = {"amc": OUT_CONSENT, "ucl": LATE, "karolinska": LATE}
     reopened = view({"charite": 1, "gemelli": 2}, out)
     assert due(State.COLLECTING, reopened, at(500)) is Event.CONSENT
 
 
 def test_after_a_withdrawal_a_closed_round_closes_again_with_those_left():
-    out = {"amc": OUT_CONSENT, "ucl": OUT_LATE}
+    out = {"amc": OUT_CONSENT, "ucl": LATE}
     reopened = view({"charite": 1, "gemelli": 2, "karolinska": 3}, out)
     assert due(State.COLLECTING, reopened, at(4)) is Event.CLOSE
 
@@ -132,11 +134,20 @@ def test_after_closing_the_deadline_has_no_say(state):
 
 
 def test_the_gate_decides_when_nobody_is_waited_for_or_time_is_up():
-    nobody: frozenset[str] = frozenset()
-    assert may_judge(SITES, SITES, deadline=DEADLINE, now=at(1))
-    assert may_judge(nobody, nobody, deadline=DEADLINE, now=at(1))
-    assert not may_judge(SITES, SITES - {"amc"}, deadline=DEADLINE, now=at(119))
-    assert may_judge(SITES, nobody, deadline=DEADLINE, now=at(120))
+    assert may_judge(view(dict.fromkeys(SITES, 1)), at(1))
+    assert may_judge(replace(view(), asked=frozenset()), at(1))
+    some = view(dict.fromkeys(SITES - {"amc"}, 1))
+    assert not may_judge(some, at(119))
+    assert may_judge(some, at(120))
+    assert may_judge(view(), at(120))
+
+
+def test_the_gate_waits_for_the_last_figures_as_long_as_a_round_for_updates():
+    some = view({"ucl": 1, "gemelli": 2, "karolinska": 3}, early_min=10)
+    assert waits_until(some) == at(13)
+    assert not may_judge(some, at(12.9))
+    assert may_judge(some, at(13))
+    assert waits_until(view({"ucl": 1}, early_min=10)) == DEADLINE
 
 
 def test_an_abandoned_attempt_is_tried_again_until_attempts_are_spent():

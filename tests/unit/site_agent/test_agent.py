@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from site_agent.agent import (
     fate_of_control,
     is_news,
     may_resend,
+    may_send_late,
 )
 
 CELLS = list(itertools.product(TaskState, Event))
@@ -170,6 +172,36 @@ def test_a_retry_sends_again_after_too_few_sites_or_the_deadline():
 )
 def test_any_other_retry_trains_anew(made, task, outcome):
     assert not may_resend(made, task=task, outcome=outcome)
+
+
+LATE = Outcome("closed", frozenset({"amc"}), late=frozenset({"charite"}), made=("next", "s"))
+NEXT = Made(("agreement", "next", "s"), 4, 1)
+
+
+def late(made=FIRST, task=NEXT, outcome=LATE):
+    return may_send_late(made, task=task, outcome=outcome, site="charite")
+
+
+def test_an_update_that_was_late_may_be_sent_for_the_next_round():
+    assert late()
+    assert late(task=replace(NEXT, attempt=2))
+
+
+@pytest.mark.parametrize(
+    ("task", "outcome"),
+    [
+        (replace(NEXT, round=5), LATE),
+        (replace(NEXT, round=3), LATE),
+        (replace(NEXT, inputs=("another", "next", "s")), LATE),
+        (replace(NEXT, inputs=("agreement", "moved", "s")), LATE),
+        (NEXT, replace(LATE, late=frozenset({"amc"}))),
+        (NEXT, replace(LATE, state="abandoned")),
+        (NEXT, replace(LATE, state="open")),
+        (NEXT, None),
+    ],
+)
+def test_no_other_update_of_before_is_sent_for_a_round(task, outcome):
+    assert not late(task=task, outcome=outcome)
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000))

@@ -83,6 +83,6 @@ async def test_a_task_waits_until_the_control_of_the_round_before_is_settled(pos
         timedelta(),
         Seen(patients=60),
         frozenset({document.digest}),
-        {1: Outcome("abandoned", frozenset(), "deadline")},
+        {(1, 1): Outcome("abandoned", reason="deadline", late=frozenset({SITE}))},
         proposed=post.log.proposal_of(document),
     )

@@ -319,7 +319,7 @@ def sent_once(charite, document):
 
 def retry(charite, document, reason, *, seen=SEEN, **fields):
     facts = Facts(
-        timedelta(), seen, frozenset(), {1: Outcome("abandoned", frozenset(), reason)}
+        timedelta(), seen, frozenset(), {(3, 1): Outcome("abandoned", frozenset(), reason)}
     )
     return decided(charite, charite.task(document, round_=3, attempt=2, **fields), facts)
 

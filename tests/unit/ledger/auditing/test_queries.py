@@ -112,7 +112,9 @@ def test_an_update_that_was_sent_again_needs_no_second_reservation(asked):
     assert first[2] == again[2]
     assert first[3] is not None
     assert again[3] is None
-    assert len(answer.notes) == 2 * 2  # how each ended, and what came up in it
+    late = [note for note in answer.notes if " was late in attempt 1" in note]
+    assert all(note.endswith(", which was given up.") for note in late)
+    assert len(answer.notes) == 2 * 2 + len(late)  # how each ended, and what came up in it
 
 
 def test_a_round_whose_candidate_was_rejected_says_so(asked, ledger):

@@ -1,0 +1,59 @@
+"""Who was waited for in a round: who was late, where that update counts, who was silent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import select
+
+from governance.ledger.lateness import TRAINED_IN
+from governance.ledger.reading import names_in, statement_at
+from governance.ledger.schema import contributions
+from governance.stragglers import LATE, NO_ANSWER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Row
+
+_MADE: Final = select(contributions).where(contributions.c.state == "made")
+
+
+def told(c: Connection, attempt: Row[Any]) -> Iterator[str]:
+    """Say who was waited for in vain, and which updates are of the round before."""
+    out = json.loads(attempt.sites_out or "{}")
+    for site, why in sorted(out.items()):
+        if why == NO_ANSWER:
+            yield f"{site} was waited for in attempt {attempt.attempt} and never answered."
+        if why == LATE:
+            yield f"{site} was late in attempt {attempt.attempt}{_became(c, site, attempt)}"
+    for site in sorted(names_in(attempt.sites_in)):
+        found = _of(c, site, attempt.round, attempt.attempt)
+        trained_in = [_trained_in(c, row) for row in found]
+        if found and trained_in[-1] != attempt.round:
+            yield (
+                f"The update of {site} in attempt {attempt.attempt} was trained in round "
+                f"{trained_in[-1]} (entry {found[-1].seq})."
+            )
+
+
+def _became(c: Connection, site: str, attempt: Row[Any]) -> str:
+    """Return what became of a late update."""
+    if attempt.state != "closed":
+        return ", which was given up."
+    for row in reversed(_of(c, site, attempt.round + 1)):
+        if _trained_in(c, row) == attempt.round:
+            return f"; its update counts in round {row.round} (entry {row.seq})."
+    return ": it had taken its task, and no update of it counts."
+
+
+def _of(c: Connection, site: str, round_: int, attempt: int | None = None) -> list[Row[Any]]:
+    here = [contributions.c.site == site, contributions.c.round == round_]
+    if attempt is not None:
+        here.append(contributions.c.attempt == attempt)
+    return list(c.execute(_MADE.where(*here).order_by(contributions.c.seq)))
+
+
+def _trained_in(c: Connection, row: Row[Any]) -> int:
+    return int(statement_at(c, row.seq).body.get(TRAINED_IN, row.round))

@@ -1,0 +1,138 @@
+"""An update that came too late for its round counts in the next: once, and paid for."""
+
+from __future__ import annotations
+
+import pytest
+from admission import contribute as contributed
+from admission import digest, refused
+from sqlalchemy import select
+
+from governance.ledger import query_rounds, source
+from governance.ledger.schema import contributions
+from governance.ledger.verify import verify
+
+LATE = {"amc": "late"}
+SPENT = "7.9000"
+
+
+@pytest.fixture
+def missed(agreed):
+    """A second round whose first went on without amc, which had reserved for it."""
+    agreed.open_round(1)
+    agreed.reserve("amc", 1, total=SPENT)
+    contribute(agreed, sites=("ucl",))
+    agreed.close(1, sites_in=["ucl"], out=LATE)
+    agreed.open_round(2, model="m1")
+    return agreed
+
+
+def contribute(fed, *at, **more):
+    contributed(fed, *at, spent=SPENT, **more)
+
+
+def late(fed, round_=2, attempt=1, **changes):
+    """Let amc contribute what it trained in round 1."""
+    body = fed.contribution_body("amc", round_, attempt, base="m0", update="the late one")
+    body |= {"epsilon": SPENT, "trained_in": 1}
+    return fed.agent("amc", "contribution-made", body | changes)
+
+
+def verified(fed):
+    verdict = verify(source.Database(fed.connection))
+    assert verdict.verified, verdict.sentence
+
+
+def test_late_update_counts_in_the_next_round_at_no_further_cost(missed):
+    late(missed)
+    contribute(missed, 2, sites=("ucl",), base="m1")
+    missed.close(2, models="m1 m2")
+    verified(missed)
+
+
+def test_late_update_is_of_the_round_just_before(missed):
+    refused("late-update", late, missed, trained_in=2)
+    contribute(missed, 2, base="m1")
+    missed.close(2, models="m1 m2")
+    missed.open_round(3, model="m2")
+    refused("late-update", late, missed, round_=3)
+
+
+def test_who_was_not_late_has_no_late_update(missed):
+    body = missed.contribution_body("ucl", 2, base="m0") | {"trained_in": 1}
+    refused("late-update", missed.agent, "ucl", "contribution-made", body)
+
+
+def test_who_never_answered_has_no_late_update(agreed):
+    agreed.open_round(1)
+    contribute(agreed, sites=("ucl",))
+    agreed.close(1, sites_in=["ucl"], out={"amc": "no-answer"})
+    agreed.open_round(2, model="m1")
+    refused("late-update", late, agreed)
+
+
+def test_late_update_is_of_its_own_rounds_model(missed):
+    refused("wrong-base", late, missed, base=digest("m1"))
+
+
+def test_late_update_was_paid_for_in_its_own_round(agreed):
+    agreed.open_round(1)
+    contribute(agreed, sites=("ucl",))
+    agreed.close(1, sites_in=["ucl"], out=LATE)
+    agreed.open_round(2, model="m1")
+    agreed.reserve("amc", 2, total=SPENT)
+    refused("no-reservation", late, agreed)
+
+
+def test_an_update_and_a_late_one_do_not_both_count(missed):
+    late(missed)
+    missed.reserve("amc", 2, total=SPENT)
+    body = missed.contribution_body("amc", 2, base="m1") | {"epsilon": SPENT}
+    refused("second-contribution", missed.agent, "amc", "contribution-made", body)
+
+
+def test_late_update_is_sent_again_in_the_next_attempt_and_pays_for_no_other(missed):
+    late(missed)
+    missed.abandon(2)
+    missed.open_round(2, 2, model="m1")
+    refused("no-reservation", late, missed, attempt=2, update=digest("another"))
+    body = missed.contribution_body("amc", 2, 2, base="m1")
+    refused("no-reservation", missed.agent, "amc", "contribution-made", body)
+    late(missed, attempt=2)
+    contribute(missed, 2, 2, sites=("ucl",), base="m1")
+    missed.close(2, 2, models="m1 m2")
+    verified(missed)
+
+
+def test_one_who_trained_anew_after_a_late_update_paid_for_that(missed):
+    late(missed)
+    missed.abandon(2, reason="gate")
+    missed.open_round(2, 2, model="m1")
+    contribute(missed, 2, 2, base="m1")
+    missed.close(2, 2, models="m1 m2")
+    verified(missed)
+
+
+def test_a_round_tells_who_was_late_and_where_that_update_counts(missed):
+    seq = late(missed)
+    contribute(missed, 2, sites=("ucl",), base="m1")
+    missed.close(2, models="m1 m2")
+    c = missed.connection
+    assert c.execute(select(contributions.c.base).filter_by(seq=seq)).scalar() == digest("m0")
+    first = query_rounds.one_round(c, 1).notes
+    assert f"amc was late in attempt 1; its update counts in round 2 (entry {seq})." in first
+    second = query_rounds.one_round(c, 2).notes
+    assert f"The update of amc in attempt 1 was trained in round 1 (entry {seq})." in second
+
+
+def test_a_round_tells_who_was_late_for_good_and_who_never_answered(agreed):
+    agreed.open_round(1)
+    agreed.reserve("amc", 1, total=SPENT)
+    contribute(agreed, sites=("ucl",))
+    agreed.close(1, sites_in=["ucl"], out=LATE)
+    agreed.open_round(2, model="m1")
+    contribute(agreed, 2, sites=("ucl",), base="m1")
+    agreed.close(2, sites_in=["ucl"], out={"amc": "no-answer"}, models="m1 m2")
+    late_said = "amc was late in attempt 1: it had taken its task, and no update of it counts."
+    assert late_said in query_rounds.one_round(agreed.connection, 1).notes
+    said = "amc was waited for in attempt 1 and never answered."
+    assert said in query_rounds.one_round(agreed.connection, 2).notes
