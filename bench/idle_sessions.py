@@ -51,7 +51,7 @@ def asked() -> argparse.Namespace:
 
 
 async def measured(place: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Enrol hospitals; return what the coordinator takes of the machine under their sessions."""
+    """Enrol hospitals; return what a coordinator takes of the machine under their sessions."""
     import folders
     import masked
     from coordinator_process import Apart
