@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 HANDSHAKE_MS: Final = 10_000
 IDLE_MS: Final = 120_000
-MESSAGE_BYTES: Final = 4 << 20
+SENT_BYTES: Final = 4 << 20
+"""The largest message that members take."""
 _CONNECTIONS: Final = 2048
 _STREAMS: Final = 64
 _FILES: Final = 16_384
 _FILES_SHARE: Final = 4
 
 
-def options() -> list[tuple[str, int]]:
-    """Return what every line to this coordinator is held to.
+def options(message_bytes: int) -> list[tuple[str, int]]:
+    """Return what every line to this coordinator is held to; a larger message is not read.
 
     Lines that never finish their handshake, or on which nothing is asked, are closed: they are
     all that somebody without a certificate can open.
@@ -43,8 +44,8 @@ def options() -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-        ("grpc.max_receive_message_length", MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", message_bytes),
+        ("grpc.max_send_message_length", SENT_BYTES),
         ("grpc.max_concurrent_streams", _STREAMS),
         ("grpc.max_connection_idle_ms", IDLE_MS),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),

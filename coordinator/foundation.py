@@ -99,6 +99,7 @@ class Foundation:
             store=store,
             spool=Spool(settings.spool.folder, quota_bytes=quota),
             held=held,
+            sessions=Sessions(settings.limits.sessions_per_site),
             migrated=migrated,
         )
         try:

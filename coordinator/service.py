@@ -75,7 +75,6 @@ async def serve_until(base: Foundation, stop: asyncio.Event) -> None:
 async def _serve(base: Foundation, stop: asyncio.Event) -> None:
     conductor = Conductor(base)
     server, guard = make_server(conductor)
-    starting.say_unbuilt(base.settings)
     await base.store.write(lambda c: starting.name_authority(base, c))
     await base.store.write(lambda c: starting.say_started(base, c))
     door = Door(conductor, _enrolment(base), partial(doors.newcomers, base.authority))
@@ -116,7 +115,7 @@ def make_server(conductor: Conductor) -> tuple[grpc.aio.Server, Guard]:
         Unavailable: the port is taken.
     """
     base = conductor.base
-    server = grpc.aio.server(options=doors.options())
+    server = grpc.aio.server(options=doors.options(base.settings.limits.message))
     guard = Guard(server, base.identify)
     service_federation.register(conductor, guard)
     service_desk.register(conductor, guard)

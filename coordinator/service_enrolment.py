@@ -145,7 +145,8 @@ class Door:
 
     async def _open(self, listen: str) -> None:
         server = grpc.aio.server(
-            options=doors.options(), maximum_concurrent_rpcs=_CALLS_AT_ONCE
+            options=doors.options(self._conductor.base.settings.limits.message),
+            maximum_concurrent_rpcs=_CALLS_AT_ONCE,
         )
         enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
             EnrolmentService(self._conductor), server

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from coordinator import resuming, sending
-from coordinator.doors import MESSAGE_BYTES
 from coordinator.service_guard import caller
 from coordinator.store import outbox
 from coordinator.store.fetchable import may_fetch
@@ -63,9 +62,10 @@ class FederationService(federation_pb2_grpc.FederationServicer):
             _log.warning("goodbye", site=site, rule=goodbye.rule, what=goodbye.sentence)
             await context.write(codec.to_site_out(ToSite(goodbye)))
             return
-        session = self._base.sessions.open(site, peer)
+        session = self._base.sessions.open(site, peer, asyncio.current_task())
         _log.info("site-connected", site=site)
         try:
+            await self._base.sessions.make_room(session)
             await self._begin(session, hello, context)
             reader = asyncio.create_task(self._read(session, requests))
             try:
@@ -110,9 +110,8 @@ class FederationService(federation_pb2_grpc.FederationServicer):
 
         taken = await self._base.store.write(known)
         session.written = message.ack
-        welcome = Welcome(
-            codec.PROTOCOL, self._base.heartbeat_s, MESSAGE_BYTES, self._base.now()
-        )
+        limit = self._base.settings.limits.message
+        welcome = Welcome(codec.PROTOCOL, self._base.heartbeat_s, limit, self._base.now())
         await context.write(codec.to_site_out(ToSite(welcome, ack=taken)))
         session.quiet = hello.quiet
         await self._conductor.site_connected(session.site, hello)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from protos.words import Goodbye, Heartbeat, ToSite
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from governance.identity.certificate import Peer
     from protos.words import Quiet, SiteName, TaskId
+
+GOODBYE_S: Final = 5.0
+"""How long a session that is replaced has to read its goodbye, where too many stand."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,8 @@ class Session:
     steps_done: int = 0
     quiet: Quiet | None = None
     unwilling: tuple[str, str] | None = None
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: asyncio.Task[object] | None = None
 
     def push(self, message: ToSite) -> None:
         """Queue a message that is not replayed."""
@@ -60,28 +65,62 @@ class Session:
 
 
 class Sessions:
-    """The live streams by site; a second session of a site replaces the first."""
+    """The live streams by site; a second session of a site replaces the first.
 
-    def __init__(self) -> None:
+    `beside` of those that were replaced may stand beside the newest.
+    """
+
+    def __init__(self, beside: int = 1) -> None:
+        self._beside = beside
         self._live: dict[SiteName, Session] = {}
+        self._standing: dict[SiteName, list[Session]] = {}
 
-    def open(self, site: SiteName, peer: Peer) -> Session:
-        """Begin a site's session."""
+    def open(
+        self, site: SiteName, peer: Peer, serving: asyncio.Task[object] | None = None
+    ) -> Session:
+        """Begin a site's session, in the task that serves it."""
         former = self._live.get(site)
         if former is not None:
             former.end(Goodbye("session-replaced", f"a newer session of {site} took over"))
-        session = Session(site, peer)
+        session = Session(site, peer, serving=serving)
         self._live[site] = session
+        self._standing.setdefault(site, []).append(session)
         return session
+
+    async def make_room(self, session: Session) -> None:
+        """Wait until few enough sessions that were replaced stand beside this one.
+
+        One whose goodbye is not read in time is cut off. Stops a site that reads nothing from
+        holding what is kept of each session that it opens.
+        """
+        standing = self._standing[session.site]
+        former = standing[: standing.index(session)]
+        for oldest in former[: max(0, len(former) - self._beside)]:
+            try:
+                async with asyncio.timeout(GOODBYE_S):
+                    await oldest.closed.wait()
+            except TimeoutError:
+                if oldest.serving is not None:
+                    oldest.serving.cancel()
+                await oldest.closed.wait()
 
     def close(self, session: Session) -> None:
         """Forget a session, unless a newer one has taken its place."""
+        session.closed.set()
+        standing = self._standing[session.site]
+        standing.remove(session)
+        if not standing:
+            del self._standing[session.site]
         if self._live.get(session.site) is session:
             del self._live[session.site]
 
     def of(self, site: SiteName) -> Session | None:
         """Return a site's live session."""
         return self._live.get(site)
+
+    def standing(self, site: SiteName) -> tuple[Session, ...]:
+        """Return a site's sessions that have not ended, the oldest first."""
+        return tuple(self._standing.get(site, ()))
 
     @property
     def connected(self) -> frozenset[SiteName]:

@@ -13,7 +13,6 @@ from governance import logs, statements
 from governance.identity import certificate
 from governance.identity.names import AUTHORITY
 from governance.ledger import store as ledger
-from governance.settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
-    from governance.settings import CoordinatorSettings
 
 _log = structlog.get_logger("starting")
 
@@ -43,19 +41,6 @@ def say_started(base: Foundation, connection: Connection) -> None:
         "os": platform.platform(terse=True),
     }
     base.chronicle.say(connection, "software-started", body, now=base.now())
-
-
-def say_unbuilt(settings: CoordinatorSettings) -> None:
-    """Log by name what coordinator.yaml asks for and this version does not do."""
-    limits, usual = settings.limits, Limits()
-    asked = {
-        "limits.sessions_per_site": limits.sessions_per_site != usual.sessions_per_site,
-        "limits.message": limits.message != usual.message,
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            said = "it is not built yet, and what coordinator.yaml says of it has no effect"
-            _log.warning("not-built", setting=name, what=said)
 
 
 def name_authority(base: Foundation, connection: Connection) -> None:

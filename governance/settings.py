@@ -28,6 +28,7 @@ from governance.yaml_values import (
     Line,
     Listed,
     LongerThanZero,
+    MessageSize,
     Name,
     OneOrMore,
     OpenShare,
@@ -246,10 +247,14 @@ class Keep(Section):
 
 
 class Limits(Section):
-    """What one hospital's session may ask of the coordinator."""
+    """What one hospital may ask of the coordinator.
+
+    `sessions_per_site` that were replaced may stand beside the newest until their goodbye is
+    read; `message` is the largest that is read of anybody, in bytes.
+    """
 
     sessions_per_site: Annotated[int, whole(1, 16)] = 1
-    message: Size = 4 << 20
+    message: MessageSize = 4 << 20
     session_messages_per_second: Annotated[int, whole(1, 100_000)] = 50
 
 

@@ -185,6 +185,13 @@ def read_duration(value: object, info: ValidationInfo) -> int:
     return total
 
 
+def _a_message(value: int) -> int:
+    """Leave room for a mebibyte of an update and what stands around it."""
+    if not 2 << 20 <= value <= 64 << 20:
+        raise must("a size from 2MiB to 64MiB, such as 4MiB")
+    return value
+
+
 def _some_time(value: int) -> int:
     if value < 1:
         raise must("a duration of at least 1s")
@@ -336,6 +343,11 @@ LongerThanZero = Annotated[
     int, AfterValidator(_some_time), Written(read_duration, shape=DURATION_SHAPE)
 ]
 Size = Annotated[int, _measured(_SIZE, _SIZE_UNITS, "a size such as 512MiB or 8GiB")]
+MessageSize = Annotated[
+    int,
+    AfterValidator(_a_message),
+    _measured(_SIZE, _SIZE_UNITS, "a size from 2MiB to 64MiB, such as 4MiB"),
+]
 BitRate = Annotated[
     int, _measured(_BITRATE, _BIT_UNITS, "a rate such as 500kbit/s or 10Mbit/s")
 ]

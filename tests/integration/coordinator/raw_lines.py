@@ -10,6 +10,8 @@ import tempfile
 GARBAGE = b"\x16\x03\x01\x02\x00" + bytes(100)
 """As a TLS handshake begins, and then nothing of one."""
 HEADERS, RESET, SETTINGS, PING = 1, 3, 4, 6
+READS_NOTHING = struct.pack(">HI", 4, 0)
+"""Settings of a peer that lets nothing be sent to it: a window of no bytes."""
 DATA, END_STREAM, END_HEADERS = 0, 1, 4
 
 

@@ -1,4 +1,4 @@
-"""What coordinator.yaml says of limits is kept; what is not built yet is said by name."""
+"""What coordinator.yaml says of limits is kept."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import time
 import federations
 import grpc
 import pytest
-from scripted_site import channel_to, refused
-from structlog.testing import capture_logs
+import raw_lines
+from raw_lines import Raw
+from scripted_site import PATIENCE_S, channel_to, refused
 
 from coordinator.conductor import Conductor
 from coordinator.manners import CALLS_AT_ONCE
@@ -74,10 +75,10 @@ async def test_acknowledgements_do_not_pile_up_behind_a_site_that_never_reads(fe
 async def test_site_with_too_many_streams_open_gets_no_more_and_others_do(fed):
     async with channel_to(fed.folders.identity("amc")) as channel:
         stub = federation_pb2_grpc.FederationStub(channel)
-        silent = [stub.Session() for _ in range(CALLS_AT_ONCE)]
+        silent = [stub.Upload() for _ in range(CALLS_AT_ONCE)]
         await asyncio.gather(*(call.wait_for_connection() for call in silent))
         for _ in range(20):  # the calls before it may still be on their way
-            one_more = stub.Session()
+            one_more = stub.Upload()
             silent.append(one_more)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
@@ -92,20 +93,49 @@ async def test_site_with_too_many_streams_open_gets_no_more_and_others_do(fed):
 
 
 @pytest.mark.parametrize(
-    ("lines", "named"),
+    ("limit", "size", "code"),
     [
-        (
-            {"limits": "{sessions_per_site: 2, message: 8MiB}"},
-            ["limits.sessions_per_site", "limits.message"],
-        ),
-        ({}, []),
+        ("2MiB", 3 << 20, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ("8MiB", 3 << 20, grpc.StatusCode.INVALID_ARGUMENT),  # read, and found to be none
+        ("8MiB", 9 << 20, grpc.StatusCode.RESOURCE_EXHAUSTED),
     ],
 )
-async def test_setting_that_is_not_built_yet_is_said_by_name(folders, lines, named):
-    with capture_logs() as said:
-        fed = await served(folders, **lines)
+async def test_larger_message_than_the_file_says_is_not_read(folders, limit, size, code):
+    fed = await served(folders, limits=f"{{message: {limit}}}")
+    try:
+        async with channel_to(fed.folders.identity("amc")) as channel:
+            call = channel.stream_unary("/concilium.v1.Federation/Upload")(iter([bytes(size)]))
+            assert await call.code() is code
+        await fed.come("ucl")
+    finally:
         await fed.end()
-    assert [e["setting"] for e in said if e["event"] == "not-built"] == named
+
+
+@pytest.mark.parametrize("beside", [1, 3])
+async def test_of_sessions_whose_goodbye_is_not_read_the_oldest_is_cut_off(folders, beside):
+    fed = await served(folders, limits=f"{{sessions_per_site: {beside}}}")
+    hello = codec.from_site_bytes(FromSite(fed.site("amc").hello()))
+    identity = fed.folders.identity("amc")
+
+    raw = await asyncio.to_thread(Raw, int(identity.coordinator.rsplit(":", 1)[1]), identity)
+
+    def opens():
+        raw.send(raw_lines.frame(raw_lines.SETTINGS, 0, 0, raw_lines.READS_NOTHING))
+        for _ in range(beside + 2):
+            stream = raw.call("/concilium.v1.Federation/Session")
+            raw.send(raw_lines.frame(raw_lines.DATA, 0, stream, raw_lines.message(hello)))
+
+    try:
+        await asyncio.to_thread(opens)
+        await fed.until(lambda: fed.base.sessions.standing("amc"))
+        first = fed.base.sessions.standing("amc")[0]
+        async with asyncio.timeout(PATIENCE_S):
+            await first.closed.wait()
+        assert len(fed.base.sessions.standing("amc")) == beside + 1
+        await fed.come("ucl")
+    finally:
+        raw.close()
+        await fed.end()
 
 
 async def test_update_that_comes_byte_by_byte_is_read_more_slowly(fed, amc, task, update):
