@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from coordinator.chronicle import Chronicle
 from coordinator.pace import Pace
+from coordinator.sending import WentDown
 from coordinator.sessions import Sessions
 from coordinator.spool import Spool
 from coordinator.store import exits, holders, kept, upgrading
@@ -65,6 +66,7 @@ class Foundation:
     opened_at: datetime = field(default_factory=partial(datetime.now, UTC))
     migrated: Migrated | None = None
     at_work: dict[str, int] = field(default_factory=dict)
+    down: WentDown = field(default_factory=WentDown)
 
     @classmethod
     def open(cls, folder: Path) -> Foundation:

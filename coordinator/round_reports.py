@@ -81,6 +81,7 @@ def _attempt(
         sites=tuple(parts),
         updates=came.updates,
         update_bytes=came.size_bytes,
+        down_bytes=base.down.of((row.round, row.attempt)) if now is not None else 0,
     )
 
 

@@ -11,7 +11,7 @@ import structlog
 from coordinator import resuming, sending
 from coordinator.service_guard import caller
 from coordinator.store import outbox
-from coordinator.store.fetchable import may_fetch
+from coordinator.store.fetchable import attempt_of, may_fetch
 from governance.identity.clock import check_clock
 from governance.pacing import Pace
 from protos import codec
@@ -178,11 +178,14 @@ class FederationService(federation_pb2_grpc.FederationServicer):
     async def Download(self, request: pb.DownloadRequest, context: Any) -> None:
         """Send a model or a strategy state, by digest, from an offset on; only a site's own."""
         wanted, site = codec.download_in(request), SiteName(caller().name)
-        if not await self._base.store.read(partial(may_fetch, site=site, digest=wanted.digest)):
+        may, attempt = await self._base.store.read(
+            lambda c: (may_fetch(c, site, wanted.digest), attempt_of(c, wanted.digest))
+        )
+        if not may:
             raise Refused(
                 f"no agreement that {site} works under has this model", rule="unknown-model"
             )
-        await sending.send_file(self._base, wanted, context)
+        await sending.send_file(self._base, wanted, context, attempt)
 
     async def UploadStatus(self, request: pb.UploadRef, context: Any) -> pb.UploadOffset:
         """Say from which byte an upload goes on."""

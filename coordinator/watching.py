@@ -141,7 +141,7 @@ def one_round(console: Console, number: int) -> Answer:
         notes=[
             line
             for one in attempts
-            for line in (_told(one), *upstream.said(one.attempt, _up(one)))
+            for line in (_told(one), *_line(one), *upstream.said(one.attempt, _up(one)))
         ],
         facts={"round": number, "attempts": [_facts(one) for one in attempts]},
     )
@@ -208,6 +208,20 @@ def _told(one: AttemptStatus) -> str:
     return f"{begun} was abandoned at entry {one.ended_seq}: {one.reason}."
 
 
+def _line(one: AttemptStatus) -> Iterator[str]:
+    """Say what the line has borne for an attempt at work, of updates that are not whole too."""
+    if not one.ended_seq:
+        yield (
+            f"{one.down_bytes:,} bytes went down for it since the coordinator started, and "
+            f"{_came(one):,} bytes of updates have come up."
+        )
+
+
+def _came(one: AttemptStatus) -> int:
+    halves = (part.now.bytes_in for part in one.sites if part.now and part.part != "in")
+    return one.update_bytes + sum(halves)
+
+
 def _up(one: AttemptStatus) -> CameUp:
     return CameUp(one.updates, one.update_bytes)
 
@@ -231,6 +245,8 @@ def _facts(one: AttemptStatus) -> dict[str, object]:
         "waits_for": list(_of(one, "waited for")),
         "updates": one.updates,
         "update_bytes": one.update_bytes,
+        "bytes_down": one.down_bytes if not one.ended_seq else None,
+        "bytes_up": _came(one) if not one.ended_seq else one.update_bytes,
     }
 
 

@@ -122,6 +122,7 @@ class AttemptStatus:
     """Where one attempt of a round stands, or how it ended; times are RFC 3339, '' not yet.
 
     `updates` came up whole, `update_bytes` in all; also those of sites that are out since.
+    `down_bytes` of models went to sites while it is at work, since the coordinator started.
     """
 
     round: int
@@ -139,6 +140,7 @@ class AttemptStatus:
     sites: tuple[SitePart, ...]
     updates: int = 0
     update_bytes: int = 0
+    down_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

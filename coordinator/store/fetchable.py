@@ -13,6 +13,7 @@ from governance.ledger.schema import consents, rounds
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from coordinator.store.roundbook import Running
     from protos.words import Digest, SiteName
 
 _AT_WORK: Final = frozenset({"sent", "accepted", "in"})
@@ -28,13 +29,25 @@ def may_fetch(c: Connection, site: SiteName, digest: Digest) -> bool:
     return _of_its_task(c, site, digest) or _of_its_rounds(c, site, digest)
 
 
+def attempt_of(c: Connection, digest: Digest) -> tuple[int, int] | None:
+    """Return the round and attempt at work that a file belongs to, or None."""
+    running = roundbook.running(c)
+    if running is None or digest not in _digests(running):
+        return None
+    return running.round, running.attempt
+
+
+def _digests(running: Running) -> set[Digest]:
+    parts = (running.model, running.strategy_state, running.candidate, running.candidate_state)
+    return {part.digest for part in parts if part is not None}
+
+
 def _of_its_task(c: Connection, site: SiteName, digest: Digest) -> bool:
     running = roundbook.running(c)
     if running is None:
         return False
-    parts = (running.model, running.strategy_state, running.candidate, running.candidate_state)
     asked = (running.training, running.evaluating, running.measuring)
-    return any(part is not None and part.digest == digest for part in parts) and any(
+    return digest in _digests(running) and any(
         site in kind and kind[site].state in _AT_WORK for kind in asked
     )
 

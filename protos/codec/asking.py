@@ -243,6 +243,7 @@ def _attempt_in(m: operator_pb2.AttemptStatus) -> AttemptStatus:
         sites=tuple(_part_in(part) for part in parts),
         updates=fields.number("rounds.updates", m.updates),
         update_bytes=fields.number("rounds.update_bytes", m.update_bytes),
+        down_bytes=fields.number("rounds.down_bytes", m.down_bytes),
     )
 
 
@@ -263,6 +264,7 @@ def _attempt_out(w: AttemptStatus) -> operator_pb2.AttemptStatus:
         sites=[_part_out(part) for part in w.sites],
         updates=w.updates,
         update_bytes=w.update_bytes,
+        down_bytes=w.down_bytes,
     )
 
 

@@ -333,6 +333,7 @@ class AttemptStatus(_message.Message):
     SITES_FIELD_NUMBER: _builtins.int
     UPDATES_FIELD_NUMBER: _builtins.int
     UPDATE_BYTES_FIELD_NUMBER: _builtins.int
+    DOWN_BYTES_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     attempt: _builtins.int
     agreement: _builtins.str
@@ -354,6 +355,8 @@ class AttemptStatus(_message.Message):
     """that came up whole, also of sites that are out since"""
     update_bytes: _builtins.int
     """of all of them"""
+    down_bytes: _builtins.int
+    """sent to sites while it is at work, since the coordinator started"""
     @_builtins.property
     def sites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SitePart]: ...
     def __init__(
@@ -374,10 +377,11 @@ class AttemptStatus(_message.Message):
         sites: _abc.Iterable[Global___SitePart] | None = ...,
         updates: _builtins.int = ...,
         update_bytes: _builtins.int = ...,
+        down_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "deadline", b"deadline", "ended_at", b"ended_at", "ended_seq", b"ended_seq", "model_in", b"model_in", "model_out", b"model_out", "opened_at", b"opened_at", "opened_seq", b"opened_seq", "reason", b"reason", "round", b"round", "sites", b"sites", "state", b"state", "update_bytes", b"update_bytes", "updates", b"updates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "attempt", b"attempt", "deadline", b"deadline", "down_bytes", b"down_bytes", "ended_at", b"ended_at", "ended_seq", b"ended_seq", "model_in", b"model_in", "model_out", b"model_out", "opened_at", b"opened_at", "opened_seq", b"opened_seq", "reason", b"reason", "round", b"round", "sites", b"sites", "state", b"state", "update_bytes", b"update_bytes", "updates", b"updates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from federations import SITES, ledger_of
 from scripted_site import PATIENCE_S, small_step
 from uploading import halfway
 
+from coordinator import watching
 from coordinator.store import record
 from protos.errors import Refused
 from protos.words import AgreementState, Cancel, CheckpointSent, Proposal, TaskKind
@@ -60,6 +61,25 @@ async def test_a_round_at_work_says_who_is_in_who_is_out_and_who_is_waited_for(f
     }
     waited = {part.site: part.now.waiting_for for part in attempt.sites if part.now}
     assert waited["charite"] == "its task to end"
+
+
+async def test_a_round_at_work_says_what_its_line_has_borne(fed):
+    await fed.in_force()
+    tasks = await fed.tasks()
+    for name, task in tasks.items():
+        await fed.site(name).download(task.model)
+    await contribute(fed, tasks, "amc")
+    (attempt,) = (await rounds(fed)).attempts
+    assert attempt.down_bytes == len(SITES) * tasks["amc"].model.size
+    assert attempt.update_bytes > 0
+    answer = await fed.ask(lambda console: watching.one_round(console, 1))
+    (facts,) = answer.facts["attempts"]
+    assert (facts["bytes_down"], facts["bytes_up"]) == (
+        attempt.down_bytes,
+        attempt.update_bytes,
+    )
+    said = f"{attempt.down_bytes:,} bytes went down for it since the coordinator started"
+    assert any(note.startswith(said) for note in answer.notes)
 
 
 @pytest.mark.slow

@@ -252,6 +252,7 @@ LIMITS: Final = {
     "AttemptStatus.sites": Limit((), count=1000),
     "AttemptStatus.updates": UINT32,
     "AttemptStatus.update_bytes": whole(),
+    "AttemptStatus.down_bytes": whole(),
     "SitePart.site": NAME,
     "SitePart.part": line(20),
     "SitePart.reason": RULE,
