@@ -243,6 +243,8 @@ def take_answer(
     asked = roundbook.find(connection, site, answer.task)
     if asked is None or (answer.accepted and not asked.is_waited_for):
         return None
+    if asked.is_asked_again:
+        return Event.INTEGRITY  # it has no more what was spoilt here
     if not asked.is_waited_for:
         return masking.object_to(base, connection, site, asked.kind.value)
     if answer.accepted:

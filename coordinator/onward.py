@@ -21,6 +21,7 @@ from coordinator import (
     masked_figures,
     masking,
     newcomers,
+    once_more,
     succession,
     summed_figures,
     waiting,
@@ -131,20 +132,32 @@ async def check_files(base: Foundation) -> None:
     if running is None:
         return
     try:
-        await asyncio.to_thread(_verify_files, base, running)
+        await asyncio.to_thread(_verify_models, base, running)
     except Corrupt as problem:
         _log.error("file-corrupt", what=str(problem))
         await _happen(base, Event.INTEGRITY)
+    else:
+        await _ask_once_more(base, running)
 
 
-def _verify_files(base: Foundation, running: Running) -> None:
+def _verify_models(base: Foundation, running: Running) -> None:
     models = (running.model, running.strategy_state)
     for blob in (*models, running.candidate, running.candidate_state):
         if blob is not None:
             verify(base.model_path(blob.digest))
-    for site, asked in running.training.items():
-        if asked.state == "in":
-            verify(base.spool.whole(site, running.round, running.attempt))
+
+
+async def _ask_once_more(base: Foundation, running: Running) -> bool:
+    """Ask for updates that are spoilt on the disk again; say whether there were any."""
+    named = await base.store.read(lambda c: record.updates(c, running.round, running.attempt))
+    sites = await asyncio.to_thread(once_more.spoilt, base, running, named)
+    if not sites:
+        return False
+    _log.warning("updates-spoilt", round=running.round, sites=sorted(sites))
+    event = await base.store.write(lambda c: once_more.ask(base, c, sites))
+    if event is not None:
+        await _happen(base, event)
+    return True
 
 
 async def rest(base: Foundation) -> Rest:
@@ -180,7 +193,7 @@ def _due_by_time(base: Foundation, connection: Connection, now: datetime) -> dat
     assert document is not None
     base.at_work.update(round=running.round, attempt=running.attempt)
     if running.state == State.AGGREGATING.value:
-        return None
+        return once_more.until(connection, running)
     if running.state == State.EVALUATING.value:
         return summed_figures.wakes_at(connection, running, document, now)
     return next_wakeup(campaign.view(connection, running, document), now)
@@ -273,6 +286,12 @@ async def _happen(base: Foundation, event: Event, verdict: gate.Verdict | None =
 
 async def _aggregate(base: Foundation, running: Running, document: Document) -> bool:
     """Take the sum of the updates that are in once it is made; say whether it was."""
+    if once_more.are_awaited(running):
+        until = await base.store.read(lambda c: once_more.until(c, running))
+        if until is None or until > base.now():
+            return False
+        await _happen(base, Event.INTEGRITY)
+        return True
     try:
         inside = await base.store.read(lambda c: adding.inside(base, c, running))
         what = What(running.round, running.attempt, frozenset(inside.files))
@@ -285,8 +304,9 @@ async def _aggregate(base: Foundation, running: Running, document: Document) -> 
         await _happen(base, Event.REJECTED, verdict)
         return True
     except Corrupt as problem:
-        _log.error("spool-corrupt", what=str(problem))
-        await _happen(base, Event.INTEGRITY)
+        if not await _ask_once_more(base, running):
+            _log.error("spool-corrupt", what=str(problem))
+            await _happen(base, Event.INTEGRITY)
         return True
     if made is None:
         return False

@@ -29,6 +29,7 @@ _OFFICER: Final[Mapping[str, str]] = {
     "outdated": "its officer to consent to the new version",
 }
 """Who must act where a consent permits nothing; any other is asked to review and consent."""
+_AGAIN: Final = "its update once more: it was spoilt on the coordinator's disk"
 _TASK: Final = "its task to end"
 _REASON_CHARS: Final = 200
 
@@ -107,6 +108,8 @@ def status(  # noqa: PLR0913 - what a row is made of
     permits = "in-force" if over and consent != "revoked" else consent
     waits = _waiting_for(connected=session is not None, consent=permits, doing=doing)
     waits = step if step and session is not None else waits
+    if asked is not None and asked.is_asked_again:
+        waits = _AGAIN
     quiet = waiting.quiet_of(base, site)
     if quiet is not None and quiet.holds(base.now()) and waits in {"", _TASK}:
         waits = f"the end of its {waiting.quiet_words(quiet)}"

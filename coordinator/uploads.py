@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from coordinator import aggregate, campaign, packing, unmasking
+from coordinator.effects import Chores
 from coordinator.round_states import Event, State
 from coordinator.store import masks, record, roundbook
 from coordinator.strategies import server_rule
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from coordinator.effects import Chores
     from coordinator.foundation import Foundation
     from coordinator.store.roundbook import Asked, Running
     from governance.agreement.schema import Agreement
@@ -56,8 +56,7 @@ def check_header(
     # 2. The round is at work and still collects. Stops a late update from changing a sum.
     if running is None or (running.round, running.attempt) != (upload.round, upload.attempt):
         raise Refused(f"round {upload.round}.{upload.attempt} is over", rule="round-over")
-    if running.state not in _OPEN:
-        raise Refused(f"round {upload.round} collects no more", rule="round-over")
+    _check_collects(connection, running, site, upload)
     # 3. Consent: in force now. Stops a withdrawal racing an upload.
     if site not in record.declared_patients(connection, running.agreement, base.now()):
         raise Refused(f"the consent of {site} is not in force", rule="consent-not-in-force")
@@ -74,6 +73,18 @@ def check_header(
     if (body["agreement"], body["base"]) != (running.agreement, _base(connection, site, body)):
         raise Refused("the update was not trained from this round's model", rule="base")
     return statement, running, asked
+
+
+def _check_collects(
+    connection: Connection, running: Running, site: SiteName, upload: UploadRef
+) -> None:
+    """Check that a round takes an update, or once more one that was spoilt here."""
+    again = _is_awaited_again(running, site)
+    if running.state not in _OPEN and not again:
+        raise Refused(f"round {upload.round} collects no more", rule="round-over")
+    # Stops an update from being replaced by another.
+    if again and not _is_named(connection, site, upload):
+        raise Refused(f"{site} is asked for the update that was in", rule="second-update")
 
 
 def _base(connection: Connection, site: SiteName, body: Mapping[str, Any]) -> str:
@@ -153,12 +164,31 @@ def receipt_of(connection: Connection, site: SiteName, header: UploadHeader) -> 
     upload = header.upload
     if not is_in(connection, site, upload):
         return None
+    return _receipt(connection, header)
+
+
+def _receipt(connection: Connection, header: UploadHeader) -> Receipt | None:
+    upload = header.upload
     seq = record.statement_seq(connection, statements.read(header.statement).digest)
     return Receipt(upload.digest, seq) if seq is not None else None
 
 
 def is_in(connection: Connection, site: SiteName, upload: UploadRef) -> bool:
-    """Tell whether a site's update is in the ledger, whatever became of its bytes since."""
+    """Tell whether a site's update is in the ledger, and is not asked for once more."""
+    running, at = roundbook.running(connection), (upload.round, upload.attempt)
+    here = running is not None and (running.round, running.attempt) == at
+    if running is not None and here and _is_awaited_again(running, site):
+        return False
+    return _is_named(connection, site, upload)
+
+
+def _is_awaited_again(running: Running, site: SiteName) -> bool:
+    """Tell whether a site's update is in the ledger and was spoilt here."""
+    asked = running.training.get(site)
+    return asked is not None and asked.is_asked_again
+
+
+def _is_named(connection: Connection, site: SiteName, upload: UploadRef) -> bool:
     return record.updates(connection, upload.round, upload.attempt).get(site) == upload.digest
 
 
@@ -233,6 +263,12 @@ def enter(
     """Enter a contribution, or its refusal, in the ledger, with what follows for the round."""
     statement, running, asked = check_header(base, connection, site, header)
     now = base.now()
+    if asked.is_asked_again:
+        receipt = _receipt(connection, header)
+        if fault is not None or receipt is None:
+            raise fault or Refused("it came with another statement", rule="second-update")
+        roundbook.mark(connection, asked, "in", roundbook.SENT_AGAIN)
+        return receipt, Chores()
     if fault is not None:
         seq = base.chronicle.say(
             connection,

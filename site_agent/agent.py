@@ -55,6 +55,7 @@ class Event(enum.Enum):
     SENDING_REFUSED = "sending refused"
     CANCELLED = "cancelled"
     REPEATED = "offered again"
+    WANTED_AGAIN = "its update is asked for once more"
 
 
 class Effect(enum.Enum):
@@ -137,6 +138,7 @@ _NEXT: Final[Mapping[tuple[TaskState, Event], Step]] = {
     (_S.SENDING, _E.CANCELLED): Step(_S.CANCELLED),
     (_S.SENDING, _E.REPEATED): Step(_S.SENDING, _YES),
     (_S.DONE, _E.REPEATED): Step(_S.DONE, _YES),
+    (_S.DONE, _E.WANTED_AGAIN): Step(_S.SENDING, _YES),
     (_S.REFUSED, _E.REPEATED): Step(_S.REFUSED, _NO),
     (_S.FAILED, _E.REPEATED): Step(_S.FAILED, _NO),
     (_S.CANCELLED, _E.REPEATED): Step(_S.CANCELLED, _NO),

@@ -6,8 +6,11 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from governance.secagg.terms import TRAIN
+from protos.words import Digest
+from site_agent import vectors
 from site_agent.agent import ENDS
-from site_agent.store import carried, work
+from site_agent.store import carried, masks, work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +55,7 @@ def _wanted(c: Connection, m: Membership) -> tuple[set[Path], set[Path]]:
             files |= {folder / f"{blob.digest}.safetensors", folder / f"{blob.digest}.part"}
         if held.update is not None:
             files.add(m.premises.state / held.update.path)
-            files |= _control_of(c, m, held)
+            files |= _control_of(c, m, held) | _vector_of(c, m, held)
         if held.state not in ENDS:
             folders.add(m.premises.task_folder(m.federation, held.task.task))
     seen: set[str] = set()
@@ -70,6 +73,15 @@ def _control_of(c: Connection, m: Membership, held: Held) -> set[Path]:
     task = held.task
     control = carried.control_of(c, m.federation, task.agreement, task.round, task.attempt)
     return set() if control is None else _files_of(m, control)
+
+
+def _vector_of(c: Connection, m: Membership, held: Held) -> set[Path]:
+    """Return the masked vector of the newest task, should the coordinator's copy be spoilt."""
+    run = masks.find(c, m.federation, held.task.task, site=m.site)
+    newest = masks.newest(c, m.federation, TRAIN)
+    if run is None or not run.sent or (held.task.round, held.task.attempt) != newest:
+        return set()
+    return {vectors.path_of(m, held.task, Digest(run.sent))}
 
 
 def _files_of(m: Membership, control: Control) -> set[Path]:

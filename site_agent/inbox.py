@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from protos.words import ToSite
     from site_agent.membership import Membership
+    from site_agent.store.work import Held
 
 _log = structlog.get_logger("inbox")
 _hush = Hush()
@@ -133,9 +134,21 @@ def _task(c: Connection, m: Membership, body: Task) -> None:
         _check_new(c, m, body)
         work.offer(c, m.federation, body)
     elif known.task == replace(body, deadline=known.task.deadline):
-        happen(c, m, known, Event.REPEATED, Told())
+        again = _can_be_sent_again(c, m, known)
+        happen(c, m, known, Event.WANTED_AGAIN if again else Event.REPEATED, Told())
     else:
         raise PeerFault("one task's id for two tasks", rule="task-changed")
+
+
+def _can_be_sent_again(c: Connection, m: Membership, held: Held) -> bool:
+    """Tell whether the update of a task that is done is here, as a spool may have lost it.
+
+    A masked one is made anew of it as it was, as long as its masks are here.
+    """
+    if held.state is not TaskState.DONE or held.update is None:
+        return False
+    masked = bool(held.task.masks)
+    return not masked or masks.find(c, m.federation, held.task.task, site=m.site) is not None
 
 
 def _check_new(c: Connection, m: Membership, task: Task) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from governance import tensors
+from governance.files import is_whole
 from governance.secagg import agreed, kept, rules, site
 from protos.errors import Corrupt, PeerFault
-from protos.words import UploadRef
+from protos.words import Digest, UploadRef
 from site_agent import deciding
 from site_agent.store import masks
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from governance.agreement.schema import Agreement
     from governance.identity.keys import Signer
     from governance.secagg.kept import Kept
-    from protos.words import BlobRef
+    from protos.words import BlobRef, Task
     from site_agent.membership import Membership
+    from site_agent.store.masks import Run
     from site_agent.store.work import Held
 
 _FOLDER = "masked"
@@ -34,27 +36,42 @@ async def masked(m: Membership, held: Held, update: Path) -> tuple[UploadRef, Pa
     """Return the masked vector of a task's update, made anew where a crash took it.
 
     What leaves under the keys of a run is one vector, whatever happens: its digest is in the
-    store before a byte of it is sent.
+    store before a byte of it is sent. One that is asked for once more when the run's secrets
+    are forgotten is the file that was sent.
 
     Raises:
         PeerFault: R11, it saturates; or the run is over.
         Corrupt: the update is not the one that was masked before.
     """
     run, agreement = await m.store.ask(partial(_known, m=m, held=held))
-    folder = m.premises.task_folder(m.federation, held.task.task) / _FOLDER
-    vector = await asyncio.to_thread(_masked, run, agreement, m.voice.key, update, folder)
-    await m.store.do(partial(_note, m=m, held=held, vector=vector))
     task = held.task
+    path = path_of(m, task, Digest(run.sent))
+    if run.kept is None or (run.sent and await asyncio.to_thread(_is_here, path)):
+        size = path.stat().st_size if path.exists() else 0
+        return UploadRef(task.round, task.attempt, Digest(run.sent), size), path
+    folder = path.parent
+    vector = await asyncio.to_thread(_masked, run.kept, agreement, m.voice.key, update, folder)
+    await m.store.do(partial(_note, m=m, held=held, vector=vector))
     ref = UploadRef(task.round, task.attempt, vector.digest, vector.size)
     return ref, tensors.path_of(folder, vector.digest)
 
 
-def _known(c: Connection, m: Membership, held: Held) -> tuple[Kept, Agreement]:
+def path_of(m: Membership, task: Task, digest: Digest) -> Path:
+    """Return where the masked vector of a task lies."""
+    return tensors.path_of(m.premises.task_folder(m.federation, task.task) / _FOLDER, digest)
+
+
+def _is_here(path: Path) -> bool:
+    return path.exists() and is_whole(path)
+
+
+def _known(c: Connection, m: Membership, held: Held) -> tuple[Run, Agreement]:
     run = masks.find(c, m.federation, held.task.task, site=m.site)
     document = deciding.document_of(c, m, held.task.agreement)
-    if run is None or run.kept is None or document is None:
+    forgotten = run is None or (run.kept is None and not run.sent)
+    if run is None or forgotten or document is None:
         raise PeerFault("the masked sum of the task is over", rule="mask-step")
-    return run.kept, document.agreement
+    return run, document.agreement
 
 
 def _note(c: Connection, m: Membership, held: Held, vector: BlobRef) -> None:

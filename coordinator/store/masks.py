@@ -64,8 +64,14 @@ def move(connection: Connection, terms: Terms, step: str) -> None:
 
 def terms_of(connection: Connection, at: tuple[int, int], purpose: str = TRAIN) -> Terms | None:
     """Return the terms of an attempt's run, None where it has none."""
+    said = said_of(connection, at, purpose)
+    return Terms.from_bytes(said) if said else None
+
+
+def said_of(connection: Connection, at: tuple[int, int], purpose: str = TRAIN) -> bytes:
+    """Return the terms of an attempt's run as every site was sent them, b"" for none."""
     row = _TERMS.first(connection, round=at[0], attempt=at[1], purpose=purpose)
-    return Terms.from_bytes(bytes(row.terms)) if row is not None else None
+    return bytes(row.terms) if row is not None else b""
 
 
 def keep(

@@ -46,6 +46,12 @@ _MARK: Final = Prepared(
 """Made once, as every message of a site asks and writes them."""
 
 
+ASKED_AGAIN: Final = "asked-again"
+"""Of an update that is in: it is spoilt here, and its site is asked for it once more."""
+SENT_AGAIN: Final = "sent-again"
+"""Of one that is in and came a second time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One site's task: state is sent, accepted, refused, in, or withdrawn; reason a rule."""
@@ -60,6 +66,11 @@ class Asked:
     def is_waited_for(self) -> bool:
         """Whether nothing final is known of it."""
         return self.state in {"sent", "accepted"}
+
+    @property
+    def is_asked_again(self) -> bool:
+        """Whether its update is in by the ledger, and is not here."""
+        return (self.state, self.reason) == ("in", ASKED_AGAIN)
 
     @property
     def why_out(self) -> str:

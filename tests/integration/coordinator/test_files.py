@@ -34,13 +34,3 @@ async def test_model_that_is_not_what_its_name_says_is_never_committed(fed, file
     await fed.until_ended((1, 1, "abandoned", "integrity"))
     assert (await fed.status()).state.startswith("paused")
     assert not fed.entries("round-closed")
-
-
-async def test_update_changed_on_the_disk_is_never_summed(fed):
-    await fed.in_force()
-    names = list(fed.sites)
-    await fed.all_in(*names[:-1])
-    spool = fed.folders.coordinator / "state" / "spool"
-    change(next(spool.rglob("*.safetensors")))
-    await fed.all_in(names[-1])
-    await fed.until_ended((1, 1, "abandoned", "integrity"))

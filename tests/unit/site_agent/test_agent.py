@@ -44,14 +44,20 @@ def test_every_cell_has_a_step(state, event):
 
 @pytest.mark.parametrize(("state", "event"), CELLS)
 def test_what_has_ended_stays_ended(state, event):
-    if state in ENDS:
+    if state in ENDS and event is not Event.WANTED_AGAIN:
         assert advance(state, event).state is state
+
+
+def test_only_what_was_sent_is_sent_once_more():
+    moved = {s for s in TaskState if advance(s, Event.WANTED_AGAIN).state is not s}
+    assert moved == {TaskState.DONE}
+    assert advance(TaskState.DONE, Event.WANTED_AGAIN).state is TaskState.SENDING
 
 
 @pytest.mark.parametrize(("state", "event"), CELLS)
 def test_only_a_repetition_of_what_ended_is_answered_again(state, event):
     step = advance(state, event)
-    if state in ENDS and event is not Event.REPEATED:
+    if state in ENDS and event not in {Event.REPEATED, Event.WANTED_AGAIN}:
         assert step.effects == ()
 
 
