@@ -31,7 +31,7 @@ from protos.words import (
     Task,
 )
 from protos.words_masks import MaskAsked
-from site_agent import dating, lateness, masking, voice
+from site_agent import dating, lateness, masking, restraint, voice
 from site_agent.agent import Event, TaskState, is_news
 from site_agent.policy import largest_file
 from site_agent.progress import Told, cancel, happen
@@ -130,6 +130,8 @@ def _agreement_state(c: Connection, m: Membership, body: AgreementState) -> None
 
 def _task(c: Connection, m: Membership, body: Task) -> None:
     known = work.find(c, m.federation, body.task)
+    # Few enough were refused lately. Stops the journal from being filled with refusals.
+    restraint.check(c, m)
     if known is None:
         _check_new(c, m, body)
         work.offer(c, m.federation, body)

@@ -33,7 +33,7 @@ from protos.words import (
     Task,
     Welcome,
 )
-from site_agent import dating, inbox, stopping
+from site_agent import dating, inbox, restraint, stopping
 from site_agent.agent import backoff_s
 from site_agent.bell import Topic
 from site_agent.rounding import in_tenths
@@ -234,6 +234,8 @@ class Session:
                 await m.store.do(partial(inbox.take, m=m, word=word))
                 self._bell.ring(*_CONCERNS.get(type(word.body), ()))
                 dating.check(word.body)
+                if isinstance(word.body, Task):
+                    await m.store.ask(partial(restraint.check, m=m))
 
     async def _write(self, stream: Stream, after: int) -> None:
         """Send what is new in the outbox, and a heartbeat when it is time.

@@ -68,6 +68,17 @@ _RECORD: Final = Prepared(
 _SINCE: Final = Prepared(
     select(func.sum(_sent.c.bytes).label("bytes")).where(_sent.c.at >= bindparam("since"))
 )
+_WHEN: Final = Prepared(
+    select(_sent.c.at)
+    .where(
+        _sent.c.federation == bindparam("federation"),
+        _sent.c.kind == bindparam("kind"),
+        _sent.c.rule == bindparam("rule"),
+    )
+    .order_by(_sent.c.at.desc())
+    .limit(1)
+    .offset(bindparam("before"))
+)
 """Made once, as every message asks and writes them."""
 _HOUR: Final = len("2026-11-21T10")
 
@@ -230,3 +241,14 @@ def _left(row: Row[tuple[object, ...]]) -> Left:
         messages=row.messages or 1,
         place=row.place,
     )
+
+
+def newest_of(
+    c: Connection, federation: str, kind: str, rule: str, *, place: int
+) -> datetime | None:
+    """Return when the newest message of a kind and rule left, or the second newest, and so on.
+
+    `place` is 1 for the newest; None where there are not so many.
+    """
+    row = _WHEN.first(c, federation=federation, kind=kind, rule=rule, before=place - 1)
+    return None if row is None else parse_time(row.at)

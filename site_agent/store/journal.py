@@ -23,12 +23,13 @@ from sqlalchemy import (
 
 from governance import statements
 from governance.ledger.prepared import Prepared
-from governance.statements import Chain, timestamp
+from governance.statements import Chain, parse_time, timestamp
 from protos.words import Digest, Disclosure, KeyId
 from site_agent.store.database import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -100,6 +101,13 @@ _OF_KIND: Final = Prepared(
     select(_journal)
     .where(_MINE, _journal.c.kind == bindparam("kind"))
     .order_by(_journal.c.place)
+)
+_WHEN: Final = Prepared(
+    select(_journal.c.at)
+    .where(_MINE, _journal.c.kind == bindparam("kind"))
+    .order_by(_journal.c.place.desc())
+    .limit(1)
+    .offset(bindparam("before"))
 )
 _LAST: Final = (
     select(_journal.c.counter, _journal.c.digest)
@@ -221,6 +229,15 @@ def of_task(
     """Return the newest statement of a kind (and status) that was made for a task."""
     rows = _OF_TASK.all(c, this_federation=federation, task=task, kind=kind)
     return next((_said(row) for row in rows if status in {"", row.status}), None)
+
+
+def newest_of_kind(c: Connection, federation: str, kind: str, *, place: int) -> datetime | None:
+    """Return when the newest statement of a kind was signed, or the second newest, and so on.
+
+    `place` is 1 for the newest; None where there are not so many.
+    """
+    row = _WHEN.first(c, this_federation=federation, kind=kind, before=place - 1)
+    return None if row is None else parse_time(row.at)
 
 
 def of_kind(c: Connection, federation: str, kind: str) -> list[Said]:
