@@ -167,7 +167,7 @@ def _zero_concentrated(releases: tuple[Release, ...], delta: float) -> float:
     return rho + 2 * math.sqrt(rho * math.log(1 / delta))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _composed(release: Release, interval: float) -> Any:  # noqa: ANN401 -- a library's, untyped
     one = _one_step(release.sampling_rate, release.noise_multiplier, interval)
     return one.self_compose(release.steps)

@@ -1,8 +1,9 @@
 """Many rounds with cuts and dead workers: what the long-lived programs take of the machine.
 
-    python tests/chaos/soak.py [--rounds 1000] [--seed 1] [--every 3]
+    python tests/chaos/soak.py [--rounds 1000] [--seed 1] [--every 3] [--kills]
 
-Nobody is killed but workers, so that each program lives from the first round to the last. Shown
+Nobody is killed but workers, so that each program lives from the first round to the last; with
+`--kills` everybody is, at any moment and at the named instructions, and is started again. Shown
 are memory, open files and threads in the first and the last quarter of the rounds, and bytes of
 the databases a round.
 """
@@ -24,6 +25,7 @@ from ordeal import Ordeal  # noqa: E402
 from run import say  # noqa: E402
 
 _KINDS = ("cut", "truncate", "duplicate", "reorder", "flip", "slow", "kill-worker")
+_KILLS = (faults.KILL, faults.KILL_AT, faults.KILL_BOTH)
 _PAGE_MIB = 4096 / 2**20
 
 
@@ -112,6 +114,7 @@ def main(argv=None) -> int:
     parser.add_argument("--every", type=float, default=3.0)
     parser.add_argument("--patience", type=float, default=6 * 3600)
     parser.add_argument("--masked", choices=("yes", "no"), default="yes")
+    parser.add_argument("--kills", action="store_true", help="of coordinator and agents, too")
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as place:
         five.found(Path(place) / "found", rounds=given.rounds, masked=given.masked == "yes")
@@ -121,7 +124,7 @@ def main(argv=None) -> int:
             five.SITES,
             lasting_s=given.patience,
             every_s=given.every,
-            kinds=_KINDS,
+            kinds=_KINDS + _KILLS if given.kills else _KINDS,
         )
         outcome = run.run(schedule, patience_s=given.patience, seed=given.seed)
     for row in run.figures():
