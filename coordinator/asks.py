@@ -68,8 +68,12 @@ class Asks:
         """Do nothing; the loop looks again at what is due."""
         self._nudged = False
 
-    async def answer(self, *, until_s: float) -> None:
-        """Answer what is asked, until something was done or the loop's time has come."""
+    async def answer(self, *, until_s: float, with_them: Callable[[], None]) -> None:
+        """Answer what is asked, until something was done or the loop's time has come.
+
+        Where what sites say comes last, `with_them` begins what is to be written behind it, and
+        with it.
+        """
         clock_s = asyncio.get_running_loop().time
         while True:
             try:
@@ -78,19 +82,23 @@ class Asks:
             except TimeoutError:
                 return None
             if ask.kind is not Kind.LOOKS:
-                return await self._all(ask)
+                return await self._all(ask, with_them)
             await _answer(ask)
             if clock_s() >= until_s:  # no timeout comes where the next one is there already
                 return None
 
-    async def _all(self, ask: _Ask) -> None:
+    async def _all(self, ask: _Ask, with_them: Callable[[], None]) -> None:
         """Answer an ask and all that wait behind it: steps follow once for all of them."""
         asks = [ask]
         while len(asks) < _AT_ONCE and not self._queue.empty():
             asks.append(self._queue.get_nowait())
         for kind, group in itertools.groupby(asks, key=lambda one: one.kind):
             if kind is Kind.SAID:
-                await asyncio.gather(*(_answer(one) for one in group))
+                said = list(group)
+                answers = asyncio.gather(*(_answer(one) for one in said))
+                if said[-1] is asks[-1]:
+                    with_them()
+                await answers
             else:
                 for one in group:
                     await _answer(one)

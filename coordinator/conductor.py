@@ -82,6 +82,7 @@ class Conductor:
     def __init__(self, base: Foundation) -> None:
         self.base = base
         self._asks = Asks()
+        self._looking: asyncio.Future[onward.Found] | None = None
         base.summing.on_done = self.nudge
         base.store.on_mail = base.sessions.wake
         self.on_revoked: Callable[[str], Awaitable[None]] | None = None
@@ -93,7 +94,13 @@ class Conductor:
         await self._restart()
         while True:
             wait_s = await self._onward()
-            await self._asks.answer(until_s=asyncio.get_running_loop().time() + wait_s)
+            until_s = asyncio.get_running_loop().time() + wait_s
+            await self._asks.answer(until_s=until_s, with_them=self._look)
+
+    def _look(self) -> None:
+        """Look what is due once that which is asked now is written, in its transaction."""
+        looking = self.base.store.write(partial(onward.look, self.base))
+        self._looking = asyncio.ensure_future(looking)
 
     def nudge(self) -> None:
         """Look again at what is to be done, soon."""
@@ -349,9 +356,9 @@ class Conductor:
     async def _onward(self) -> float:
         """Do every step that is due; return for how long nothing will be, in seconds."""
         try:
-            while await onward.step(self.base):
-                pass
-            rest = await onward.rest(self.base)
+            looking, self._looking = self._looking, None
+            while (rest := await onward.step(self.base, looking)) is None:
+                looking = None
             await self._part_from_those_gone(rest.gone)
             await self._open_door(invited=rest.invited)  # it closes by time alone
         except ConciliumError as problem:

@@ -19,6 +19,7 @@ from governance.ledger import project_statistics
 from governance.ledger import store as ledger
 from governance.ledger.kind import Carrier
 from governance.ledger.kinds import check_form
+from governance.ledger.savepoint import savepoint
 from protos.errors import PeerFault, Refused
 from protos.words import Digest, StatementReceipt, TaskAnswer, TaskId, TaskKind
 
@@ -45,15 +46,13 @@ def take_statement(
     except PeerFault as problem:
         unread = Digest(hashlib.sha256(sent.envelope).hexdigest())
         return _refusal(unread, problem), None
-    point = connection.begin_nested()
     try:
-        seq = _append(base, connection, site, statement, sent)
-        follow = _FOLLOWS.get(statement.kind)
-        event = follow(base, connection, site, statement) if follow is not None else None
+        with savepoint(connection):
+            seq = _append(base, connection, site, statement, sent)
+            follow = _FOLLOWS.get(statement.kind)
+            event = follow(base, connection, site, statement) if follow is not None else None
     except (Refused, PeerFault) as problem:
-        point.rollback()
         return _refusal(statement.digest, problem), None
-    point.commit()
     return StatementReceipt(statement.digest, accepted=True, seq=seq), event
 
 

@@ -38,7 +38,7 @@ from protos.errors import Corrupt, PeerFault, Refused
 from protos.words import Digest, SiteName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -55,13 +55,14 @@ _IDLE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """What a step found, and whether it moved anything already."""
 
     moved: bool = False
     chores: Chores | None = None
     running: Running | None = None
     document: Document | None = None
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,21 @@ class Rest:
     invited: bool
 
 
-async def step(base: Foundation) -> bool:
-    """Do the next step that is due; say whether there was one."""
-    found = await base.store.write(partial(_look, base))
+async def step(base: Foundation, looking: Awaitable[Found] | None = None) -> Rest | None:
+    """Do the next step that is due, and return None; else return what there is to know.
+
+    `looking` is where a look was taken already, with what was written last.
+    """
+    found = await (looking or base.store.write(partial(look, base)))
     if found.chores is not None:
         await do(base, found.chores)
-    if found.moved:
-        return True
+    if found.moved or (found.rest is None and await _stepped(base, found)):
+        return None
+    return found.rest or await base.store.write(partial(_rest, base))
+
+
+async def _stepped(base: Foundation, found: Found) -> bool:
+    """Do what takes more than one transaction; say whether there was anything."""
     running, document = found.running, found.document
     base.at_work.clear()
     if running is None:
@@ -88,24 +97,37 @@ async def step(base: Foundation) -> bool:
     base.at_work.update(round=running.round, attempt=running.attempt)
     if running.state == State.AGGREGATING.value:
         return await _aggregate(base, running, document)
-    if running.state == State.EVALUATING.value:
-        return await _judge(base, running, document)
-    return False
+    return await _judge(base, running, document)
 
 
-def _look(base: Foundation, connection: Connection) -> _Found:
+def look(base: Foundation, connection: Connection) -> Found:
     """Do what can be done in one transaction: consents that ended, exits, rounds that close."""
     moved, chores = _part(base, connection)
     if moved:
-        return _Found(moved=True, chores=chores)
+        return Found(moved=True, chores=chores)
     running, document = _at_work(connection)
     if running is None or document is None:
-        return _Found(moved=succession.settle(base, connection))
+        return Found(moved=succession.settle(base, connection))
     event = due(State(running.state), campaign.view(connection, running, document), base.now())
     if event is not None:
         chores = campaign.happen(base, connection, event, now=base.now())
-        return _Found(moved=True, chores=chores)
-    return _Found(running=running, document=document)
+        return Found(moved=True, chores=chores)
+    if _waits_for_sites(base, connection, running, document):
+        return Found(rest=_rest(base, connection))
+    return Found(running=running, document=document)
+
+
+def _waits_for_sites(
+    base: Foundation, connection: Connection, running: Running, document: Document
+) -> bool:
+    """Tell whether a round goes on only when a site says something, or time has passed."""
+    if running.state == State.AGGREGATING.value:
+        return False
+    if running.state != State.EVALUATING.value:
+        return True
+    if masked_figures.at_work(connection, running) is not None:
+        return False
+    return not may_judge(judging.view(connection, running, document), base.now())
 
 
 def _part(base: Foundation, connection: Connection) -> tuple[bool, Chores | None]:
@@ -160,22 +182,18 @@ async def _ask_once_more(base: Foundation, running: Running) -> bool:
     return True
 
 
-async def rest(base: Foundation) -> Rest:
+def _rest(base: Foundation, connection: Connection) -> Rest:
     """Return for how long nothing is due by the clock alone, and what time alone has ended."""
-
-    def look(connection: Connection) -> Rest:
-        now = base.now()
-        newcomers.renew_own(base, connection)
-        due_at = [_due_by_time(base, connection, now), lapsing.next_end(connection)]
-        due_at += exits.lingering(connection, now).values()
-        moment = min((moment for moment in due_at if moment is not None), default=None)
-        return Rest(
-            _IDLE_S if moment is None else max(0.0, (moment - now).total_seconds()),
-            exits.gone(connection, now),
-            kept.open_invitations_end(connection, now) is not None,
-        )
-
-    return await base.store.write(look)
+    now = base.now()
+    newcomers.renew_own(base, connection)
+    due_at = [_due_by_time(base, connection, now), lapsing.next_end(connection)]
+    due_at += exits.lingering(connection, now).values()
+    moment = min((moment for moment in due_at if moment is not None), default=None)
+    return Rest(
+        _IDLE_S if moment is None else max(0.0, (moment - now).total_seconds()),
+        exits.gone(connection, now),
+        kept.open_invitations_end(connection, now) is not None,
+    )
 
 
 def _due_by_time(base: Foundation, connection: Connection, now: datetime) -> datetime | None:

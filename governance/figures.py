@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -182,7 +182,7 @@ def pooled(parts: Iterable[Figures]) -> Figures:
 
 def to_json(figures: Figures) -> str:
     """Return the text that a disclosure carries; sums as decimal strings."""
-    fields = asdict(figures)
+    fields: dict[str, object] = {name: getattr(figures, name) for name in _READERS}
     for name in ("log_loss_sum", "squared_error_sum"):
         fields[name] = repr(fields[name])
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))

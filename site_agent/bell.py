@@ -15,7 +15,8 @@ class Topic(enum.Enum):
 
     WORK = "tasks, and what they wait for"
     MAIL = "what waits to be sent"
-    LOG = "the copy of the ledger, and what the witness is to look at"
+    HEADS = "what the witness is to look at"
+    LOG = "the copy of the ledger"
     NEWS = "what comes seldom: agreements, certificates, final models"
 
 

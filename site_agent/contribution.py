@@ -71,8 +71,12 @@ class Delivered:
     receipt: Receipt
 
 
-async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path) -> Delivered:
+async def send(
+    m: Membership, link: Link, held: Held, ref: UploadRef, path: Path, *, begun: bool = True
+) -> Delivered:
     """Sign the contribution, send the update from where the coordinator has it.
+
+    `begun` is whether any of it may have been sent before.
 
     Raises:
         Unavailable: the line broke, or the chain must be mended first; call again.
@@ -81,7 +85,7 @@ async def send(m: Membership, link: Link, held: Held, ref: UploadRef, path: Path
     """
     statement = await m.store.do(partial(_said, m=m, held=held, ref=ref))
     try:
-        receipt = await transfers.upload(link, ref, path, statement.envelope)
+        receipt = await transfers.upload(link, ref, path, statement.envelope, begun=begun)
     except Refused as refusal:
         await m.store.do(partial(_refused, m=m, statement=statement, rule=refusal.rule))
         if refusal.rule in CHAIN_RULES:

@@ -62,4 +62,4 @@ async def _keep(m: Membership, kept: Copy) -> None:
 
 
 def _unsent(c: Connection, m: Membership) -> bool:
-    return bool(letters.unsent(c, m.federation, after=0))
+    return bool(letters.unsent(c, m.federation, after=0, most=1))

@@ -77,6 +77,7 @@ class Duties:
         self._workshop = workshop
         self._readiness = Readiness(m)
         self._waits = 0
+        self._made_now = ""
         self._of: Mapping[Duty, Callable[[Held], Coroutine[None, None, None]]] = {
             Duty.DECIDE: self._decide,
             Duty.FETCH: self._fetch,
@@ -123,8 +124,8 @@ class Duties:
             self._moved()
 
     def _moved(self) -> None:
-        """Ring for a task that moved, and for what it said."""
-        self._bell.ring(Topic.WORK, Topic.MAIL)
+        """Ring for a task that moved."""
+        self._bell.ring(Topic.WORK)
 
     async def _wait(self, problem: Unavailable) -> None:
         """Wait for what only people can mend, as a full disk: no task fails of it."""
@@ -203,6 +204,7 @@ class Duties:
             return
         made = await self._workshop.train(held)
         await self._m.store.do(partial(contribution.keep, m=self._m, held=held, made=made))
+        self._made_now = held.task.task
         self._moved()
 
     async def _send(self, held: Held) -> None:
@@ -212,10 +214,16 @@ class Duties:
         path = self._m.premises.state / update.path
         if task.masks:
             ref, path = await vectors.masked(self._m, held, path)
+
+        async def attempt() -> contribution.Delivered:
+            begun = (
+                self._made_now != task.task
+            )  # an update that was made just now is at its start
+            self._made_now = ""
+            return await contribution.send(self._m, self._link, held, ref, path, begun=begun)
+
         try:
-            delivered = await self._patiently(
-                lambda: contribution.send(self._m, self._link, held, ref, path)
-            )
+            delivered = await self._patiently(attempt)
         except Refused as refusal:
             await self._move(held, Event.SENDING_REFUSED, Told(refusal.rule, str(refusal)))
             return

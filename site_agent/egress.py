@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from governance import statements
 from governance.agreement.load import parse
+from protos import codec
 from protos.errors import ConciliumError
 from protos.words import (
     CertificateRequest,
@@ -25,7 +26,7 @@ from site_agent.store import egress, letters, terms, work
 from site_agent.store.egress import Left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -85,17 +86,23 @@ class Egress:
         self._federation = federation
         self._now = now
 
-    async def word(self, word: FromSite, raw: bytes) -> None:
-        """List a session's message; a heartbeat is counted."""
+    async def words(
+        self, choose: Callable[[Connection], Iterable[FromSite]]
+    ) -> Sequence[tuple[FromSite, bytes]]:
+        """List the session's messages that are chosen, and return them with their bytes.
 
-        def write(c: Connection) -> None:
-            left = self._described(c, word, raw)
-            if isinstance(word.body, Heartbeat):
-                egress.tally(c, self._federation, left)
-            else:
-                egress.record(c, self._federation, left)
+        They are chosen and listed in one transaction. A heartbeat is counted.
+        """
 
-        await self._store.do(write)
+        def write(c: Connection) -> list[tuple[FromSite, bytes]]:
+            words = [(word, codec.from_site_bytes(word)) for word in choose(c)]
+            for word, raw in words:
+                left = self._described(c, word, raw)
+                beats = isinstance(word.body, Heartbeat)
+                (egress.tally if beats else egress.record)(c, self._federation, left)
+            return words
+
+        return await self._store.do(write)
 
     async def asked(self, kind: str, raw: bytes, *, rule: str) -> None:
         """List a request for something that the coordinator has."""

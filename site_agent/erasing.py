@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from governance import statements
 from protos.errors import Refused
 from site_agent import office, voice
-from site_agent.store import copy, egress, journal
+from site_agent.store import egress, journal
 from site_agent.voice import Saying
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from protos.words import Digest
     from site_agent.drafts import Draft
     from site_agent.membership import Membership
-    from site_agent.store.copy import Copy
 
 
 def draft(c: Connection, m: Membership, seq: int, label: str) -> Draft:
@@ -71,9 +70,8 @@ def deliver(c: Connection, m: Membership, signed: Draft) -> Statement:
     return statement
 
 
-async def forget(m: Membership, kept: Copy) -> None:
+async def forget(m: Membership, gone: Sequence[tuple[Digest, str]]) -> None:
     """Take away, in journal and list of what was sent, each value that the ledger erased."""
-    gone = await kept.do(partial(copy.erased, actor=m.voice.actor))
     if gone:
         await m.store.do(partial(_forget, m=m, gone=gone))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 from governance.ledger import operators
 from site_agent import lateness, masking, measuring
 from site_agent.deciding import Facts
-from site_agent.store import copy
+from site_agent.store import comparing, copy
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from sqlalchemy import Connection
 
     from governance.agreement.load import Document
@@ -30,6 +29,16 @@ async def awaits_end(m: Membership, kept: Copy, task: Task) -> bool:
     at = (before.task.round, before.task.attempt)
     ended = (await kept.do(partial(copy.outcomes, round_=at[0]))).get(at)
     return ended is None or ended.state == "open"
+
+
+async def alone(m: Membership, kept: Copy, task: Task, document: Document | None) -> str:
+    """Return why a task waits for the others to be seen on this history; empty if not."""
+    if document is None:
+        return ""
+    lag = m.settings.policy.witness_lag
+    since = m.now() - timedelta(seconds=lag)
+    asked = partial(comparing.compared, document=document, round_=task.round, since=since)
+    return comparing.why_alone(await kept.do(asked), task.round, lag)
 
 
 def of_task(

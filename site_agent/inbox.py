@@ -16,6 +16,7 @@ import structlog
 
 from governance.agreement.load import parse
 from governance.consent import ENDED
+from governance.ledger.savepoint import savepoint
 from governance.pacing import Hush
 from governance.statements import parse_time
 from governance.stragglers import LATE
@@ -81,14 +82,12 @@ def take(c: Connection, m: Membership, word: ToSite) -> bool:
     if not is_news(word.seq, taken=letters.taken(c, m.federation)):
         return False
     handler = _HANDLERS.get(type(word.body))
-    point = c.begin_nested()
     try:
-        if handler is None:
-            raise PeerFault("this message carries no number", rule="unexpected-message")
-        handler(c, m, word.body)
-        point.commit()
+        with savepoint(c):
+            if handler is None:
+                raise PeerFault("this message carries no number", rule="unexpected-message")
+            handler(c, m, word.body)
     except ConciliumError as problem:
-        point.rollback()
         kind = type(word.body).__name__
         more = _hush.says(f"{kind} {problem.rule}", m.federation, at_s=time.monotonic())
         if more is not None:

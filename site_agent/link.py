@@ -26,10 +26,19 @@ from google.protobuf import message_factory  # noqa: E402 - as above
 from protos.concilium.v1 import audit_pb2, federation_pb2  # noqa: E402 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from google.protobuf.descriptor import ServiceDescriptor
     from google.protobuf.message import Message
+    from sqlalchemy import Connection
 
     from protos.words import (
         Digest,
@@ -96,14 +105,21 @@ class Stream:
 
     async def send(self, word: FromSite) -> None:
         """Write one word; waits while the coordinator does not read."""
+        await self.send_chosen(lambda _: (word,))
+
+    async def send_chosen(
+        self, choose: Callable[[Connection], Iterable[FromSite]]
+    ) -> Sequence[FromSite]:
+        """Write the words that a question to the store chooses, and return them."""
         if self._call.done():
             await self.ended()
-        raw = codec.from_site_bytes(word)
-        await self._egress.word(word, raw)
+        words = await self._egress.words(choose)
         if self._call.done():  # meanwhile
             await self.ended()
         with _our_errors("session"):
-            await self._call.write(raw)
+            for _, raw in words:
+                await self._call.write(raw)
+        return [word for word, _ in words]
 
     async def receive(self) -> ToSite | None:
         """Read one word, or None when the coordinator ended the session."""

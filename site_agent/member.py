@@ -62,6 +62,7 @@ class Member:
         self.m = m
         self._identity = identity
         self.bell = Bell()
+        m.store.on_mail[m.federation] = partial(self.bell.ring, Topic.MAIL)
         self.presence = Presence()
         self._copy = Copy.open(m.premises.copy_of(m.federation))
         address = Address(federation.coordinator, federation.proxy)

@@ -84,8 +84,10 @@ def drop_contribution(c: Connection, m: Membership, task: Task, rule: str) -> No
 def cancel_without_consent(c: Connection, m: Membership) -> None:
     """Cancel each task that was taken and whose consent is not in force any more."""
     for held in work.active(c, m.federation):
+        if held.state is TaskState.OFFERED:
+            continue
         standing = standing_of(c, m.federation, held.task.agreement)
-        if held.state is not TaskState.OFFERED and standing.at(m.now()) is not Consent.IN_FORCE:
+        if standing.at(m.now()) is not Consent.IN_FORCE:
             cancel(c, m, held, "no-consent")
     _forget_without_consent(c, m)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from governance import statements
 from governance.ledger import store as ledger
 from protos.words import StatementSent
-from site_agent import voice
+from site_agent import anew, voice
 from site_agent.store import journal, letters, notes
 from site_agent.voice import Saying
 
@@ -72,6 +72,25 @@ async def _look_on(link: Link, size: int, keys: Sequence[KeyId], found: dict[str
             if said.key in keys:
                 found[said.digest] = record.seq
     return end
+
+
+def relink(
+    c: Connection,
+    m: Membership,
+    known: Mapping[str, int],
+    attempts: frozenset[tuple[int, int]],
+) -> int:
+    """Let the journal say what the ledger holds, and sign again what no longer fits.
+
+    Returns how many statements are on their way again.
+    """
+    notes.set_note(c, m.federation, notes.RELINK, "")
+    gone = lost(c, m, known)
+    journal.reconcile(c, m.federation, m.voice.key.key_id, known=known)
+    if notes.note(c, m.federation, notes.LOST):
+        anew.set_aside(c, m, attempts)
+        say_lost(c, m, gone)
+    return voice.resign(c, m.voice) + again(c, m, gone)
 
 
 def say_lost(c: Connection, m: Membership, gone: Sequence[Said]) -> None:

@@ -42,7 +42,6 @@ from site_agent.store import letters
 from site_agent.store.notes import COSIGNED, RELINK, RENUMBER, SENT, note, set_note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -63,12 +62,8 @@ WORDS_PER_SECOND: Final = 500
 """What the coordinator says faster is read later: it waits on the line, and then over there."""
 STEADY_S: Final = 5.0
 """A session that lasted longer was a good one: its end is no failure in a row."""
-_CONCERNS: Final[Mapping[type[ToSiteBody], tuple[Topic, ...]]] = {
-    Task: (Topic.WORK, Topic.MAIL),
-    CheckpointSent: (Topic.LOG,),
-    StatementReceipt: (Topic.WORK, Topic.MAIL, Topic.LOG),
-}
-"""What a message may change that comes with every round; any other may change anything."""
+_AT_ONCE: Final = 16
+"""So many words are listed together before they leave: a line may break before the last."""
 
 
 @dataclass(slots=True)
@@ -232,7 +227,7 @@ class Session:
             self._acknowledged(word.ack)
             if word.seq:
                 await m.store.do(partial(inbox.take, m=m, word=word))
-                self._bell.ring(*_CONCERNS.get(type(word.body), ()))
+                self._bell.ring(*_concerned(word.body))
                 dating.check(word.body)
                 if isinstance(word.body, Task):
                     await m.store.ask(partial(restraint.check, m=m))
@@ -246,25 +241,36 @@ class Session:
         beat_at = 0.0
         while True:
             heard = mail.count
-            words, taken = await self._m.store.ask(partial(self._waiting, after=after))
-            for word in words:
-                await stream.send(FromSite(word.body, seq=word.seq, ack=taken))
-                after = word.seq
-            if loop.time() >= beat_at:
-                presence = self._presence
-                steps = in_tenths(presence.steps_done, presence.planned)
-                beat = Heartbeat(presence.task, steps, self._quiet())
-                await stream.send(FromSite(beat, ack=taken))
+            beat = self._beat() if loop.time() >= beat_at else None
+            words = await stream.send_chosen(partial(self._waiting, after=after, beat=beat))
+            after = max((word.seq for word in words), default=after) or after
+            if beat is not None:
                 beat_at = loop.time() + self._beat_s
-            await mail.within(heard, max(0.0, beat_at - loop.time()))
+            if len(words) < _AT_ONCE:
+                await mail.within(heard, max(0.0, beat_at - loop.time()))
 
-    def _waiting(self, c: Connection, after: int) -> tuple[list[FromSite], int]:
+    def _beat(self) -> Heartbeat:
+        presence = self._presence
+        steps = in_tenths(presence.steps_done, presence.planned)
+        return Heartbeat(presence.task, steps, self._quiet())
+
+    def _waiting(self, c: Connection, after: int, beat: Heartbeat | None) -> list[FromSite]:
         federation = self._m.federation
-        return letters.unsent(c, federation, after=after), letters.taken(c, federation)
+        taken = letters.taken(c, federation)
+        unsent = letters.unsent(c, federation, after=after, most=_AT_ONCE)
+        words = [FromSite(word.body, seq=word.seq, ack=taken) for word in unsent]
+        return words if beat is None else [*words, FromSite(beat, ack=taken)]
 
     async def _until_redial(self) -> None:
         await self._redial.wait()
         raise Unavailable("dialling again", rule="redial")
+
+
+def _concerned(body: ToSiteBody) -> tuple[Topic, ...]:
+    """Return what a message may change that comes with every round; nothing for anything."""
+    if isinstance(body, Task) or (isinstance(body, StatementReceipt) and body.accepted):
+        return (Topic.WORK,)
+    return (Topic.HEADS,) if isinstance(body, CheckpointSent) else ()
 
 
 async def _heard(stream: Stream) -> ToSite:

@@ -13,12 +13,13 @@ from site_agent.policy import Standing
 from site_agent.store import journal, terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from governance.statements import Statement
     from site_agent.store.journal import Said
+    from site_agent.store.terms import Offered
 
 EVENTS: Final[Mapping[str, Event]] = {
     "consent-given": Event.SIGNED,
@@ -31,6 +32,8 @@ EVENTS: Final[Mapping[str, Event]] = {
 """What each statement of a site does to its consent."""
 
 ACKNOWLEDGED: Final = "change-acknowledged"
+_CHANGES: Final = frozenset({*EVENTS, ACKNOWLEDGED})
+_DECLARED: Final = "data-declared"
 _PERMITS: Final = frozenset({"consent-given", "consent-resumed", ACKNOWLEDGED})
 _STATES: Final[Mapping[str, Event]] = {
     "superseded": Event.LEFT_OUT,
@@ -46,7 +49,7 @@ def standing_of(c: Connection, federation: str, agreement: str) -> Standing:
     A permission that the ledger refused does not count; a withdrawal or a pause does.
     """
     offered = terms.find(c, federation, agreement)
-    standing = said_of(c, federation, agreement)
+    standing = _said_of(c, federation, agreement, offered)
     event = _STATES.get(offered.state) if offered is not None else None
     if event is None or standing.state in ENDED:
         return standing
@@ -67,16 +70,23 @@ def has_left(c: Connection, federation: str, *, since: datetime | None = None) -
 
 def said_of(c: Connection, federation: str, agreement: str) -> Standing:
     """Return what the site said of an agreement, whatever became of the agreement itself."""
-    offered = terms.find(c, federation, agreement)
+    return _said_of(c, federation, agreement, terms.find(c, federation, agreement))
+
+
+def _said_of(
+    c: Connection, federation: str, agreement: str, offered: Offered | None
+) -> Standing:
     enrolled = _enrolled_anew(c, federation)
-    kinds = {*EVENTS, ACKNOWLEDGED}
+    every = journal.of_agreement(c, federation, agreement, kinds={*_CHANGES, _DECLARED})
     said = [
         one
-        for one in journal.of_agreement(c, federation, agreement, kinds=kinds)
-        if offered is not None and one.statement.at >= max(offered.received_at, enrolled)
+        for one in every
+        if offered is not None
+        and one.statement.kind in _CHANGES
+        and one.statement.at >= max(offered.received_at, enrolled)
     ]
     standing = standing_after(said, _carried(c, federation))
-    standing = _declared(c, federation, agreement, standing)
+    standing = _declared(every, standing)
     if offered is not None and has_left(c, federation, since=offered.received_at):
         return _moved(standing, Event.WITHDRAWN)
     return standing
@@ -136,13 +146,14 @@ def _that_count(said: Sequence[Said]) -> list[Statement]:
     return counted[::-1]
 
 
-def _declared(c: Connection, federation: str, agreement: str, standing: Standing) -> Standing:
+def _declared(said: Iterable[Said], standing: Standing) -> Standing:
     """Return the consent with the number of patients that was declared last."""
-    said = journal.of_agreement(c, federation, agreement, kinds={"data-declared"})
     last = [
         int(one.statement.body["declared_patients"])
         for one in said
-        if one.status != journal.VOID and one.statement.body["cohort"] == standing.cohort
+        if one.statement.kind == _DECLARED
+        and one.status != journal.VOID
+        and one.statement.body["cohort"] == standing.cohort
     ]
     return replace(standing, declared_patients=last[-1]) if last else standing
 

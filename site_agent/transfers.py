@@ -68,8 +68,12 @@ async def _goes_on(link: Link, blob: BlobRef, part: Path) -> bool:
     return offset == blob.size and hasher.hexdigest() == blob.digest
 
 
-async def upload(link: Link, ref: UploadRef, path: Path, statement: bytes) -> Receipt:
+async def upload(
+    link: Link, ref: UploadRef, path: Path, statement: bytes, *, begun: bool = True
+) -> Receipt:
     """Send an update from where the coordinator has it, and return the receipt.
+
+    Where none of it was ever sent (not `begun`) the coordinator is not asked how far it is.
 
     Raises:
         Unavailable: the line broke, or the coordinator has other bytes than it said or than it
@@ -84,14 +88,18 @@ async def upload(link: Link, ref: UploadRef, path: Path, statement: bytes) -> Re
     with file:
         if os.fstat(file.fileno()).st_size != ref.size:
             raise Corrupt("the update has another size", where=str(path), rule="update-size")
-        status = await link.upload_status(ref)
-        offset = ref.size if status.complete else min(status.offset, ref.size)
+        offset = await _goes_on_at(link, ref) if begun else 0
         header = UploadHeader(ref, offset, statement)
         try:
             return await link.upload(header, _chunks(file.fileno(), offset))
         except Refused as problem:
             await asyncio.to_thread(_look_again, problem, ref, path)
             raise
+
+
+async def _goes_on_at(link: Link, ref: UploadRef) -> int:
+    status = await link.upload_status(ref)
+    return ref.size if status.complete else min(status.offset, ref.size)
 
 
 def _look_again(problem: Refused, ref: UploadRef, path: Path) -> None:

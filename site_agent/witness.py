@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -25,25 +24,24 @@ from site_agent import (
     anew,
     claims,
     custody,
-    erasing,
     evidence,
     facts,
     resending,
     rollback,
-    voice,
+    settling,
 )
 from site_agent.bell import Topic
 from site_agent.deciding import document_of
 from site_agent.readiness import Seen
-from site_agent.store import comparing, copy, journal, letters, notes
-from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, LOST, RELINK, WAITS
+from site_agent.store import comparing, copy, letters, notes
+from site_agent.store.notes import ALARM, CHECKPOINT, COSIGNED, RELINK, WAITS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
+    from datetime import timedelta
 
     from sqlalchemy import Connection
 
-    from governance.agreement.load import Document
     from governance.ledger.checkpoint import Checkpoint
     from governance.ledger.note import VerifierKey
     from protos.words import EntryRecord, Task
@@ -54,6 +52,7 @@ if TYPE_CHECKING:
     from site_agent.readiness import Readiness
     from site_agent.store.copy import Copy
 
+T = TypeVar("T")
 _log = structlog.get_logger("witness")
 
 SLICE: Final = 20_000
@@ -108,24 +107,26 @@ class Witness:
 
     async def run(self) -> None:
         """Witness each checkpoint that comes, for ever."""
-        m, log = self._m, self._bell.of(Topic.LOG)
+        m, heads = self._m, self._bell.of(Topic.HEADS)
         await self._send_last()
         while True:
-            heard = log.count
-            if said := await m.store.ask(partial(rollback.why, federation=m.federation)):
+            heard = heads.count
+            said, trusted = await m.store.ask(self._decided)
+            if said:
                 raise rollback.RolledBack(said)
-            await self._go_on()
+            if trusted:
+                await self._go_on()
             waiting = await m.store.ask(self._waiting)
             if waiting == ("", ""):
-                await log.after(heard)
+                await heads.after(heard)
                 continue
             try:
                 if not await self._catch_up(*waiting):
-                    await log.within(heard, RETRY_S)
+                    await heads.within(heard, RETRY_S)
             except ConciliumError as problem:
                 told = {"rule": problem.rule, "what": problem.what}
                 logs.once_a_minute(_log.warning, "checkpoint-not-witnessed", m.federation, told)
-                await log.within(heard, RETRY_S)
+                await heads.within(heard, RETRY_S)
 
     async def _go_on(self) -> None:
         """Go on with a new log that the officers accepted, and witness it."""
@@ -146,10 +147,17 @@ class Witness:
         log = self._bell.of(Topic.LOG)
         while True:
             heard = log.count
-            alarm, waiting, pending = await m.store.ask(partial(self._unsettled, task=task))
+            alarm, waiting, pending, noted = await m.store.ask(
+                partial(self._unsettled, task=task)
+            )
             pending = pending or await facts.awaits_end(m, self._copy, task)
-            waits = "" if alarm or waiting or pending else await self._alone(task, document)
-            await m.store.do(partial(self._note_waits, waits=waits))
+            waits = (
+                ""
+                if alarm or waiting or pending
+                else await facts.alone(m, self._copy, task, document)
+            )
+            if waits != noted:
+                await m.store.do(partial(self._note_waits, waits=waits))
             if alarm or not (waiting or pending or waits) or task.deadline <= m.now():
                 break
             if not waiting:
@@ -158,31 +166,25 @@ class Witness:
         known = partial(facts.of_task, task=task, document=document, skew=skew, seen=seen)
         return replace(await self._copy.do(known), alone=waits)
 
-    async def _alone(self, task: Task, document: Document | None) -> str:
-        """Return why a task waits for the others to be seen on this history; empty if not."""
-        if document is None:
-            return ""
-        lag = self._m.settings.policy.witness_lag
-        since = self._m.now() - timedelta(seconds=lag)
-        asked = partial(comparing.compared, document=document, round_=task.round, since=since)
-        seen = await self._copy.do(asked)
-        return comparing.why_alone(seen, task.round, lag)
-
     def _note_waits(self, c: Connection, waits: str) -> None:
-        if notes.note(c, self._m.federation, WAITS) != waits:
-            notes.set_note(c, self._m.federation, WAITS, waits)
+        notes.set_note(c, self._m.federation, WAITS, waits)
+
+    def _decided(self, c: Connection) -> tuple[str, str]:
+        federation = self._m.federation
+        return rollback.why(c, federation), notes.note(c, federation, notes.TRUSTED)
 
     def _waiting(self, c: Connection) -> tuple[str, str]:
         federation = self._m.federation
         return notes.note(c, federation, CHECKPOINT), notes.note(c, federation, RELINK)
 
-    def _unsettled(self, c: Connection, task: Task) -> tuple[bool, bool, bool]:
+    def _unsettled(self, c: Connection, task: Task) -> tuple[bool, bool, bool, str]:
         federation = self._m.federation
         waiting = self._waiting(c)
         return (
             bool(notes.note(c, federation, ALARM) or rollback.why(c, federation)),
             waiting != ("", ""),
             custody.has_pending(c, self._m, task),
+            notes.note(c, federation, WAITS),
         )
 
     async def _catch_up(self, text: str, relink: str) -> bool:
@@ -201,7 +203,7 @@ class Witness:
             known = await resending.known(m, self._copy, self._link)
             await self._check_known(known)
             attempts = await self._copy.do(copy.attempts)
-            mend = partial(self._relink, known=known, attempts=attempts)
+            mend = partial(resending.relink, m=m, known=known, attempts=attempts)
             mended = await m.store.do(mend) > 0
             self._bell.ring()
         self._bell.ring(Topic.LOG)
@@ -222,19 +224,6 @@ class Witness:
 
     def _done(self, c: Connection, value: str) -> None:
         notes.clear_note(c, self._m.federation, CHECKPOINT, value)
-
-    def _relink(
-        self, c: Connection, known: Mapping[str, int], attempts: frozenset[tuple[int, int]]
-    ) -> int:
-        """Let the journal say what the ledger holds, and sign again what no longer fits."""
-        m = self._m
-        notes.set_note(c, m.federation, RELINK, "")
-        gone = resending.lost(c, m, known)
-        journal.reconcile(c, m.federation, m.voice.key.key_id, known=known)
-        if notes.note(c, m.federation, LOST):
-            anew.set_aside(c, m, attempts)
-            resending.say_lost(c, m, gone)
-        return voice.resign(c, m.voice) + resending.again(c, m, gone)
 
     async def _ask_for_the_latest(self) -> None:
         try:
@@ -267,30 +256,34 @@ class Witness:
         async with self._turn:
             # 2. The head before it, which others cosigned, is of this history too. Stops a
             #    branch that is shown to few.
-            await self._compare(sent.predecessor)
+            reached = await self._compare(sent.predecessor)
             await self._or_alarm(self._witnessed(sent, head), sent.note, head)
-            await self._compare(sent.predecessor, most=head.size)  # its entries came just now
+            if not reached:  # its entries came just now
+                await self._compare(sent.predecessor, most=head.size)
             await self._compare(sent.note)
 
-    async def _compare(self, text: str, *, most: int | None = None) -> None:
-        if text:
-            head = checkpoint.read(text, self._key)
-            await self._or_alarm(self._compared(text, head, most), text, head)
+    async def _compare(self, text: str, *, most: int | None = None) -> bool:
+        """Hold a head's cosignatures against this copy; tell whether it reaches that far."""
+        if not text:
+            return True
+        head = checkpoint.read(text, self._key)
+        return await self._or_alarm(self._compared(text, head, most), text, head)
 
-    async def _compared(self, text: str, head: Checkpoint, most: int | None) -> None:
-        """Hold a head's cosignatures against this copy; `most` is the size it may have."""
+    async def _compared(self, text: str, head: Checkpoint, most: int | None) -> bool:
+        """Compare as `_compare` does; `most` is the size that the head may have."""
         if most is not None and head.size > most:
             raise Refused(
                 f"the log had {head.size} entries before it had {most}: it was cut",
                 rule="history-differs",
             )
-        await self._copy.do(partial(comparing.take, text=text, key=self._key, own=self._m.site))
+        own = self._m.site
+        return await self._copy.do(partial(comparing.take, text=text, key=self._key, own=own))
 
     async def _or_alarm(
-        self, doing: Coroutine[None, None, None], text: str, head: Checkpoint
-    ) -> None:
+        self, doing: Coroutine[None, None, T], text: str, head: Checkpoint
+    ) -> T:
         try:
-            await doing
+            return await doing
         except (Refused, PeerFault, Corrupt) as problem:
             if problem.rule in FORKS:
                 await self._alarm(text, head, problem)
@@ -299,30 +292,34 @@ class Witness:
             raise
 
     async def _witnessed(self, sent: CheckpointSent, head: Checkpoint) -> None:
-        since, _ = await self._copy.do(partial(copy.cosigned, site=self._m.site))
+        since, known, size = await self._copy.do(self._stands)
         if head.size <= since:
             await self._copy.do(partial(comparing.check_older, head=head))
             return
         if since:
-            await self._check_extends(sent, head, since)
-        size = await self._copy.do(ledger.size_of)
+            await self._check_extends(sent, head, since, known)
         fresh: list[EntryRecord] = []
         async for batch in self._link.entries(size, max(head.size, size)):
             fresh += [record for record in batch if record.seq < head.size]
             if len(fresh) >= SLICE:
                 await self._store(fresh)
                 fresh = []
-        await self._check_own(fresh)
-        accepted = await self._m.store.ask(partial(anew.accepted, m=self._m))
+        accepted = await self._check_own(fresh)
         found = _Found(sent.note, head, since, fresh, accepted)
         line = await self._copy.do(partial(self._cosign, found=found))
         await self._m.store.do(partial(self._queue, head=head, line=line))
         await self._settle()
         _log.info("cosigned", size=head.size)
 
-    async def _check_extends(self, sent: CheckpointSent, head: Checkpoint, since: int) -> None:
+    def _stands(self, c: Connection) -> tuple[int, bytes, int]:
+        """Return the size and root cosigned last, and how many entries this copy has."""
+        since, _ = copy.cosigned(c, self._m.site)
+        return since, copy.root_of(c, since), ledger.size_of(c)
+
+    async def _check_extends(
+        self, sent: CheckpointSent, head: Checkpoint, since: int, known: bytes
+    ) -> None:
         """Check that a head extends the one cosigned last, by the proof of RFC 9162."""
-        known = await self._copy.do(partial(copy.root_of, size=since))
         proof = sent.consistency
         if sent.from_size != since:
             proof = await self._link.consistency(since, head.size)
@@ -333,10 +330,15 @@ class Witness:
         await self._check_own(fresh)
         await self._copy.do(partial(ledger.append_mirrored, records=fresh))
 
-    async def _check_own(self, fresh: Sequence[EntryRecord]) -> None:
+    async def _check_own(self, fresh: Sequence[EntryRecord]) -> frozenset[str]:
+        """Take entries in this site's name; return the new logs that its officers accepted."""
         if fresh and fresh[0].seq == 0:
             claims.check_first(fresh[0], self._m, self._key)
-        await self._m.store.do(partial(claims.accept, m=self._m, fresh=fresh))
+        return await self._m.store.do(partial(self._owned, fresh=fresh))
+
+    def _owned(self, c: Connection, fresh: Sequence[EntryRecord]) -> frozenset[str]:
+        claims.accept(c, self._m, fresh)
+        return anew.accepted(c, self._m)
 
     def _cosign(self, c: Connection, found: _Found) -> str:
         """Append, compare and cosign, in one transaction of the copy."""
@@ -378,16 +380,8 @@ class Witness:
         return notes.note(c, self._m.federation, name)
 
     async def _settle(self) -> None:
-        """Keep or drop each control variate of which the ledger now tells."""
-        m = self._m
-        for control in await m.store.ask(partial(custody.pending, m=m)):
-            place = (control.round, control.attempt)
-            ended = await self._copy.do(lambda c, p=place: copy.outcome(c, *p))  # type: ignore[misc]
-            await m.store.do(partial(custody.settle, m=m, control=control, ended=ended))
-        given_up = await self._copy.do(copy.given_up_with)
-        await m.store.do(partial(custody.restart, m=m, until=given_up))
-        await erasing.forget(m, self._copy)
-        self._bell.ring(Topic.LOG, Topic.WORK, Topic.MAIL)
+        await settling.settle(self._m, self._copy)
+        self._bell.ring(Topic.LOG, Topic.WORK)
 
     async def _alarm(self, theirs: str, head: Checkpoint, problem: ConciliumError) -> None:
         m = self._m

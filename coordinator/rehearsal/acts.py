@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 COORDINATOR: Final = program("concilium-coordinator")
 SITE: Final = program("concilium-site")
 _LOOK_EVERY_S: Final = 0.15
+_ROUNDS_EVERY_S: Final = 0.5
+"""A look at the rounds costs the coordinator some milliseconds."""
 _START_S: Final = 60.0
 _tick = threading.Event()
 
@@ -135,7 +137,7 @@ def train(stage: Stage, progress: Progress, console: Console) -> tuple[Ended, ..
             raise Refused(f"the federation is {report.state}", rule="rehearsal")
         if report.state.startswith("the agreement is complete"):
             return tuple(ended)
-        _tick.wait(_LOOK_EVERY_S)
+        _tick.wait(_ROUNDS_EVERY_S)
 
 
 def let_finish(roles: Cast, stage: Stage, progress: Progress) -> None:

@@ -32,6 +32,8 @@ _DOCUMENT: Final = Prepared(
     select(documents.c.raw).where(documents.c.digest == bindparam("digest"))
 )
 _NOTE: Final = Prepared(select(notes.c.value).where(notes.c.name == bindparam("name")))
+_FORGET: Final = Prepared(delete(notes).where(notes.c.name == bindparam("this_name")))
+_KEEP: Final = Prepared(insert(notes), ("name", "value"))
 _OPEN: Final = Prepared(
     select(invitations.c.expires).where(
         invitations.c.used_by.is_(None), invitations.c.expires > bindparam("now")
@@ -95,8 +97,8 @@ def note(connection: Connection, name: str) -> str:
 
 def set_note(connection: Connection, name: str, value: str) -> None:
     """Keep a named value."""
-    connection.execute(delete(notes).where(notes.c.name == name))
-    connection.execute(insert(notes).values(name=name, value=value))
+    _FORGET.write(connection, {"this_name": name})
+    _KEEP.write(connection, {"name": name, "value": value})
 
 
 def blob_note(connection: Connection, name: str) -> BlobRef | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import agreements, entries, exit_steps, rounds
 from protos.words import Digest, SiteName, TaskId
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+_RECOVERIES: Final = Prepared(select(entries.c.seq).where(entries.c.kind == "log-recovered"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,7 @@ def task_of(
         what: What is to be done in it.
         before: The seq of the entry that opened it; None for one that is opened now.
     """
-    recoveries = select(func.count()).where(entries.c.kind == "log-recovered")
-    if before is not None:
-        recoveries = recoveries.where(entries.c.seq < before)
-    number = int(connection.execute(recoveries).scalar_one())
+    recoveries = _RECOVERIES.all(connection)
+    number = sum(before is None or row.seq < before for row in recoveries)
     name = f"{federation}/{at[0]}/{at[1]}/{what}"
     return TaskId(f"{name}/{number}" if number else name)

@@ -20,11 +20,26 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_RUNNING: Final = Prepared(select(table))
+_RUNNING: Final = Prepared(select(table), kept=True)
+_BEGIN: Final = Prepared(insert(table), [column.name for column in table.columns])
+_MOVE: Final = Prepared(update(table), ("state",))
+_EXTEND: Final = Prepared(update(table), ("deadline",))
+_CANDIDATE: Final = Prepared(
+    update(table), ("candidate", "candidate_size", "candidate_state", "candidate_state_size")
+)
+_END: Final = Prepared(delete(table))
 _ASKED: Final = Prepared(
     select(tasks)
     .where(tasks.c.round == bindparam("round"), tasks.c.attempt == bindparam("attempt"))
-    .order_by(tasks.c.site)
+    .order_by(tasks.c.site),
+    kept=True,
+)
+_FORGET: Final = Prepared(
+    delete(tasks).where(
+        tasks.c.round == bindparam("round"),
+        tasks.c.attempt == bindparam("attempt"),
+        tasks.c.kind == bindparam("kind"),
+    )
 )
 _GIVEN: Final = Prepared(
     select(tasks).where(
@@ -145,20 +160,22 @@ def begin(
 ) -> None:
     """Write down a round that opens: place, model and state, opening and deadline."""
     model, state = files
-    connection.execute(
-        insert(table).values(
-            one=1,
-            round=at[0],
-            attempt=at[1],
-            agreement=agreement,
-            state="training",
-            model=model.digest,
-            model_size=model.size,
-            strategy_state=state.digest if state else "",
-            strategy_state_size=state.size if state else 0,
-            opened_at=timestamp(times[0]),
-            deadline=timestamp(times[1]),
-        )
+    _BEGIN.write(
+        connection,
+        {
+            "one": 1,
+            "round": at[0],
+            "attempt": at[1],
+            "agreement": agreement,
+            "state": "training",
+            "model": model.digest,
+            "model_size": model.size,
+            "strategy_state": state.digest if state else "",
+            "strategy_state_size": state.size if state else 0,
+            **_candidate(None, None),
+            "opened_at": timestamp(times[0]),
+            "deadline": timestamp(times[1]),
+        },
     )
 
 
@@ -180,38 +197,34 @@ def ask(connection: Connection, asked: Asked, at: tuple[int, int]) -> None:
 
 def move(connection: Connection, state: str, *, deadline: datetime | None = None) -> None:
     """Note the round's state, and a new deadline with it."""
-    values: dict[str, object] = {"state": state}
+    _MOVE.write(connection, {"state": state})
     if deadline is not None:
-        values["deadline"] = timestamp(deadline)
-    connection.execute(update(table).values(values))
+        _EXTEND.write(connection, {"deadline": timestamp(deadline)})
 
 
 def candidate(connection: Connection, model: BlobRef | None, state: BlobRef | None) -> None:
     """Note the candidate that aggregation made, or that there is none any more."""
-    connection.execute(
-        update(table).values(
-            candidate=model.digest if model else "",
-            candidate_size=model.size if model else 0,
-            candidate_state=state.digest if state else "",
-            candidate_state_size=state.size if state else 0,
-        )
-    )
+    _CANDIDATE.write(connection, _candidate(model, state))
+
+
+def _candidate(model: BlobRef | None, state: BlobRef | None) -> dict[str, object]:
+    return {
+        "candidate": model.digest if model else "",
+        "candidate_size": model.size if model else 0,
+        "candidate_state": state.digest if state else "",
+        "candidate_state_size": state.size if state else 0,
+    }
 
 
 def forget_evaluations(connection: Connection, at: tuple[int, int]) -> None:
     """Forget the evaluations that were asked for a candidate that is no more."""
-    connection.execute(
-        delete(tasks).where(
-            tasks.c.round == at[0],
-            tasks.c.attempt == at[1],
-            tasks.c.kind == TaskKind.EVALUATE.value,
-        )
-    )
+    evaluations = {"round": at[0], "attempt": at[1], "kind": TaskKind.EVALUATE.value}
+    _FORGET.write(connection, evaluations)
 
 
 def end(connection: Connection) -> None:
     """Forget the round at work: it is closed or abandoned."""
-    connection.execute(delete(table))
+    _END.write(connection, {})
 
 
 def task_of(connection: Connection, site: SiteName, round_: int, attempt: int) -> Asked | None:

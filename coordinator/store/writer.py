@@ -18,6 +18,7 @@ from coordinator.store import outbox
 from coordinator.store.parts import PARTS
 from governance.ledger import revisions
 from governance.ledger import store as ledger
+from governance.ledger.savepoint import savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -138,13 +139,10 @@ class Store:
 def _try(
     connection: Connection, change: Callable[[Connection], Any]
 ) -> tuple[Any, BaseException | None]:
-    point = connection.begin_nested()
     try:
-        result = change(connection)
+        with savepoint(connection):
+            return change(connection), None
     except OperationalError:
         raise
     except Exception as error:  # noqa: BLE001 - handed to whoever asked for the change
-        point.rollback()
         return None, error
-    point.commit()
-    return result, None

@@ -19,6 +19,7 @@ from governance import statements
 from governance.identity import certificate
 from governance.identity.keys import spki_key_id
 from governance.ledger import fields
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import entries
 from protos.errors import PeerFault, Refused
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FOUNDS: Mapping[str, Field] = {"issuing": fields.PEM, "origin_root": fields.PEM}
 """What the body of the first `enrolled` has beside the usual."""
 
-_FIRST: Final = select(entries.c.leaf_hash).where(entries.c.seq == 0)
+_FIRST: Final = Prepared(select(entries.c.leaf_hash).where(entries.c.seq == 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def of_log(c: Connection, leaf_hash: bytes | None = None) -> Founding:
         Refused: the log is empty, or begins with something else.
     """
     if leaf_hash is None:
-        leaf_hash = c.execute(_FIRST).scalar()
+        first = _FIRST.first(c)
+        leaf_hash = None if first is None else bytes(first.leaf_hash)
     known: tuple[bytes | None, Founding] | None = c.info.get("founding")
     if known is not None and known[0] == leaf_hash:
         return known[1]

@@ -12,8 +12,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from governance.identity import keys
@@ -34,6 +36,8 @@ _KEY_HASH_BYTES: Final = 4
 _TIME_BYTES: Final = 8
 _TIME_LIMIT: Final = 253_402_300_800
 """Seconds; the year 10000 is no time that a clock of today shows."""
+_NO_TEXT: Final = re.compile(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]")
+"""Control characters but the newline, and what is no UTF-8."""
 _SIGNATURE_BYTES: Final = {ED25519: 64, COSIGNATURE: _TIME_BYTES + 64}
 
 
@@ -106,12 +110,8 @@ class Note:
 
 def is_key_name(name: str) -> bool:
     """Tell whether a name may stand in a signature line."""
-    return (
-        name != ""
-        and "+" not in name
-        and name.isprintable()
-        and not any(character.isspace() for character in name)
-    )
+    # Of all that is white, a space alone is printable.
+    return name != "" and "+" not in name and " " not in name and name.isprintable()
 
 
 def parse_vkey(text: str) -> VerifierKey:
@@ -128,6 +128,7 @@ def parse_vkey(text: str) -> VerifierKey:
     return key
 
 
+@lru_cache(maxsize=64)
 def parse(note: str) -> Note:
     """Read a note strictly; its signatures are read, not verified.
 
@@ -136,9 +137,7 @@ def parse(note: str) -> Note:
     """
     if len(note) > NOTE_LIMIT:
         raise _fault(f"it is longer than {NOTE_LIMIT}")
-    if any(
-        (ord(sign) < 0x20 and sign != "\n") or 0xD800 <= ord(sign) < 0xE000 for sign in note
-    ):
+    if _NO_TEXT.search(note) is not None:
         raise _fault("it holds control characters or is no UTF-8")
     place = note.rfind("\n\n")
     if place < 0:
@@ -198,6 +197,7 @@ def check(note: Note, known: Iterable[VerifierKey]) -> dict[VerifierKey, Signatu
     return good
 
 
+@lru_cache(maxsize=256)
 def _is_good(key: VerifierKey, text: str, blob: bytes) -> bool:
     if len(blob) != _SIGNATURE_BYTES[key.algorithm]:
         return False

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, bindparam, case, select
 
 from governance import statements
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import agreements, entries
 from protos.errors import Refused
 
@@ -40,6 +41,12 @@ ACTS: Final[Mapping[str, str]] = {
 """Acts that have a kind of their own, by the name that `two_for` has for them."""
 
 _BOUND: Final = ("in-force", "superseded", "expired", "complete")
+
+_PROPOSED: Final = Prepared(
+    select(entries.c.envelope)
+    .join(agreements, agreements.c.proposed_seq == entries.c.seq)
+    .where(agreements.c.digest == bindparam("agreement"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +153,8 @@ def binding(c: Connection) -> str | None:
 
 def proposal(c: Connection, agreement: str) -> Mapping[str, Any] | None:
     """Return the body of the entry that proposed an agreement; None where none did."""
-    envelope = c.execute(
-        select(entries.c.envelope)
-        .join(agreements, agreements.c.proposed_seq == entries.c.seq)
-        .where(agreements.c.digest == agreement)
-    ).scalar()
-    return None if envelope is None else statements.read(envelope).body
+    found = _PROPOSED.first(c, agreement=agreement)
+    return None if found is None else statements.read(found.envelope).body
 
 
 def check_act(c: Connection, statement: Statement) -> None:

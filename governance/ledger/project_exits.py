@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 OWN_WISH: Final = "own-wish"
 REMOVED: Final = "removed"
 _LEAVES: Final = Scope.FEDERATION.value
+_SINCE: Final = Prepared(
+    select(exits).where(exits.c.seq > bindparam("since")).order_by(exits.c.seq)
+)
 _MOVED: Final = Prepared(
     select(exit_steps.c.model, exit_steps.c.state)
     .where(exit_steps.c.seq > bindparam("since"), exit_steps.c.model != "")
@@ -192,8 +195,7 @@ def left_inside(c: Connection, since: int) -> list[str]:
 
     An exit whose training is not settled yet leaves them in as one that settled to go on.
     """
-    found = c.execute(select(exits).where(exits.c.seq > since).order_by(exits.c.seq)).all()
-    return [row.site for row in found if _is_inside(c, row)]
+    return [row.site for row in _SINCE.all(c, since=since) if _is_inside(c, row)]
 
 
 def _is_inside(c: Connection, row: Row[Any]) -> bool:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Executable, Row, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Row,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from governance.ledger import checkpoint, founding, merkle, new_log, note
 from governance.ledger.entry import Entry
+from governance.ledger.prepared import Prepared
 from governance.ledger.project_members import act
 from governance.ledger.schema import acceptances, entries, keys
 from governance.statements import parse_time, read
@@ -16,6 +26,13 @@ from protos.words import KeyId
 
 if TYPE_CHECKING:
     from governance.ledger.new_log import NewLog
+
+_WAITING: Final = Prepared(
+    select(acceptances)
+    .where(acceptances.c.site == bindparam("site"), acceptances.c.accepted_seq.is_(None))
+    .order_by(acceptances.c.declared_seq.desc())
+    .limit(1)
+)
 
 
 def log_recovered(c: Connection, e: Entry) -> list[Executable]:
@@ -93,9 +110,8 @@ def store_recovered(_c: Connection, e: Entry) -> list[Executable]:
 
 def waiting(c: Connection, site: str) -> Row[tuple[object, ...]] | None:
     """Return the row of the latest new log that a hospital has not accepted, or None."""
-    mine = (acceptances.c.site == site, acceptances.c.accepted_seq.is_(None))
-    newest = select(acceptances).where(*mine).order_by(acceptances.c.declared_seq.desc())
-    return c.execute(newest.limit(1)).first()
+    row: Row[tuple[object, ...]] | None = _WAITING.first(c, site=site)
+    return row
 
 
 def declaration(c: Connection, seq: int) -> NewLog | None:

@@ -98,9 +98,10 @@ def forget(c: Connection) -> None:
 
 def forget_what_is_rolled_back(engine: Engine) -> None:
     """Have all forgotten that a rollback makes false, and nothing written of what waits."""
-    event.listen(engine, "rollback", _drop)
-    event.listen(engine, "rollback_savepoint", _drop)
+    event.listen(engine, "rollback", drop)
+    event.listen(engine, "rollback_savepoint", drop)
 
 
-def _drop(c: Connection, *_: Any) -> None:  # noqa: ANN401 - what an event tells
+def drop(c: Connection, *_: Any) -> None:  # noqa: ANN401 - what an event tells
+    """Forget all that is known in the transaction, and what waits to be written."""
     c.info.pop(_PLACE, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 
 from governance import statements
 from governance.ledger import (
@@ -81,6 +81,15 @@ __all__ = [
 _T: Final = schema.entries
 _PAGE: Final = 500
 _INSERT: Final = Prepared(insert(_T), [column.name for column in _T.columns])
+_LAST: Final = Prepared(select(func.max(_T.c.seq).label("seq")))
+_PAGED: Final = Prepared(
+    select(_T.c.seq, _T.c.received_at, _T.c.envelope)
+    .where(_T.c.seq >= bindparam("start"), _T.c.seq < bindparam("end"))
+    .order_by(_T.c.seq)
+)
+_NEWEST: Final = Prepared(
+    select(_T.c.received_at, _T.c.leaf_hash).where(_T.c.seq == bindparam("seq"))
+)
 _INSERT_DISCLOSURE: Final = Prepared(
     insert(schema.disclosures), [column.name for column in schema.disclosures.columns]
 )
@@ -161,8 +170,7 @@ def append_mirrored(
     """
     ending.forget(c)
     before = size = size_of(c)
-    newest = select(_T.c.received_at, _T.c.leaf_hash).where(_T.c.seq == size - 1)
-    latest, leaf = c.execute(newest).first() or ("", b"")
+    latest, leaf = _NEWEST.first(c, seq=size - 1) or ("", b"")
     founded = founding.of_log(c) if size else None
     chains: dict[KeyId, Chain] = {}
     with tree.growing(c, size) as grow:
@@ -241,7 +249,7 @@ def _check_same(c: Connection, record: EntryRecord) -> None:
 
 def size_of(c: Connection) -> int:
     """Return how many entries there are."""
-    last = c.execute(select(func.max(_T.c.seq))).scalar()
+    last = _LAST.first(c).seq
     return 0 if last is None else int(last) + 1
 
 
@@ -274,11 +282,7 @@ def entries(
     for start in range(since, until, _PAGE):
         end = min(start + _PAGE, until)
         told = disclosures_of(c, start, end) if disclosed else {}
-        page = c.execute(
-            select(_T.c.seq, _T.c.received_at, _T.c.envelope)
-            .where(_T.c.seq >= start, _T.c.seq < end)
-            .order_by(_T.c.seq)
-        ).all()
+        page = _PAGED.all(c, start=start, end=end)
         for row in page:
             yield EntryRecord(row.seq, row.received_at, row.envelope, told.get(row.seq, ()))
         if len(page) < end - start:

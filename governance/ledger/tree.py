@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _INSERT: Final = Prepared(insert(nodes), [column.name for column in nodes.columns])
+_LAST: Final = Prepared(
+    select(nodes.c.idx).where(nodes.c.level == 0).order_by(nodes.c.idx.desc()).limit(1)
+)
 
 
 def size(c: Connection) -> int:
     """Return how many leaves the tree has."""
-    last = select(nodes.c.idx).where(nodes.c.level == 0).order_by(nodes.c.idx.desc()).limit(1)
-    idx = c.execute(last).scalar()
-    return 0 if idx is None else int(idx) + 1
+    last = _LAST.first(c)
+    return 0 if last is None else int(last.idx) + 1
 
 
 def root(c: Connection, tree_size: int) -> bytes:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
-from governance.consent import ENDED
+from governance.consent import Consent
 from governance.ledger import checkpoint, note, tree
 from governance.ledger import store as ledger
 from governance.ledger.prepared import Prepared
@@ -46,6 +46,15 @@ _COSIGNED: Final = Prepared(
 _KEYS: Final = Prepared(
     select(keys.c.key_id, keys.c.usage).where(keys.c.name == bindparam("name"))
 )
+_LEFT: Final = Prepared(
+    select(consents.c.site).where(
+        consents.c.material == bindparam("material"),
+        or_(
+            consents.c.state == Consent.DECLINED.value,
+            consents.c.state == Consent.WITHDRAWN.value,
+        ),
+    )
+)
 ROUNDS_AGO: Final = 2
 """A task of round r is taken once a majority has seen how round r − 2 ended."""
 
@@ -70,8 +79,8 @@ class Compared:
         return self.covers == 0 or 2 * len(self.agreeing) > len(self.counted)
 
 
-def take(c: Connection, text: str, key: VerifierKey, *, own: str) -> None:
-    """Keep the cosignatures of others that a note brings, if this copy reaches it.
+def take(c: Connection, text: str, key: VerifierKey, *, own: str) -> bool:
+    """Keep the cosignatures of others that a note brings, if this copy reaches it; tell if so.
 
     Raises:
         PeerFault: the log did not sign it.
@@ -79,7 +88,7 @@ def take(c: Connection, text: str, key: VerifierKey, *, own: str) -> None:
     """
     head = checkpoint.read(text, key)
     if head.size > ledger.size_of(c):
-        return
+        return False
     ledger.add_checkpoint(c, text)
     prefix = checkpoint.witness_name(head.origin, "")
     for signature in note.parse(text).signatures:
@@ -90,6 +99,7 @@ def take(c: Connection, text: str, key: VerifierKey, *, own: str) -> None:
             ledger.add_cosignature(c, head.size, signature.line, site)
         except (PeerFault, Refused):
             continue  # it counts for nothing: whoever made it is not that site today
+    return True
 
 
 def compared(
@@ -138,13 +148,7 @@ def why_alone(seen: Compared | None, round_: int, lag_s: float) -> str:
 
 def _left(c: Connection, material: str) -> set[str]:
     """Return the sites whose consent to these terms ended by a signature of their own."""
-    own = [state.value for state in ENDED if state.value in {"declined", "withdrawn"}]
-    rows = c.execute(
-        select(consents.c.site).where(
-            consents.c.material == material, consents.c.state.in_(own)
-        )
-    )
-    return set(rows.scalars())
+    return {row.site for row in _LEFT.all(c, material=material)}
 
 
 def _times(

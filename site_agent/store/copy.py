@@ -6,12 +6,13 @@ import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from governance.ledger import project_exits
 from governance.ledger import store as ledger
+from governance.ledger.prepared import Prepared
 from governance.ledger.schema import (
     agreements,
     checkpoints,
@@ -34,6 +35,34 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _WHAT: Final = "the copy of the ledger"
+_COSIGNED: Final = Prepared(
+    select(cosignatures.c.size, cosignatures.c.line)
+    .where(cosignatures.c.site == bindparam("site"))
+    .order_by(cosignatures.c.size.desc())
+    .limit(1)
+)
+_ROOT: Final = Prepared(
+    select(checkpoints.c.root).where(checkpoints.c.size == bindparam("size"))
+)
+_STATES: Final = Prepared(select(agreements.c.digest, agreements.c.state))
+_IN_FORCE_SINCE: Final = Prepared(
+    select(agreements.c.changed_seq).where(
+        agreements.c.digest == bindparam("agreement"), agreements.c.state == "in-force"
+    )
+)
+_OUTCOMES: Final = Prepared(select(rounds).where(rounds.c.round == bindparam("round")))
+_MOVED: Final = select(func.max(exit_steps.c.seq)).where(exit_steps.c.model != "")
+_GIVEN_UP: Final = Prepared(
+    select(func.max(rounds.c.round).label("round")).where(
+        rounds.c.opened_seq < _MOVED.scalar_subquery(), rounds.c.state == "closed"
+    )
+)
+_ERASED: Final = Prepared(
+    select(entries.c.statement, erasures.c.label)
+    .join(erasures, erasures.c.entry_seq == entries.c.seq)
+    .where(entries.c.actor == bindparam("actor"), erasures.c.erased_seq.is_not(None))
+)
+"""Made once, as every round asks them."""
 
 
 class Copy:
@@ -120,46 +149,42 @@ def attempts(c: Connection) -> frozenset[tuple[int, int]]:
 
 def cosigned(c: Connection, site: str) -> tuple[int, str]:
     """Return the size of the last checkpoint that this site cosigned, and its line."""
-    row = c.execute(
-        select(cosignatures.c.size, cosignatures.c.line)
-        .where(cosignatures.c.site == site)
-        .order_by(cosignatures.c.size.desc())
-        .limit(1)
-    ).one_or_none()
+    row = _COSIGNED.first(c, site=site)
     return (int(row.size), str(row.line)) if row is not None else (0, "")
 
 
 def root_of(c: Connection, size: int) -> bytes:
     """Return the root of a checkpoint that is kept here; empty bytes for none."""
-    found = c.execute(select(checkpoints.c.root).where(checkpoints.c.size == size)).scalar()
-    return bytes(found or b"")
+    found = _ROOT.first(c, size=size)
+    return b"" if found is None else bytes(found.root)
 
 
 def in_force(c: Connection) -> frozenset[str]:
     """Return the agreements in force."""
-    rows = c.execute(select(agreements.c.digest).where(agreements.c.state == "in-force"))
-    return frozenset(rows.scalars())
+    return frozenset(digest for digest, state in states(c).items() if state == "in-force")
 
 
 def states(c: Connection) -> dict[str, str]:
     """Return the state of every agreement, by digest."""
-    rows = c.execute(select(agreements.c.digest, agreements.c.state))
-    return {str(row.digest): str(row.state) for row in rows}
+    return {str(row.digest): str(row.state) for row in _STATES.all(c)}
 
 
 def not_in_force(c: Connection) -> frozenset[str]:
     """Return the agreements that are known here and are in another state than in force."""
-    rows = c.execute(select(agreements.c.digest).where(agreements.c.state != "in-force"))
-    return frozenset(rows.scalars())
+    return frozenset(digest for digest, state in states(c).items() if state != "in-force")
 
 
 def outcome(c: Connection, round_: int, attempt: int) -> Outcome | None:
     """Return how an attempt of a round ended, None where it is not in the copy."""
-    row = c.execute(
-        select(rounds).where(rounds.c.round == round_, rounds.c.attempt == attempt)
-    ).one_or_none()
-    if row is None:
-        return None
+    return outcomes(c, round_).get((round_, attempt))
+
+
+def outcomes(c: Connection, round_: int) -> dict[tuple[int, int], Outcome]:
+    """Return by round and attempt how each attempt of a round ended, or that it is open."""
+    return {(round_, int(row.attempt)): _outcome(row) for row in _OUTCOMES.all(c, round=round_)}
+
+
+def _outcome(row: Any) -> Outcome:  # noqa: ANN401 - a row of `rounds`
     out = json.loads(row.sites_out or "{}")
     return Outcome(
         row.state,
@@ -170,40 +195,22 @@ def outcome(c: Connection, round_: int, attempt: int) -> Outcome | None:
     )
 
 
-def outcomes(c: Connection, round_: int) -> dict[tuple[int, int], Outcome]:
-    """Return by round and attempt how each attempt of a round ended, or that it is open."""
-    attempts = c.execute(select(rounds.c.attempt).where(rounds.c.round == round_)).scalars()
-    known = {(round_, attempt): outcome(c, round_, attempt) for attempt in list(attempts)}
-    return {at: found for at, found in known.items() if found is not None}
-
-
 def given_up_with(c: Connection) -> int:
     """Return the last round before an exit moved the base of training, 0 where none did."""
-    moved = select(func.max(exit_steps.c.seq)).where(exit_steps.c.model != "")
-    before = select(func.max(rounds.c.round)).where(
-        rounds.c.opened_seq < moved.scalar_subquery(), rounds.c.state == "closed"
-    )
-    return int(c.execute(before).scalar() or 0)
+    return int(_GIVEN_UP.first(c).round or 0)
 
 
 def left_inside(c: Connection, agreement: str) -> frozenset[str]:
     """Return who left under an agreement that is in force, and is in its model still."""
-    force = select(agreements.c.changed_seq).where(
-        agreements.c.digest == agreement, agreements.c.state == "in-force"
-    )
-    since = c.execute(force).scalar()
-    return frozenset() if since is None else frozenset(project_exits.left_inside(c, since))
+    since = _IN_FORCE_SINCE.first(c, agreement=agreement)
+    if since is None:
+        return frozenset()
+    return frozenset(project_exits.left_inside(c, since.changed_seq))
 
 
 def erased(c: Connection, actor: str) -> list[tuple[Digest, str]]:
     """Return each value of somebody's statements that was erased, by digest and label."""
-    mine = (entries.c.actor == actor, erasures.c.erased_seq.is_not(None))
-    rows = c.execute(
-        select(entries.c.statement, erasures.c.label)
-        .join(erasures, erasures.c.entry_seq == entries.c.seq)
-        .where(*mine)
-    )
-    return [(Digest(row.statement), row.label) for row in rows]
+    return [(Digest(row.statement), row.label) for row in _ERASED.all(c, actor=actor)]
 
 
 def rounds_closed(c: Connection) -> int:

@@ -31,15 +31,25 @@ LATER_S: Final = 1.0
 """How long what can wait does, in seconds."""
 
 metadata: Final = MetaData()
+_MAIL: Final = "mail"
+
+
+def mail(c: Connection, federation: str) -> None:
+    """Have whoever sends a federation's messages told of new ones, once they are durable."""
+    c.info.setdefault(_MAIL, set()).add(federation)
 
 
 class Store:
-    """The database at a path, and the one thread that the running agent uses it in."""
+    """The database at a path, and the one thread that the running agent uses it in.
+
+    `on_mail` are called in the loop, by federation, after a transaction that left messages.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._later: dict[Hashable, Callable[[Connection], None]] = {}
+        self.on_mail: dict[str, Callable[[], None]] = {}
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -76,7 +86,15 @@ class Store:
         loop = asyncio.get_running_loop()
         later, self._later = tuple(self._later.values()), {}
         both = partial(_after, later, change) if later else change
-        return await loop.run_in_executor(self._thread, self.now, both)
+        return await loop.run_in_executor(self._thread, self._done, loop, both)
+
+    def _done(self, loop: asyncio.AbstractEventLoop, change: Callable[[Connection], T]) -> T:
+        """Run one transaction; have the loop tell of the mail in it, whoever waits for it."""
+        result, mailed = self.now(lambda c: (change(c), c.info.pop(_MAIL, ())))
+        for federation in mailed:
+            if (told := self.on_mail.get(federation)) is not None:
+                loop.call_soon_threadsafe(told)
+        return result
 
     def later(self, what: Hashable, change: Callable[[Connection], None]) -> None:
         """Run a change with the next transaction, or soon; a newer one of `what` replaces it.

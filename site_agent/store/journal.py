@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     insert,
+    or_,
     select,
     update,
 )
@@ -83,12 +84,13 @@ _BY_KEY: Final = Prepared(
     .where(_MINE, _journal.c.key == bindparam("key"), _journal.c.status == bindparam("status"))
     .order_by(_journal.c.counter, _journal.c.place)
 )
+_KINDS: Final = tuple(f"kind{place}" for place in range(8))
 _OF_AGREEMENT: Final = Prepared(
     select(_journal)
     .where(
         _MINE,
         _journal.c.agreement == bindparam("agreement"),
-        _journal.c.kind == bindparam("kind"),
+        or_(*(_journal.c.kind == bindparam(name) for name in _KINDS)),
     )
     .order_by(_journal.c.place)
 )
@@ -217,10 +219,14 @@ def keys(c: Connection, federation: str) -> list[KeyId]:
 def of_agreement(
     c: Connection, federation: str, agreement: str, *, kinds: Collection[str]
 ) -> list[Said]:
-    """Return what was said of an agreement, by any key, in the order in which it was said."""
+    """Return what was said of an agreement, by any key, in the order in which it was said.
+
+    One to eight kinds are asked for at once.
+    """
     here = {"this_federation": federation, "agreement": agreement}
-    rows = [row for kind in sorted(kinds) for row in _OF_AGREEMENT.all(c, **here, kind=kind)]
-    return [_said(row) for row in sorted(rows, key=lambda row: row.place)]
+    asked = sorted(kinds) + [min(kinds)] * (len(_KINDS) - len(kinds))
+    rows = _OF_AGREEMENT.all(c, **here, **dict(zip(_KINDS, asked, strict=True)))
+    return [_said(row) for row in rows]
 
 
 def of_task(

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from governance.ledger.prepared import Prepared
 from protos import codec
 from protos.words import FromSite
-from site_agent.store.database import metadata
+from site_agent.store.database import mail, metadata
 from site_agent.store.notes import LEFT, SENT, TAKEN, note, set_note
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ _ABOVE: Final = Prepared(
     select(_outbox.c.message)
     .where(_MINE, _outbox.c.seq > bindparam("after"))
     .order_by(_outbox.c.seq)
+    .limit(bindparam("most"))
 )
+_COUNT: Final = Prepared(select(func.count().label("waiting")).where(_MINE))
 _DROP: Final = Prepared(delete(_outbox).where(_MINE, _outbox.c.seq <= bindparam("upto")))
 """Made once, as every message asks and writes them."""
 
@@ -70,6 +72,7 @@ def send(c: Connection, federation: str, body: FromSiteBody, *, rule: str) -> in
     message = codec.from_site_bytes(FromSite(body, seq=seq))
     row = {"federation": federation, "seq": seq, "message": message, "rule": rule}
     _PUT.write(c, row)
+    mail(c, federation)
     return seq
 
 
@@ -79,16 +82,15 @@ def rule_of(c: Connection, federation: str, seq: int) -> str:
     return str(row.rule or "") if row is not None else ""
 
 
-def unsent(c: Connection, federation: str, *, after: int) -> list[FromSite]:
-    """Return the messages above `after` that are not acknowledged, in order."""
-    rows = _ABOVE.all(c, this_federation=federation, after=after)
+def unsent(c: Connection, federation: str, *, after: int, most: int = -1) -> list[FromSite]:
+    """Return the messages above `after` that are not acknowledged, in order; -1 for all."""
+    rows = _ABOVE.all(c, this_federation=federation, after=after, most=most)
     return [codec.from_site_parse(row.message) for row in rows]
 
 
 def count(c: Connection, federation: str) -> int:
     """Return how many messages are not acknowledged."""
-    waiting = select(func.count()).where(_outbox.c.federation == federation)
-    return int(c.execute(waiting).scalar_one())
+    return int(_COUNT.first(c, this_federation=federation).waiting)
 
 
 def begin_anew(c: Connection, federation: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, String, Table, delete, func, insert, select
+from sqlalchemy import Column, String, Table, bindparam, delete, func, insert, select
 
+from governance.ledger.prepared import Prepared
 from governance.statements import timestamp
 from site_agent.store.database import metadata
 
@@ -27,6 +28,9 @@ _opt_outs: Final = Table(
     Column("cohort", String, primary_key=True),
     Column("patient", String, primary_key=True),
     Column("since", String, nullable=False),
+)
+_OF_COHORT: Final = Prepared(
+    select(_opt_outs.c.patient).where(_opt_outs.c.cohort == bindparam("cohort"))
 )
 
 
@@ -53,8 +57,7 @@ def remove(c: Connection, cohort: str, patients: Iterable[str]) -> int:
 
 def of_cohort(c: Connection, cohort: str) -> frozenset[str]:
     """Return the patients who opted out of a cohort."""
-    rows = c.execute(select(_opt_outs.c.patient).where(_opt_outs.c.cohort == cohort))
-    return frozenset(rows.scalars())
+    return frozenset(row.patient for row in _OF_COHORT.all(c, cohort=cohort))
 
 
 def listed(c: Connection, cohort: str) -> list[tuple[str, str]]:

@@ -59,16 +59,18 @@ class Spent:
 
 def offer(c: Connection, federation: str, task: Task) -> None:
     """Keep a new task."""
-    c.execute(
-        insert(asked.tasks).values(
-            federation=federation,
-            task=task.task,
-            kind=task.kind.value,
-            round=task.round,
-            attempt=task.attempt,
-            message=codec.to_site_bytes(ToSite(task)),
-            state=TaskState.OFFERED.value,
-        )
+    asked.OFFER.write(
+        c,
+        {
+            "federation": federation,
+            "task": task.task,
+            "kind": task.kind.value,
+            "round": task.round,
+            "attempt": task.attempt,
+            "message": codec.to_site_bytes(ToSite(task)),
+            "state": TaskState.OFFERED.value,
+            **asked.NOTHING_MADE,
+        },
     )
 
 

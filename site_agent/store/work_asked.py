@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     bindparam,
+    insert,
     or_,
     select,
     update,
@@ -65,6 +66,17 @@ reservations: Final = Table(
     Column("epsilon_total", String, nullable=False),
     Column("at", String, nullable=False),
     Column("purpose", String, nullable=False),
+)
+NOTHING_MADE: Final = {
+    **dict.fromkeys(("rule", "update_digest", "update_path"), ""),
+    **dict.fromkeys(("update_size", "steps"), 0),
+}
+OFFER: Final = Prepared(
+    insert(tasks),
+    (
+        *("federation", "task", "kind", "round", "attempt", "message", "state"),
+        *NOTHING_MADE,
+    ),
 )
 _MINE: Final = tasks.c.federation == bindparam("this_federation")
 _THIS: Final = (_MINE, tasks.c.task == bindparam("this_task"))

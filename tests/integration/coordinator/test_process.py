@@ -244,11 +244,11 @@ async def test_enrolment_port_that_is_taken_is_told_to_the_operator_and_serving_
 async def test_fault_of_ours_ends_neither_sessions_nor_the_program(fed, monkeypatch):
     truly, tries = onward.step, []
 
-    async def faulty_at_first(base):
+    async def faulty_at_first(base, looking):
         tries.append(1)
         if len(tries) == 1:
             raise ZeroDivisionError("a fault of ours")
-        return await truly(base)
+        return await truly(base, looking)
 
     (amc,) = await fed.come("amc")
     monkeypatch.setattr(onward, "step", faulty_at_first)

@@ -36,9 +36,14 @@ def told(asks, done):
     return tell
 
 
-async def answered(asks):
+def nothing():
+    pass
+
+
+async def answered(asks, with_them=nothing):
     await asyncio.sleep(0)
-    await asks.answer(until_s=asyncio.get_running_loop().time() + 5)
+    until_s = asyncio.get_running_loop().time() + 5
+    await asks.answer(until_s=until_s, with_them=with_them)
 
 
 async def test_what_sites_say_at_once_is_taken_together(asks, told, done):
@@ -55,10 +60,28 @@ async def test_act_is_done_before_what_is_asked_after_it(asks, told, done):
     await asyncio.gather(*every)
 
 
+async def test_what_follows_from_what_sites_say_is_begun_with_it(asks, told, done):
+    said = [told(name, Kind.SAID) for name in ("amc", "ucl")]
+
+    async def look():
+        done.append("look")
+
+    begun = []
+    await answered(asks, lambda: begun.append(asyncio.ensure_future(look())))
+    assert done == ["amc begins", "ucl begins", "look", "amc ends", "ucl ends"]
+    await asyncio.gather(*said, *begun)
+
+
+async def test_nothing_is_begun_with_what_sites_say_before_an_act(asks, told):
+    every = [told("amc", Kind.SAID), told("act")]
+    await answered(asks, lambda: pytest.fail("the act comes last"))
+    await asyncio.gather(*every)
+
+
 async def test_question_alone_calls_for_no_step(asks, told):
     question = told("status", Kind.LOOKS)
     loop = asyncio.get_running_loop()
-    answering = asyncio.ensure_future(asks.answer(until_s=loop.time() + 60))
+    answering = asyncio.ensure_future(asks.answer(until_s=loop.time() + 60, with_them=nothing))
     assert await question == "status"
     assert not answering.done()
     said = told("amc", Kind.SAID)
@@ -75,7 +98,7 @@ async def test_refusal_is_for_who_asked_and_for_nobody_beside(asks, told):
 
 
 async def test_when_nothing_is_asked_the_loop_looks_again_at_its_time(asks):
-    await asks.answer(until_s=asyncio.get_running_loop().time())
+    await asks.answer(until_s=asyncio.get_running_loop().time(), with_them=nothing)
     assert len(asks) == 0
 
 
@@ -89,7 +112,7 @@ async def test_questions_without_end_leave_the_loop_its_time(asks):
 
     first = asyncio.ensure_future(asks.ask(look, Kind.LOOKS))
     await asyncio.sleep(0)
-    await asks.answer(until_s=asyncio.get_running_loop().time())
+    await asks.answer(until_s=asyncio.get_running_loop().time(), with_them=nothing)
     await first
     assert len(asked) == len(asks) == 1
     asked.pop().cancel()

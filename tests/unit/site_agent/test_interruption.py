@@ -131,13 +131,13 @@ async def test_a_power_cut_before_the_receipt_waits_for_it(bench, charite):
 @pytest.mark.parametrize("how", ["cancelled", "withdrawn", "over"])
 async def test_nothing_is_signed_or_sent_after_its_task_ended(bench, charite, how):
     """Another process ends the task, and the agent has not heard of it yet."""
-    whole, tried = bench.link.upload_status, asyncio.Event()
+    whole, tried = bench.link.upload, asyncio.Event()
 
-    async def cut(ref):
+    async def cut(header, chunks):
         tried.set()
         raise Unavailable("the line is cut", rule="unavailable")
 
-    bench.link.upload_status = cut
+    bench.link.upload = cut
     document = charite.proposed()
     charite.consent(document, until=START + timedelta(days=1))
     charite.take(AgreementState(document.digest, "in-force"))
@@ -152,7 +152,7 @@ async def test_nothing_is_signed_or_sent_after_its_task_ended(bench, charite, ho
         charite.store.now(lambda c: office.withdraw(c, charite.m, document))
     else:
         charite.clock.pass_(days=2)
-    bench.link.upload_status = whole
+    bench.link.upload = whole
     update = held.update
     ref = UploadRef(task.round, task.attempt, update.digest, update.size)
     path = charite.premises.state / update.path
