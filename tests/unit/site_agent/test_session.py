@@ -50,6 +50,12 @@ class Line:
             await self.to_site.put(ToSite(self.welcome, ack=self.ack))
         await self.heard.put(word)
 
+    async def send_chosen(self, choose):
+        words = self.charite.store.look(choose)
+        for word in words:
+            await self.send(word)
+        return words
+
     async def receive(self):
         word = await self.to_site.get()
         if isinstance(word, Exception):
