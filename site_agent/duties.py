@@ -216,9 +216,7 @@ class Duties:
             ref, path = await vectors.masked(self._m, held, path)
 
         async def attempt() -> contribution.Delivered:
-            begun = (
-                self._made_now != task.task
-            )  # an update that was made just now is at its start
+            begun = self._made_now != task.task  # none of what was made just now was sent
             self._made_now = ""
             return await contribution.send(self._m, self._link, held, ref, path, begun=begun)
 

@@ -26,6 +26,8 @@ def savepoint(c: Connection) -> Iterator[None]:
     Where the database itself fails, SQLite may have ended the transaction, which is left to
     whoever began it.
     """
+    if not c.in_transaction():
+        c.begin()  # as SQLAlchemy's own savepoints do: who opened the connection ends it
     waiting.flush(c, remembered.answers(c))
     prepared.run(c, "SAVEPOINT concilium")
     try:

@@ -10,8 +10,18 @@ from sqlalchemy import func, select, text
 
 from governance.ledger import ending, prepared, projections, remembered, store, waiting
 from governance.ledger.prepared import Prepared
-from governance.ledger.schema import PROJECTIONS, contributions, disclosures, entries, nodes
+from governance.ledger.savepoint import savepoint
+from governance.ledger.schema import (
+    PROJECTIONS,
+    certificates,
+    contributions,
+    disclosures,
+    entries,
+    nodes,
+    rounds,
+)
 from governance.ledger.source import rows_of
+from protos.errors import Refused
 
 
 def waits(c):
@@ -40,17 +50,53 @@ def test_a_prepared_question_has_the_rows_of_its_own_table_written(agreed):
     assert "nodes" in waits(c)
 
 
-def test_what_a_savepoint_takes_back_was_never_there(agreed):
+def by_sqlalchemy(agreed):
+    point = agreed.connection.begin_nested()
+    agreed.open_round(1)
+    point.rollback()
+
+
+def by_the_driver(agreed):
+    with pytest.raises(Refused):
+        taken_back(agreed.connection, lambda: agreed.open_round(1))
+
+
+def taken_back(c, act):
+    with savepoint(c):
+        act()
+        raise Refused("no")
+
+
+@pytest.mark.parametrize("take_back", [by_sqlalchemy, by_the_driver])
+def test_what_a_savepoint_takes_back_was_never_there(agreed, take_back):
     c = agreed.connection
     size = store.size_of(c)
-    savepoint = c.begin_nested()
-    agreed.open_round(1)
-    savepoint.rollback()
+    take_back(agreed)
     assert (store.size_of(c), waits(c)) == (size, set())
     assert counted(c, nodes) == len(set(c.execute(select(nodes.c.level, nodes.c.idx))))
     head = store.head(c)
     agreed.open_round(1)
     assert (store.head(c).size, head.size) == (size + 1, size)
+
+
+def test_savepoint_within_another_takes_back_its_own_alone(agreed):
+    c = agreed.connection
+    size = store.size_of(c)
+    with savepoint(c):
+        agreed.certify("amc", "site", "77")
+        with pytest.raises(Refused):
+            taken_back(c, lambda: agreed.open_round(1))
+    assert (store.size_of(c), counted(c, rounds)) == (size + 1, 0)
+
+
+def test_what_was_before_a_savepoint_stays_when_it_takes_back(agreed):
+    c = agreed.connection
+    before = counted(c, certificates)
+    agreed.open_round(1)
+    with pytest.raises(Refused):
+        taken_back(c, lambda: agreed.certify("amc", "site", "77"))
+    assert counted(c, rounds) == 1
+    assert counted(c, certificates) == before
 
 
 def test_a_commit_writes_and_a_rollback_does_not(engine, authorities, first_issuing):

@@ -7,7 +7,8 @@ from functools import partial
 
 from hospital import FEDERATION
 
-from site_agent.store import database, notes
+from protos.words import TaskAnswer
+from site_agent.store import database, letters, notes
 
 
 def keep(value):
@@ -38,3 +39,29 @@ async def test_what_nobody_takes_along_is_written_soon(charite, monkeypatch):
     charite.store.later("n", lambda _: loop.call_soon_threadsafe(written.set))
     async with asyncio.timeout(10):
         await written.wait()
+
+
+ANSWER = TaskAnswer("hearts/1/1/train", accepted=True)
+
+
+async def test_who_sends_is_told_of_messages_once_they_are_durable(charite):
+    told = asyncio.Event()
+    charite.store.on_mail[FEDERATION] = told.set
+    await charite.store.do(keep("x"))
+    assert not told.is_set()
+    put = partial(letters.send, federation=FEDERATION, body=ANSWER, rule="task-taken")
+    await charite.store.do(put)
+    async with asyncio.timeout(60):
+        await told.wait()
+
+
+async def test_who_sends_is_told_though_who_wrote_did_not_wait(charite):
+    told = asyncio.Event()
+    charite.store.on_mail[FEDERATION] = told.set
+    put = partial(letters.send, federation=FEDERATION, body=ANSWER, rule="task-taken")
+    writing = asyncio.create_task(charite.store.do(put))
+    await asyncio.sleep(0)
+    writing.cancel()
+    async with asyncio.timeout(60):
+        await told.wait()
+    assert charite.store.look(partial(letters.count, federation=FEDERATION)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -21,6 +22,7 @@ from protos.words import (
     Quiet,
     StatementReceipt,
     StatementSent,
+    TaskAnswer,
     ToSite,
     Welcome,
 )
@@ -139,6 +141,16 @@ async def test_what_was_not_acknowledged_is_sent_in_order(exchange, charite):
     charite.consented()
     line = await exchange.pick_up()
     assert [(await line.next(StatementSent)).seq for _ in range(2)] == [1, 2]
+
+
+async def test_more_than_leaves_at_once_is_sent_in_order(exchange, charite):
+    many = 40
+    for place in range(many):
+        answer = TaskAnswer(f"hearts/1/{place}/train", accepted=True)
+        put = partial(letters.send, federation=FEDERATION, body=answer, rule="task-taken")
+        charite.store.now(put)
+    line = await exchange.pick_up()
+    assert [(await line.next(TaskAnswer)).seq for _ in range(many)] == list(range(1, many + 1))
 
 
 async def test_what_the_coordinator_has_is_not_sent_again(exchange, charite):

@@ -107,6 +107,12 @@ async def test_an_update_goes_whole_and_brings_a_receipt(link, tmp_path):
     assert (receipt.seq, link.uploads[ref.digest]) == (77, DATA)
 
 
+async def test_where_nothing_was_sent_before_nobody_is_asked_how_far_it_is(link, tmp_path):
+    path, ref = update_of(tmp_path)
+    await upload(link, ref, path, b"statement", begun=False)
+    assert (link.asked, link.uploads[ref.digest]) == ([("upload", 0)], DATA)
+
+
 async def test_an_update_goes_on_from_where_the_coordinator_has_it(link, tmp_path):
     path, ref = update_of(tmp_path)
     link.uploads[ref.digest] = DATA[:500]
