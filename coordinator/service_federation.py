@@ -109,7 +109,7 @@ class FederationService(federation_pb2_grpc.FederationServicer):
             return outbox.taken(connection, session.site)
 
         taken = await self._base.store.write(known)
-        session.written = message.ack
+        session.written, session.taken, session.told = message.ack, taken, taken
         limit = self._base.settings.limits.message
         welcome = Welcome(codec.PROTOCOL, self._base.heartbeat_s, limit, self._base.now())
         await context.write(codec.to_site_out(ToSite(welcome, ack=taken)))
@@ -133,9 +133,8 @@ class FederationService(federation_pb2_grpc.FederationServicer):
                 if session.heard(message.body):
                     self._conductor.nudge()
             elif message.seq:
-                taken = await self._conductor.take(session.site, message)
-                session.unnumbered.clear()  # this one says all that they did
-                session.push(ToSite(Heartbeat(), ack=taken))
+                session.taken = await self._conductor.take(session.site, message)
+                session.woken.set()
 
     async def _write(
         self, session: sessions.Session, context: Any, reader: asyncio.Task[None]
@@ -161,13 +160,21 @@ class FederationService(federation_pb2_grpc.FederationServicer):
     async def _flush(self, session: sessions.Session, context: Any) -> None:
         while session.unnumbered:
             await context.write(codec.to_site_out(session.unnumbered.popleft()))
-        if not session.mail:
-            return
+        if session.mail:
+            await self._deliver(session, context)
+        if session.told != session.taken:
+            session.told = session.taken
+            await context.write(codec.to_site_out(ToSite(Heartbeat(), ack=session.told)))
+
+    async def _deliver(self, session: sessions.Session, context: Any) -> None:
+        """Write what a site's outbox holds; each message says too what was taken by now."""
         session.mail = False
         site, after = session.site, session.written
         waiting = await self._base.store.read(lambda c: outbox.unsent(c, site, after))
         for seq, message in waiting:
-            await context.write(pb.ToSite.FromString(message))
+            word = pb.ToSite.FromString(message)
+            word.ack = session.told = session.taken
+            await context.write(word)
             session.written = seq
 
     def _pace(self) -> Pace:

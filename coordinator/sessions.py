@@ -27,7 +27,8 @@ GOODBYE_S: Final = 5.0
 class Session:
     """One site's live stream. `written` is the highest seq written to this stream.
 
-    `mail` is whether its outbox may hold more.
+    `taken` is the last message of the site that is durably taken, `told` the last that it was
+    told so of. `mail` is whether its outbox may hold more.
     `unwilling` is the agreement under which it refused a task for a lasting reason, and by
     which rule: it is asked again when it comes back, as it does once somebody has acted there.
     """
@@ -35,6 +36,8 @@ class Session:
     site: SiteName
     peer: Peer
     written: int = 0
+    taken: int = 0
+    told: int = 0
     mail: bool = True
     unnumbered: deque[ToSite] = field(default_factory=deque)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
