@@ -28,6 +28,7 @@ _CONNECTIONS: Final = 2048
 _STREAMS: Final = 64
 _FILES: Final = 16_384
 _FILES_SHARE: Final = 4
+_SHARES: Final = 4
 
 
 def options(message_bytes: int) -> list[tuple[str, int]]:
@@ -89,6 +90,11 @@ def _following(authority: Authority, clients: bytes | None) -> grpc.ServerCreden
         asked,  # type: ignore[arg-type]  # grpc takes None for no change; its stubs do not
         require_client_authentication=clients is not None,
     )
+
+
+def share_of_one() -> int:
+    """Return how many lines of one address a port may have, so that others still get in."""
+    return _connections() * (_SHARES - 1) // _SHARES
 
 
 def _connections() -> int:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from governance.identity.tls import pin_tls13
 
@@ -18,6 +18,7 @@ import structlog  # noqa: E402
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # noqa: E402
 
 from coordinator import (  # noqa: E402
+    crowding,
     doors,
     metrics,
     noticing,
@@ -31,10 +32,12 @@ from coordinator.foundation import Foundation  # noqa: E402
 from coordinator.service_enrolment import Door  # noqa: E402
 from coordinator.service_guard import Guard  # noqa: E402
 from governance.exposition import exposed  # noqa: E402
+from governance.places import Place  # noqa: E402
 from protos.errors import Unavailable  # noqa: E402
 from protos.words import Goodbye  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
 
 _log = structlog.get_logger("service")
@@ -81,18 +84,22 @@ async def _serve(base: Foundation, stop: asyncio.Event) -> None:
     conductor.on_revoked = guard.end_calls_of
     conductor.on_invitation = door.set_open
     async with exposed(_metrics(base), partial(metrics.figures, base)):
-        await _work(conductor, server, door, stop)
+        await _work(conductor, server, door, stop, _kept(base, guard))
 
 
 async def _work(
-    conductor: Conductor, server: grpc.aio.Server, door: Door, stop: asyncio.Event
+    conductor: Conductor,
+    server: grpc.aio.Server,
+    door: Door,
+    stop: asyncio.Event,
+    keeping: Coroutine[Any, Any, None],
 ) -> None:
     base = conductor.base
     await server.start()
     _log.info("serving", federation=base.federation, listen=base.settings.listen)
     work = asyncio.create_task(conductor.run())
     stopping = asyncio.create_task(stop.wait())
-    telling = asyncio.create_task(noticing.notice(base))
+    beside = [asyncio.create_task(one) for one in (noticing.notice(base), keeping)]
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping")
     base.sessions.end_all(Goodbye("draining", "the coordinator stops; it will be back"))
@@ -100,9 +107,9 @@ async def _work(
     results = await asyncio.gather(work, return_exceptions=True)
     await door.set_open(False)
     await server.stop(0.5)
-    for task in (stopping, telling):
+    for task in (stopping, *beside):
         task.cancel()
-    await asyncio.gather(stopping, telling, return_exceptions=True)
+    await asyncio.gather(stopping, *beside, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
             raise result
@@ -136,6 +143,13 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
             todo="Free it, or name another under `listen` in coordinator.yaml.",
             rule="port-in-use",
         ) from None
+
+
+def _kept(base: Foundation, guard: Guard) -> Coroutine[Any, Any, None]:
+    """Return what keeps one address from taking all places of the two listeners."""
+    listens = [base.settings.listen, *filter(None, [_enrolment(base)])]
+    ports = frozenset(Place.of(listen).port for listen in listens)
+    return crowding.keep_places(ports, share=doors.share_of_one(), at_work=guard.remote_ports)
 
 
 def _metrics(base: Foundation) -> str | None:

@@ -78,6 +78,11 @@ class Guard:
         self._server.add_registered_method_handlers(service, wrapped)
         self.guarded.extend(f"/{service}/{name}" for name in handlers)
 
+    def remote_ports(self) -> frozenset[int]:
+        """Return the callers' ports of the lines on which a call is open."""
+        found = (context.peer().rpartition(":")[2] for context in self._open)
+        return frozenset(int(port) for port in found if port.isdecimal())
+
     async def end_calls_of(self, name: str) -> None:
         """End every open call of a peer that is revoked; it sees PERMISSION_DENIED at once."""
         denied = grpc.StatusCode.PERMISSION_DENIED

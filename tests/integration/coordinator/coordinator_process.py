@@ -14,14 +14,18 @@ from scripted_site import PATIENCE_S
 _EVENT = re.compile(r'"event": "([^"]*)"')
 _CHILD = """\
 import os, resource, signal, sys
-if size := int(sys.argv[1]):
+size, files = map(int, sys.argv[1:3])
+if size:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+if files:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 """
-"""Sets its disk's size and hears Ctrl-C, which a shell's background job ignores.
+"""Sets its disk's size and how many files it may open, and hears Ctrl-C.
 
-Not a `preexec_fn`: gRPC, once loaded in the tests' own process, bears no fork.
+A shell's background job ignores that. Not a `preexec_fn`: gRPC, once loaded in the tests' own
+process, bears no fork.
 """
 PROGRAM = Path(sys.executable).with_name("concilium-coordinator")
 
@@ -41,16 +45,17 @@ class Apart(Members):
         heard = self._heard.setdefault(event, asyncio.Event())
         return asyncio.wait_for(heard.wait(), PATIENCE_S)
 
-    async def start(self, *, dies_at=None, largest=0):
+    async def start(self, *, dies_at=None, largest=0, files=0):
         """Start it by its command line, or so that it dies at a point of `crashing`.
 
-        `largest` bytes is as long as a file may grow on its disk; 0 is no limit.
+        `largest` bytes is as long as a file may grow on its disk, and it may open so many
+        `files`; 0 is no limit.
         """
         command = [str(PROGRAM), "serve", "--folder"]
         if dies_at is not None:
             command = [sys.executable, str(Path(__file__).with_name("crashing.py")), dies_at]
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", _CHILD, str(largest)),
+            *(sys.executable, "-I", "-S", "-c", _CHILD, str(largest), str(files)),
             *command,
             str(self.folders.coordinator),
             stdin=asyncio.subprocess.DEVNULL,

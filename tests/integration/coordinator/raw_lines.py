@@ -15,11 +15,11 @@ READS_NOTHING = struct.pack(">HI", 4, 0)
 DATA, END_STREAM, END_HEADERS = 0, 1, 4
 
 
-def open_lines(port, count, first=b""):
+def open_lines(port, count, first=b"", *, of="127.0.0.1"):
     """Open so many connections, say something that is no handshake, and return them."""
     lines = []
     for _ in range(count):
-        line = socket.create_connection(("127.0.0.1", port), timeout=10)
+        line = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(of, 0))
         line.sendall(first)
         lines.append(line)
     return lines

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import select
+import threading
 from pathlib import Path
 
 import grpc
@@ -77,6 +80,34 @@ async def test_line_that_never_finishes_its_handshake_is_closed(besieged):
     assert await asyncio.to_thread(line.recv, 1) == b""
     line.close()
     await siege.works_on()
+
+
+async def test_one_address_takes_not_all_places_and_others_still_get_in(apart):
+    await apart.start(files=400)  # of which 300 are for lines
+    port = int(apart.folders.identity("amc").coordinator.rsplit(":", 1)[1])
+    over = threading.Event()
+
+    def crowd():
+        lines = []
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                lines += raw_lines.open_lines(port, 320 - len(lines), of="127.0.0.2")
+            ended, _, _ = select.select(lines, [], [], 0.1)
+            for line in ended:
+                line.close()
+            lines = [line for line in lines if line not in ended]
+        for line in lines:
+            line.close()
+
+    crowding = asyncio.create_task(asyncio.to_thread(crowd))
+    try:
+        await apart.heard("crowded")
+        await apart.come("ucl", "charite")
+        body = {"program": "x", "version": "1", "os": "y"}
+        assert (await apart.site("ucl").say("software-started", body)).accepted
+    finally:
+        over.set()
+        await crowding
 
 
 async def test_message_that_says_it_has_two_gigabytes_is_refused_by_its_head(besieged):
