@@ -61,3 +61,20 @@ def test_agents_reach_their_coordinator_by_the_proxy_of_their_own_file(fed):
         status = fed.site("lakeside", "status")
         assert "asks for a login (407)" in status.out
         fed.end()
+
+
+def test_round_is_held_though_a_proxy_swallows_all_that_a_line_carries(fed):
+    fed.serve()
+    with proxied() as proxy:
+        behind = agent(fed, "eastfield", proxy.url)
+        behind.until("session-open")
+        fed.run("hillcrest", "lakeside")
+        proxy.loop.call_soon_threadsafe(proxy.swallow)
+        for name in ("hillcrest", "lakeside", "eastfield"):
+            assert fed.consent(name).code == 0
+        behind.until("session-lost")
+        behind.until("session-open")
+        fed.until(lambda: fed.closed() == 2, why="for two rounds")
+        assert len(fed.entries("contribution-made")) == 6
+        fed.end()
+    fed.verified()
