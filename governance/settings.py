@@ -208,6 +208,11 @@ class Resources(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     isolation: Literal["required", "none"] = "required"
 
+    @property
+    def compute(self) -> str:
+        """Where training and evaluation are computed; `auto` is the processor."""
+        return "cuda" if self.device == "cuda" else "cpu"
+
 
 class SiteNotify(Section):
     """The program that is told of events, and of which."""
@@ -303,14 +308,6 @@ def load_coordinator(path: Path) -> CoordinatorSettings:
 def cohort_of(settings: SiteSettings, federation: FederationSettings) -> CohortSettings:
     """Return the cohort that a federation trains on; `load_site` saw to it that it is there."""
     return settings.cohorts[federation.cohort]
-
-
-def without_effect(site: SiteSettings) -> tuple[str, ...]:
-    """Return what a hospital's file says and this version does not act upon, to be said."""
-    said = {
-        "resources.device": site.resources.device == "cuda",
-    }
-    return tuple(name for name, is_said in said.items() if is_said)
 
 
 def _site_problems(site: SiteSettings) -> Iterator[Problem]:

@@ -9,7 +9,6 @@ from governance.agreement.load import parse
 from governance.counts import count
 from governance.identity.trust import trust_lines
 from governance.models import catalogue
-from governance.settings import without_effect
 from governance.terminal import Answer
 from site_agent import changing, doorbell, evidence, freshness, office, released, wheels
 from site_agent.standing import standing_of
@@ -19,7 +18,6 @@ from site_agent.store.copy import Copy, made_in
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from governance.settings import SiteSettings
     from site_agent.changing import Change
     from site_agent.membership import Membership
 
@@ -47,7 +45,6 @@ def status(m: Membership) -> Answer:
             *_asked(rows, changes),
             *stored[0],
             *released.warnings(m),
-            *_without_effect(m.settings),
         ],
         facts={**facts, **stored[1]},
     )
@@ -89,11 +86,6 @@ def _by_itself(change: Change) -> str:
         f"A change of «{title}» takes force on {change.due:%Y-%m-%d %H:%M} UTC unless you say "
         "concilium-site object --reason …; read it with: concilium-site review"
     )
-
-
-def _without_effect(settings: SiteSettings) -> list[str]:
-    names = ", ".join(without_effect(settings))
-    return [f"Not built yet, so without effect in site.yaml: {names}."] if names else []
 
 
 def _stored(c: Connection, m: Membership) -> tuple[list[str], dict[str, object]]:

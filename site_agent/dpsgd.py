@@ -69,13 +69,17 @@ class Patients:
         features: NDArray[np.float32],
         target: NDArray[np.float32],
         patient: NDArray[np.int64],
+        device: str = "cpu",
     ) -> Patients:
-        """Sort records by patient; `patient` names one for each record, by any number."""
+        """Sort records by patient; `patient` names one for each record, by any number.
+
+        The tensors lie on `device`; who is drawn is decided on the processor.
+        """
         order = np.argsort(patient, kind="stable")
         _, counts = np.unique(patient, return_counts=True)
         return cls(
-            torch.from_numpy(np.ascontiguousarray(features[order], np.float32)),
-            torch.from_numpy(np.ascontiguousarray(target[order], np.float32)),
+            torch.from_numpy(np.ascontiguousarray(features[order], np.float32)).to(device),
+            torch.from_numpy(np.ascontiguousarray(target[order], np.float32)).to(device),
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         )
 
@@ -124,13 +128,16 @@ class PatientOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no type
 
     @override
     def add_noise(self) -> None:
-        """Set each gradient to (sum + σC·N(0, 1)) / L, rounded to float32 once at the end."""
+        """Set each gradient to (sum + σC·N(0, 1)) / L, rounded to float32 once at the end.
+
+        The noise is drawn on the processor, wherever it is added.
+        """
         deviation = self.noise_multiplier * self.max_grad_norm
         for p in self.params:
             total = p.summed_grad.double()
             if deviation > 0:
                 noise = torch.from_numpy(self._randomness.gaussian(p.numel()))
-                total += deviation * noise.view(p.shape)
+                total += deviation * noise.view(p.shape).to(total.device)
             p.grad = (total / self._divisor).to(p.dtype).view_as(p)
 
 
@@ -182,7 +189,7 @@ class PrivateSteps:
             for p in self._model.parameters():
                 p.grad_sample = p.new_zeros((0, *p.shape))  # type: ignore[attr-defined]
             return
-        chosen = torch.from_numpy(records)
+        chosen = torch.from_numpy(records).to(patients.features.device)
         inputs = patients.features[
             chosen
         ].requires_grad_()  # else torch warns of Opacus's hooks

@@ -19,7 +19,7 @@ from site_agent import grouping
 from site_agent.data.cohort import PatientSet
 from site_agent.jobs import Evaluated
 from site_agent.ready import ready
-from site_agent.training import keystream, module, read_model
+from site_agent.training import device_of, keystream, module, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,8 @@ def evaluate(job: EvaluateJob) -> Evaluated:
     document = parse(job.document.read_bytes())
     agreement = document.agreement
     cohort = ready(job.cohort, document, by=job.normalised(agreement))
-    scores, labels = predictions(agreement, cohort.held_out, read_model(job.model, agreement))
+    state, device = read_model(job.model, agreement), device_of(job.device)
+    scores, labels = predictions(agreement, cohort.held_out, state, device)
     if agreement.metrics_noised:
         draw = keystream(job.noise_seed).gaussian
         return Evaluated(noised.noised_of(scores, labels, agreement, draw))
@@ -70,14 +71,17 @@ def evaluate(job: EvaluateJob) -> Evaluated:
 
 
 def predictions(
-    agreement: Agreement, part: PatientSet, state: Mapping[str, Tensor]
+    agreement: Agreement,
+    part: PatientSet,
+    state: Mapping[str, Tensor],
+    device: str = "cpu",
 ) -> tuple[Floats, Floats]:
     """Return each patient's score and what was so, in the order of `part`.
 
     Of a category the scores are patients × values, and what was so is the place of the value
     that most of a patient's records have.
     """
-    target, said = agreement.data.target, scores(agreement, part, state)
+    target, said = agreement.data.target, scores(agreement, part, state, device)
     if target.kind == "category":
         so = shares(part, agreement.output_width).argmax(axis=1).astype(np.float64)
         return said, so
@@ -103,11 +107,17 @@ def score(job: ScoreJob) -> dict[str, str]:
     return {"out": str(job.out)}
 
 
-def scores(agreement: Agreement, part: PatientSet, state: Mapping[str, Tensor]) -> Floats:
+def scores(
+    agreement: Agreement,
+    part: PatientSet,
+    state: Mapping[str, Tensor],
+    device: str = "cpu",
+) -> Floats:
     """Return each patient's score, in the order of `part`; of a category patients × values."""
-    model = module(agreement, state).eval()
+    model = module(agreement, state).to(device).eval()
     with torch.no_grad():
-        every = model(torch.from_numpy(np.ascontiguousarray(part.features))).double()
+        features = torch.from_numpy(np.ascontiguousarray(part.features)).to(device)
+        every = model(features).cpu().double()
     kind, outputs = agreement.data.target.kind, every[:, 0]
     if kind == "category":
         return _columns(torch.softmax(every, dim=1).numpy(), part)

@@ -37,6 +37,7 @@ class TrainJob:
         threads: At most so many.
         wheels: The folder of approved wheels; none where the worker is not confined.
         scales: What quantities are normalised by, in place of the agreement's references.
+        device: Where tensors lie and are computed on: cpu or cuda.
     """
 
     document: Path
@@ -50,6 +51,7 @@ class TrainJob:
     threads: int
     wheels: Path | None = None
     scales: Mapping[str, Any] | None = None
+    device: str = "cpu"
 
     def normalised(self, agreement: Agreement) -> Agreement | None:
         """Return the agreement with these scales for its references; None without any."""
@@ -69,6 +71,7 @@ class TrainJob:
             "threads": self.threads,
             "wheels": _text(self.wheels),
             "scales": self.scales,
+            "device": self.device,
         }
 
     @classmethod
@@ -90,6 +93,7 @@ class EvaluateJob:
     noise_seed: int | None = None
     wheels: Path | None = None
     scales: Mapping[str, Any] | None = None
+    device: str = "cpu"
 
     def normalised(self, agreement: Agreement) -> Agreement | None:
         """As `TrainJob.normalised`."""
@@ -105,6 +109,7 @@ class EvaluateJob:
             "noise_seed": self.noise_seed,
             "wheels": _text(self.wheels),
             "scales": self.scales,
+            "device": self.device,
         }
 
     @classmethod

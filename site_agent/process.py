@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from governance import logs
-from governance.settings import without_effect
+from governance.findings import Verdict
 from protos.errors import Refused
 from site_agent import doorbell, freshness, rollback, upgrading
 from site_agent.confinement import Confinement
@@ -70,9 +70,19 @@ def run(settings: SiteSettings) -> None:
         confinement = Confinement.of(settings, premises)
         if confinement is not None:
             confinement.check()
+        _check_device(settings)
         for sentence in upgrading.bring_up(premises, at=now()):
             _log.info("migrated", what=sentence)
         asyncio.run(_serve(settings, premises))
+
+
+def _check_device(settings: SiteSettings) -> None:
+    """Refuse to start where torch does not see the device that site.yaml trains on."""
+    from site_agent.preflight import machine
+
+    found = machine.device(settings)
+    if found.verdict is Verdict.STOPS:
+        raise Refused(found.found, todo=found.todo, rule="no-device")
 
 
 async def _serve(settings: SiteSettings, premises: Premises) -> None:
@@ -102,8 +112,6 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
         mine = freshness.digest_of(settings)
         return {"pid": os.getpid(), "settings": mine, "federations": told}
 
-    for name in without_effect(settings):
-        _log.warning("not-built-without-effect", setting=name)
     _log.info("started", site=settings.name, federations=len(members))
     listen = settings.metrics.listen if settings.metrics else None
     async with (

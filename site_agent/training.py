@@ -84,20 +84,21 @@ def train(job: TrainJob, progress: Progress) -> Trained:
         Unavailable: The disk is full.
     """
     use_threads(job.threads)
+    device = device_of(job.device)
     document = parse(job.document.read_bytes())
     agreement = document.agreement
     cohort = ready(job.cohort, document, by=job.normalised(agreement))
-    x = read_model(job.model, agreement)
+    x = _on(device, read_model(job.model, agreement))
     c, c_i = (
-        None if path is None else read_model(path, agreement, prefix="c")
+        None if path is None else _on(device, read_model(path, agreement, prefix="c"))
         for path in (job.state, job.control)
     )
     rate = agreement.optimizer.rate
     rule = local_rule(agreement.strategy, x=x, c=c, c_i=c_i, rate=rate)
-    model = module(agreement, x)
+    model = module(agreement, x).to(device)
     steps = fit(
         model,
-        patients_of(cohort.train),
+        patients_of(cohort.train, device),
         terms_of(agreement, job.declared_patients),
         keystream(job.noise_seed),
         rule.correction,
@@ -156,6 +157,7 @@ class PlainSteps:
             self._waiting = np.argsort(self._draws.uniform(len(patients)), kind="stable")
         batch, self._waiting = np.split(self._waiting, [self._terms.batch or len(patients)])
         records = torch.from_numpy(patients.one_record_of(batch, self._draws))
+        records = records.to(patients.features.device)
         self._inner.zero_grad(set_to_none=True)
         loss = self._terms.loss(
             self._model(patients.features[records]), patients.target[records]
@@ -197,6 +199,21 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def device_of(name: str) -> str:
+    """Return the device of a job, or raise Refused where torch does not see it."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Refused(
+            "torch sees no cuda device, and site.yaml trains on one",
+            todo="Mend the driver or install torch for it; or say `resources: {device: cpu}`.",
+            rule="no-device",
+        )
+    return name
+
+
+def _on(device: str, tensors_: Tensors) -> Tensors:
+    return {name: tensor.to(device) for name, tensor in tensors_.items()}
+
+
 def keystream(noise_seed: int | None) -> Keystream:
     """Return a task's randomness: of the operating system's entropy, kept nowhere.
 
@@ -207,9 +224,9 @@ def keystream(noise_seed: int | None) -> Keystream:
     return Keystream(hashlib.sha256(_FIXED + str(noise_seed).encode()).digest())
 
 
-def patients_of(part: PatientSet) -> Patients:
-    """Return a cohort's part as tensors."""
-    return Patients.of(part.features, part.target, part.patient)
+def patients_of(part: PatientSet, device: str = "cpu") -> Patients:
+    """Return a cohort's part as tensors on a device."""
+    return Patients.of(part.features, part.target, part.patient, device)
 
 
 def module(agreement: Agreement, state: Mapping[str, Tensor]) -> nn.Module:
@@ -262,8 +279,9 @@ def _written(
             todo="A lower optimizer.rate, or a clip, keeps it from diverging.",
             rule="not-finite",
         )
-    blob = tensors.write({name: t.numpy() for name, t in update.items()}, out)
-    own = tensors.write({name: t.numpy() for name, t in kept.items()}, out) if kept else None
+    blob = tensors.write({name: t.cpu().numpy() for name, t in update.items()}, out)
+    mine = {name: t.cpu().numpy() for name, t in kept.items()}
+    own = tensors.write(mine, out) if kept else None
     return Trained(
         update=tensors.path_of(out, blob.digest),
         digest=blob.digest,

@@ -195,6 +195,7 @@ class Workshop:
             noise_seed=noise_seed_of(document, f"{m.site}/figures", held.task),
             wheels=wheels.at_hand(m.settings),
             scales=await m.store.ask(partial(measuring.kept, m=m, document=document)),
+            device=m.settings.resources.compute,
         )
         made = await _tried(partial(self._worker.evaluate, job), held)
         if document.agreement.metrics_noised:  # as any other site or the coordinator would
@@ -257,6 +258,7 @@ class Workshop:
             threads=m.settings.resources.threads,
             wheels=wheels.at_hand(m.settings),
             scales=await m.store.ask(partial(measuring.kept, m=m, document=document)),
+            device=m.settings.resources.compute,
         )
 
     async def _cohort(self) -> Mapping[str, object]:

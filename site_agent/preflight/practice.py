@@ -166,6 +166,7 @@ def _job(
         noise_seed=None,
         threads=settings.resources.threads,
         wheels=wheels.at_hand(settings),
+        device=settings.resources.compute,
     )
 
 

@@ -6,6 +6,12 @@ import subprocess
 import sys
 import time
 
+import pytest
+import torch
+
+from protos.errors import Refused
+from site_agent import process
+
 BLOCKED = """
 import asyncio, sys, time
 from pathlib import Path
@@ -30,10 +36,10 @@ def test_a_stop_does_not_wait_for_a_transaction_that_takes_long(tmp_path):
     assert not bell.exists()
 
 
-def test_status_names_what_the_file_says_without_effect(make):
-    from site_agent import answers
-
-    assert not any("without effect" in note for note in answers.status(make().m).notes)
-    wishful = make(resources__device="cuda")
-    said = "Not built yet, so without effect in site.yaml: resources.device."
-    assert said in answers.status(wishful.m).notes
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a cuda device here")
+def test_an_agent_whose_device_torch_does_not_see_refuses_to_start(make):
+    process._check_device(make().settings)
+    with pytest.raises(Refused, match="torch sees no cuda device") as refusal:
+        process._check_device(make(resources__device="cuda").settings)
+    assert refusal.value.rule == "no-device"
