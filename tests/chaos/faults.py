@@ -59,6 +59,18 @@ def draw(
     return tuple(found)
 
 
+def partitions(sites: tuple[str, ...]) -> tuple[Fault, ...]:
+    """Return partitions of one site, of two others and of all, each longer than the keepalive.
+
+    They overlap, so that a round that waits for everybody is at work in each.
+    """
+    lasts_s = KEEPALIVE_S + 10
+    whom = (sites[:1], sites[1:3], sites)
+    return tuple(
+        Fault(3.0 + 30 * number, PARTITION, some, lasts_s) for number, some in enumerate(whom)
+    )
+
+
 def _fault(chance, at_s, kind, sites, *, long_silences) -> Fault:
     import points  # needs the tools of killing, which a relay alone does not
 

@@ -39,6 +39,9 @@ def asked(argv=None):
         "--seconds", type=float, default=60, help="so long faults are drawn for"
     )
     parser.add_argument("--every", type=float, default=2.5, help="mean seconds between faults")
+    parser.add_argument(
+        "--partitions", action="store_true", help="of one site, two and all, and nothing else"
+    )
     parser.add_argument("--silences", action="store_true", help="longer than the keepalive")
     parser.add_argument("--kinds", nargs="*", default=None)
     parser.add_argument("--patience", type=float, default=600)
@@ -79,14 +82,7 @@ def undisturbed(given, place, *, masked):
 def disturbed(given, place, seed, *, masked):
     """Run one schedule; return what does not hold."""
     template, models = undisturbed(given, place, masked=masked)
-    schedule = faults.draw(
-        seed,
-        five.SITES,
-        lasting_s=given.seconds,
-        every_s=given.every,
-        long_silences=given.silences,
-        **({"kinds": tuple(given.kinds)} if given.kinds else {}),
-    )
+    schedule = faults.partitions(five.SITES) if given.partitions else drawn(given, seed)
     say(f"seed {seed}, {'masked' if masked else 'plain'}: {len(schedule)} faults")
     here = place / f"seed-{seed}-{'masked' if masked else 'plain'}"
     shutil.rmtree(here, ignore_errors=True)
@@ -108,6 +104,18 @@ def disturbed(given, place, seed, *, masked):
         say(f"seed {seed}: all holds")
         shutil.rmtree(here)
     return outcome.findings
+
+
+def drawn(given, seed):
+    """Return the schedule that a seed draws."""
+    return faults.draw(
+        seed,
+        five.SITES,
+        lasting_s=given.seconds,
+        every_s=given.every,
+        long_silences=given.silences,
+        **({"kinds": tuple(given.kinds)} if given.kinds else {}),
+    )
 
 
 def say(text):

@@ -27,3 +27,8 @@ def test_agents_with_workers_that_train_survive_a_schedule(tmp_path, masked):
 def test_lines_that_are_silent_for_longer_than_the_keepalive_are_waited_out(tmp_path):
     silent = ("--silences", "--kinds", "partition", "half-open", "--every", "20")
     holds(tmp_path, "--light", "--seed", "1", "--seeds", "2", "--masked", "yes", *silent)
+
+
+@pytest.mark.long
+def test_one_site_two_and_all_are_apart_for_longer_than_the_keepalive(tmp_path):
+    holds(tmp_path, "--partitions", "--masked", "yes")
