@@ -258,34 +258,6 @@ async def test_fault_of_ours_ends_neither_sessions_nor_the_program(fed, monkeypa
     assert len(tries) > 1
 
 
-async def test_update_that_vanished_from_the_spool_ends_the_round_and_pauses(fed):
-    await fed.in_force()
-    amc = fed.site("amc")
-    task = await amc.task()
-    await amc.contribute(task, small_step(amc, task))
-    spool = fed.folders.coordinator / "state" / "spool"
-    await fed.stop()
-    next(spool.glob("1-1/amc/*.safetensors")).unlink()
-    await fed.start()
-    await fed.until_ended((1, 1, "abandoned", "integrity"))
-    assert (await fed.status()).state.startswith("paused")
-
-
-async def test_update_whose_bytes_changed_in_the_spool_ends_the_round(fed):
-    await fed.in_force()
-    amc = fed.site("amc")
-    task = await amc.task()
-    await amc.contribute(task, small_step(amc, task))
-    spool = fed.folders.coordinator / "state" / "spool"
-    await fed.stop()
-    path = next(spool.glob("1-1/amc/*.safetensors"))
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    await fed.start()
-    await fed.until_ended((1, 1, "abandoned", "integrity"))
-
-
 async def test_sum_on_a_full_disk_is_tried_again(fed, monkeypatch):
     truly, tries = adding.aggregate.aggregate, []
 
