@@ -18,7 +18,7 @@ from protos.words import Heartbeat, UploadHeader
 NAME = SITES[0]
 MONTH = {
     *("hello", "heartbeat", "task-answer", "cosignature"),
-    *("entries-request", "consistency-request", "download-request", "upload-status"),
+    *("entries-request", "consistency-request", "download-request"),
     *("software-started", "consent-given", "data-declared", "consent-suspended"),
     *("consent-resumed", "budget-reserved", "contribution-made", "update", "evaluation-made"),
 }
