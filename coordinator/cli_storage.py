@@ -17,6 +17,25 @@ verbs = typer.Typer()
 
 
 @verbs.command()
+def renew(
+    identity: Annotated[Path, typer.Argument(help="The operator's or auditor's folder.")],
+    folder: Folder = HERE,
+) -> None:
+    """Give an operator or auditor whose certificate has ended the next one.
+
+    The coordinator is stopped meanwhile. Before its end each command renews it by itself.
+
+    Example: concilium-coordinator renew fed/operators/van-dijk --folder fed
+    """
+    from coordinator import renewing
+
+    known = renewing.renew_here(folder, identity, now=now())
+    ends = known.peer.not_after
+    terminal.tell(f"The certificate of {known.actor} holds until {ends:%Y-%m-%d %H:%M} UTC.")
+    terminal.tell("Next: start the coordinator again.")
+
+
+@verbs.command()
 def move(
     to: Annotated[
         str, typer.Option("--to", help="An empty database, as coordinator.yaml names one.")

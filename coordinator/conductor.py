@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
     from coordinator.effects import Chores
     from coordinator.foundation import Foundation
+    from governance.identity.certificate import Peer
     from protos.words import (
+        CertificateIssued,
         Enrolled,
         EnrolRequest,
         FromSite,
@@ -304,6 +306,16 @@ class Conductor:
             )
             self._linger()
             return enrolled
+
+        return await self._asks.ask(ask)
+
+    async def renew_member(self, peer: Peer, asked: CertificateRequest) -> CertificateIssued:
+        """Give an operator or auditor the next certificate."""
+
+        async def ask() -> CertificateIssued:
+            return await self.base.store.write(
+                lambda c: newcomers.renew_member(self.base, c, peer, asked)
+            )
 
         return await self._asks.ask(ask)
 

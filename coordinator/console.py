@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from governance.identity.tls import pin_tls13
@@ -21,7 +21,7 @@ from governance import statements  # noqa: E402
 from governance.identity.enrolment import Token, mint, read_token, secret_hash  # noqa: E402
 from governance.identity.folder import Identity, finish, prepare  # noqa: E402
 from governance.identity.late_renewal import RENEWAL  # noqa: E402
-from governance.ledger import remote, replacing  # noqa: E402
+from governance.ledger import own_certificate, remote, replacing  # noqa: E402
 from protos import codec  # noqa: E402
 from protos.concilium.v1 import (  # noqa: E402
     audit_pb2_grpc,
@@ -36,7 +36,6 @@ from protos.words_operator import DraftRequest, OperatorAct  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from protos.words import (
@@ -305,9 +304,16 @@ def replaced(invited: OperatorActed) -> bool:
 def open_console(folder: Path, identity: Path | None) -> Console:
     """Open a console as the operator named, or as the one operator of a folder.
 
+    The operator's next certificate is asked for first, where it is due.
+
     Raises:
-        Refused: there is none, or more than one.
+        Refused: there is none, or more than one, or its certificate has ended.
     """
+    known = Identity.load(_who_acts(folder, identity))
+    return Console(own_certificate.current(known, known.coordinator, now=datetime.now(UTC)))
+
+
+def _who_acts(folder: Path, identity: Path | None) -> Path:
     if identity is None:
         found = sorted((folder / "operators").glob("*/federation.json"))
         if not (folder / "coordinator.yaml").exists():
@@ -323,8 +329,8 @@ def open_console(folder: Path, identity: Path | None) -> Console:
                 todo="Say who acts with --identity DIR.",
                 rule="who-acts",
             )
-        identity = found[0].parent
-    return Console(Identity.load(identity))
+        return found[0].parent
+    return identity
 
 
 def enrol(token: str, place: Path, *, now: datetime) -> Identity:

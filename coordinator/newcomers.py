@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from coordinator.foundation import Foundation
+    from governance.identity.certificate import Peer
     from protos.words import CertificateRequest, EnrolRequest
 
 _LOOK_EVERY: Final = timedelta(hours=1)
@@ -74,6 +75,29 @@ def renew(
         request, peer=session.peer, log=base.chronicle.log, keys=(agent, officers), now=now
     )
     issued = base.authority.renew(request.csr, session.peer, now=now)
+    base.chronicle.certify(connection, issued.body, now=now)
+    return CertificateIssued(issued.pem_chain)
+
+
+def renew_member(
+    base: Foundation, connection: Connection, peer: Peer, request: CertificateRequest
+) -> CertificateIssued:
+    """Issue an operator's or auditor's next certificate, asked for by its own key.
+
+    Raises:
+        Refused: it is a site, is enrolled no more, or its certificate is not due.
+        PeerFault: the request's parts do not belong together.
+    """
+    now = base.now()
+    if peer.role == "site":
+        raise Refused("a site's certificate is renewed over its session", rule="no-session")
+    enrolled = {(name, role): keys for name, role, keys in holders.enrolled(connection)}
+    keys = enrolled.get((peer.name, peer.role))
+    if keys is None or peer.name in holders.revoked(connection):
+        raise Refused(f"{peer.actor} is enrolled no more", rule="not-enrolled")
+    # After the end nobody reaches this over a line: only who has the coordinator's folder.
+    check_request(request, peer=peer, log=base.chronicle.log, keys=(keys[-1], keys), now=now)
+    issued = base.authority.renew(request.csr, peer, now=now)
     base.chronicle.certify(connection, issued.body, now=now)
     return CertificateIssued(issued.pem_chain)
 

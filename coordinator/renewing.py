@@ -1,6 +1,6 @@
-"""A site whose certificate has ended, after weeks without its agent, is given the next one.
+"""Whoever has a certificate that has ended, after weeks of silence, is given the next one.
 
-It comes to the door for newcomers with an operator's token. What it gets is kept with that:
+A site comes to the door for newcomers with an operator's token. What it gets is kept with that:
 the same request again is given the same certificate, and never a second one.
 """
 
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coordinator.newcomers import vkey
+from coordinator import starting
+from coordinator.foundation import Foundation
+from coordinator.newcomers import renew_member, vkey
 from coordinator.store import exits, holders, kept
+from governance.identity import folder
 from governance.identity.certificate import peer_name
 from governance.identity.enrolment import secret_hash
 from governance.identity.late_renewal import Holder, check_late_request, digest_of
@@ -18,9 +21,11 @@ from protos.errors import Refused
 from protos.words import Enrolled
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
     from sqlalchemy import Connection
 
-    from coordinator.foundation import Foundation
     from governance.identity.certificate import Peer
     from protos.words import RenewalRequest
 
@@ -67,6 +72,34 @@ def renew(base: Foundation, connection: Connection, asked: RenewalRequest) -> En
         given = issued.pem_chain.decode("ascii")
         kept.set_note(connection, _kept_as(hashed), given)
     return Enrolled(given.encode("ascii"), base.authority.root_pem, vkey(base))
+
+
+def renew_here(place: Path, member: Path, *, now: datetime) -> folder.Identity:
+    """Give an operator or auditor the next certificate, in the coordinator's own folder.
+
+    This is for who cannot reach the coordinator any more, since the last one has ended. The
+    coordinator is stopped, and `member` is the folder of who asks, with its key.
+
+    Raises:
+        Refused: the coordinator runs, or `member` is of another federation, revoked, a site's,
+            or holds a certificate that is not due.
+    """
+    base = Foundation.open(place)
+    try:
+        identity = folder.Identity.load(member)
+        if identity.root != base.authority.root_fingerprint:
+            raise Refused(
+                f"{identity.actor} is of another federation, {identity.federation}",
+                where=str(member),
+                todo="Name the folder of that federation's coordinator with --folder.",
+                rule="wrong-federation",
+            )
+        asked = folder.begin_renewal(identity, [identity.signing_key()])
+        base.store.write_now(lambda c: starting.name_authority(base, c))
+        given = base.store.write_now(lambda c: renew_member(base, c, identity.peer, asked))
+        return folder.finish_renewal(identity, given.chain, now=now)
+    finally:
+        base.close_now()
 
 
 def _holder(connection: Connection, peer: Peer) -> Holder | None:

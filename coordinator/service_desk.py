@@ -90,10 +90,14 @@ class OperatorService(operator_pb2_grpc.OperatorServicer):
 
 
 class AuditService(audit_pb2_grpc.AuditServicer):
-    """Show the log: entries, the latest checkpoint, proofs; read-only, and at a pace."""
+    """Show the log: entries, the latest checkpoint, proofs; at a pace.
+
+    Read-only, but for the caller's own next certificate.
+    """
 
     def __init__(self, conductor: Conductor) -> None:
         self._base, self._store = conductor.base, conductor.base.store
+        self._renew = conductor.renew_member
 
     async def Entries(self, request: audit_pb2.EntriesRequest, context: Any) -> None:
         """Send entries in order, in batches, with the disclosures that the caller may see."""
@@ -138,6 +142,14 @@ class AuditService(audit_pb2_grpc.AuditServicer):
         wanted = codec.release_request_in(request)
         parts = await self._store.read(lambda c: releasing.parts(self._base, c, wanted.release))
         return codec.release_out(parts)
+
+    async def Renew(
+        self, request: federation_pb2.CertificateRequest, context: Any
+    ) -> federation_pb2.CertificateIssued:
+        """Renew the caller's certificate where it is due."""
+        self._admitted()
+        asked = codec.certificate_request_in(request)
+        return codec.certificate_issued_out(await self._renew(caller(), asked))
 
     def _admitted(self) -> str:
         """Return who asks, once its pace allows it."""

@@ -98,7 +98,7 @@ def mirrored(server: str | None, identity: Path | None) -> Path:
         Unavailable: the coordinator cannot be reached.
     """
     from governance.identity.folder import Identity
-    from governance.ledger import mirror
+    from governance.ledger import mirror, own_certificate
     from governance.ledger.remote import LogLine
 
     if server is None or identity is None:
@@ -114,6 +114,7 @@ def mirrored(server: str | None, identity: Path | None) -> Path:
             todo=f"Yours is `coordinator` in {identity / 'federation.json'}.",
             rule="no-ledger",
         )
-    known = Identity.load(identity)
+    at = datetime.now(UTC)
+    known = own_certificate.current(Identity.load(identity), server, now=at)
     with LogLine(known, server) as line:
-        return mirror.follow(known.folder, line, known.log, at=datetime.now(UTC))
+        return mirror.follow(known.folder, line, known.log, at=at)

@@ -39,7 +39,13 @@ if TYPE_CHECKING:
     from governance.identity.enrolment import Token
     from governance.identity.folder import Identity
     from protos.concilium.v1 import enrolment_pb2
-    from protos.words import Enrolled, EnrolRequest, EntryRecord, RenewalRequest
+    from protos.words import (
+        CertificateRequest,
+        Enrolled,
+        EnrolRequest,
+        EntryRecord,
+        RenewalRequest,
+    )
 
 T = TypeVar("T")
 DEADLINE_S: Final = 30.0
@@ -195,6 +201,12 @@ class LogLine:
         return codec.proof_in(
             self._call(lambda: self._stub.Consistency(asked, timeout=DEADLINE_S))
         )
+
+    def renew(self, request: CertificateRequest) -> bytes:
+        """Return the next certificate of who asks, PEM, leaf first."""
+        asked = codec.certificate_request_out(request)
+        answer = self._call(lambda: self._stub.Renew(asked, timeout=DEADLINE_S))
+        return codec.certificate_issued_in(answer).chain
 
     def entries(self, since: int, until: int) -> Iterator[EntryRecord]:
         """Give the entries with since <= seq < until, and what this name may see of them."""

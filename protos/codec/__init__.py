@@ -42,6 +42,10 @@ from protos.codec.releases import (
 )
 from protos.codec.session import (
     PROTOCOL,
+    certificate_issued_in,
+    certificate_issued_out,
+    certificate_request_in,
+    certificate_request_out,
     from_site_bytes,
     from_site_in,
     from_site_out,
@@ -83,6 +87,10 @@ __all__ = [
     "act_parse",
     "acted_in",
     "acted_out",
+    "certificate_issued_in",
+    "certificate_issued_out",
+    "certificate_request_in",
+    "certificate_request_out",
     "chunk_in",
     "chunk_out",
     "consistency_request_in",

@@ -131,14 +131,16 @@ def _cosignature_out(w: CosignatureSent) -> pb.CosignatureSent:
     return pb.CosignatureSent(size=w.size, line=w.line)
 
 
-def _request_in(m: pb.CertificateRequest) -> CertificateRequest:
+def certificate_request_in(m: pb.CertificateRequest) -> CertificateRequest:
+    """Read the request for a next certificate."""
     return CertificateRequest(
         csr=fields.octets("certificate_request.csr", m.csr, most=fields.CERTIFICATE_BYTES),
         proof=fields.octets("certificate_request.proof", m.proof, most=fields.ENVELOPE_BYTES),
     )
 
 
-def _request_out(w: CertificateRequest) -> pb.CertificateRequest:
+def certificate_request_out(w: CertificateRequest) -> pb.CertificateRequest:
+    """Return the message."""
     return pb.CertificateRequest(csr=w.csr, proof=w.proof)
 
 
@@ -263,13 +265,15 @@ def _checkpoint_out(w: CheckpointSent) -> pb.CheckpointSent:
     )
 
 
-def _issued_in(m: pb.CertificateIssued) -> CertificateIssued:
+def certificate_issued_in(m: pb.CertificateIssued) -> CertificateIssued:
+    """Read a certificate that was issued."""
     return CertificateIssued(
         fields.octets("certificate.chain", m.chain, least=1, most=fields.CERTIFICATE_BYTES)
     )
 
 
-def _issued_out(w: CertificateIssued) -> pb.CertificateIssued:
+def certificate_issued_out(w: CertificateIssued) -> pb.CertificateIssued:
+    """Return the message."""
     return pb.CertificateIssued(chain=w.chain)
 
 
@@ -305,7 +309,11 @@ _FROM_SITE: Final[Mapping[str, _Row[FromSiteBody]]] = {
     "task_answer": (TaskAnswer, _answer_in, _answer_out),
     "statement": (StatementSent, _statement_in, _statement_out),
     "cosignature": (CosignatureSent, _cosignature_in, _cosignature_out),
-    "certificate_request": (CertificateRequest, _request_in, _request_out),
+    "certificate_request": (
+        CertificateRequest,
+        certificate_request_in,
+        certificate_request_out,
+    ),
     "mask_said": (MaskSaid, masks.said_in, masks.said_out),
 }
 _TO_SITE: Final[Mapping[str, _Row[ToSiteBody]]] = {
@@ -317,7 +325,7 @@ _TO_SITE: Final[Mapping[str, _Row[ToSiteBody]]] = {
     "cancel": (Cancel, _cancel_in, _cancel_out),
     "statement_receipt": (StatementReceipt, _receipt_in, _receipt_out),
     "checkpoint": (CheckpointSent, _checkpoint_in, _checkpoint_out),
-    "certificate": (CertificateIssued, _issued_in, _issued_out),
+    "certificate": (CertificateIssued, certificate_issued_in, certificate_issued_out),
     "final_model": (FinalModel, _final_in, _final_out),
     "goodbye": (Goodbye, _goodbye_in, _goodbye_out),
     "mask_asked": (MaskAsked, masks.asked_in, masks.asked_out),

@@ -22,31 +22,32 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from protos.concilium.v1 import federation_pb2 as protos_dot_concilium_dot_v1_dot_federation__pb2
 from protos.concilium.v1 import release_pb2 as protos_dot_concilium_dot_v1_dot_release__pb2
 from protos.concilium.v1 import words_pb2 as protos_dot_concilium_dot_v1_dot_words__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/concilium/v1/audit.proto\x12\x0c\x63oncilium.v1\x1a!protos/concilium/v1/release.proto\x1a\x1fprotos/concilium/v1/words.proto\"A\n\x0e\x45ntriesRequest\x12\r\n\x05since\x18\x01 \x01(\x04\x12\r\n\x05until\x18\x02 \x01(\x04\x12\x11\n\tdisclosed\x18\x03 \x01(\x08\"8\n\nEntryBatch\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.concilium.v1.EntryRecord\"p\n\x0b\x45ntryRecord\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x13\n\x0breceived_at\x18\x02 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x03 \x01(\x0c\x12-\n\x0b\x64isclosures\x18\x04 \x03(\x0b\x32\x18.concilium.v1.Disclosure\"\x13\n\x11\x43heckpointRequest\"\x1e\n\x0e\x43heckpointNote\x12\x0c\n\x04note\x18\x01 \x01(\t\"8\n\x12\x43onsistencyRequest\x12\x11\n\tfrom_size\x18\x01 \x01(\x04\x12\x0f\n\x07to_size\x18\x02 \x01(\x04\"\"\n\x10\x43onsistencyProof\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\x32\xaf\x02\n\x05\x41udit\x12\x43\n\x07\x45ntries\x12\x1c.concilium.v1.EntriesRequest\x1a\x18.concilium.v1.EntryBatch0\x01\x12K\n\nCheckpoint\x12\x1f.concilium.v1.CheckpointRequest\x1a\x1c.concilium.v1.CheckpointNote\x12O\n\x0b\x43onsistency\x12 .concilium.v1.ConsistencyRequest\x1a\x1e.concilium.v1.ConsistencyProof\x12\x43\n\x07Release\x12\x1c.concilium.v1.ReleaseRequest\x1a\x1a.concilium.v1.ReleasePartsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/concilium/v1/audit.proto\x12\x0c\x63oncilium.v1\x1a$protos/concilium/v1/federation.proto\x1a!protos/concilium/v1/release.proto\x1a\x1fprotos/concilium/v1/words.proto\"A\n\x0e\x45ntriesRequest\x12\r\n\x05since\x18\x01 \x01(\x04\x12\r\n\x05until\x18\x02 \x01(\x04\x12\x11\n\tdisclosed\x18\x03 \x01(\x08\"8\n\nEntryBatch\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.concilium.v1.EntryRecord\"p\n\x0b\x45ntryRecord\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x13\n\x0breceived_at\x18\x02 \x01(\t\x12\x10\n\x08\x65nvelope\x18\x03 \x01(\x0c\x12-\n\x0b\x64isclosures\x18\x04 \x03(\x0b\x32\x18.concilium.v1.Disclosure\"\x13\n\x11\x43heckpointRequest\"\x1e\n\x0e\x43heckpointNote\x12\x0c\n\x04note\x18\x01 \x01(\t\"8\n\x12\x43onsistencyRequest\x12\x11\n\tfrom_size\x18\x01 \x01(\x04\x12\x0f\n\x07to_size\x18\x02 \x01(\x04\"\"\n\x10\x43onsistencyProof\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\x32\xfb\x02\n\x05\x41udit\x12\x43\n\x07\x45ntries\x12\x1c.concilium.v1.EntriesRequest\x1a\x18.concilium.v1.EntryBatch0\x01\x12K\n\nCheckpoint\x12\x1f.concilium.v1.CheckpointRequest\x1a\x1c.concilium.v1.CheckpointNote\x12O\n\x0b\x43onsistency\x12 .concilium.v1.ConsistencyRequest\x1a\x1e.concilium.v1.ConsistencyProof\x12\x43\n\x07Release\x12\x1c.concilium.v1.ReleaseRequest\x1a\x1a.concilium.v1.ReleaseParts\x12J\n\x05Renew\x12 .concilium.v1.CertificateRequest\x1a\x1f.concilium.v1.CertificateIssuedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.concilium.v1.audit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENTRIESREQUEST']._serialized_start=117
-  _globals['_ENTRIESREQUEST']._serialized_end=182
-  _globals['_ENTRYBATCH']._serialized_start=184
-  _globals['_ENTRYBATCH']._serialized_end=240
-  _globals['_ENTRYRECORD']._serialized_start=242
-  _globals['_ENTRYRECORD']._serialized_end=354
-  _globals['_CHECKPOINTREQUEST']._serialized_start=356
-  _globals['_CHECKPOINTREQUEST']._serialized_end=375
-  _globals['_CHECKPOINTNOTE']._serialized_start=377
-  _globals['_CHECKPOINTNOTE']._serialized_end=407
-  _globals['_CONSISTENCYREQUEST']._serialized_start=409
-  _globals['_CONSISTENCYREQUEST']._serialized_end=465
-  _globals['_CONSISTENCYPROOF']._serialized_start=467
-  _globals['_CONSISTENCYPROOF']._serialized_end=501
-  _globals['_AUDIT']._serialized_start=504
-  _globals['_AUDIT']._serialized_end=807
+  _globals['_ENTRIESREQUEST']._serialized_start=155
+  _globals['_ENTRIESREQUEST']._serialized_end=220
+  _globals['_ENTRYBATCH']._serialized_start=222
+  _globals['_ENTRYBATCH']._serialized_end=278
+  _globals['_ENTRYRECORD']._serialized_start=280
+  _globals['_ENTRYRECORD']._serialized_end=392
+  _globals['_CHECKPOINTREQUEST']._serialized_start=394
+  _globals['_CHECKPOINTREQUEST']._serialized_end=413
+  _globals['_CHECKPOINTNOTE']._serialized_start=415
+  _globals['_CHECKPOINTNOTE']._serialized_end=445
+  _globals['_CONSISTENCYREQUEST']._serialized_start=447
+  _globals['_CONSISTENCYREQUEST']._serialized_end=503
+  _globals['_CONSISTENCYPROOF']._serialized_start=505
+  _globals['_CONSISTENCYPROOF']._serialized_end=539
+  _globals['_AUDIT']._serialized_start=542
+  _globals['_AUDIT']._serialized_end=921
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from protos.concilium.v1 import audit_pb2 as protos_dot_concilium_dot_v1_dot_audit__pb2
+from protos.concilium.v1 import federation_pb2 as protos_dot_concilium_dot_v1_dot_federation__pb2
 from protos.concilium.v1 import release_pb2 as protos_dot_concilium_dot_v1_dot_release__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -27,7 +28,8 @@ if _version_not_supported:
 
 
 class AuditStub:
-    """Read-only. Auditor, operator and site certificates.
+    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
+    certificate.
     """
 
     def __init__(self, channel):
@@ -56,10 +58,16 @@ class AuditStub:
                 request_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/concilium.v1.Audit/Renew',
+                request_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.FromString,
+                _registered_method=True)
 
 
 class AuditServicer:
-    """Read-only. Auditor, operator and site certificates.
+    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
+    certificate.
     """
 
     def Entries(self, request, context):
@@ -82,6 +90,13 @@ class AuditServicer:
 
     def Release(self, request, context):
         """card and lineage; never the model
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Renew(self, request, context):
+        """a site's is renewed over its session
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +125,11 @@ def add_AuditServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.FromString,
                     response_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.SerializeToString,
             ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'concilium.v1.Audit', rpc_method_handlers)
@@ -119,7 +139,8 @@ def add_AuditServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Audit:
-    """Read-only. Auditor, operator and site certificates.
+    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
+    certificate.
     """
 
     @staticmethod
@@ -220,6 +241,33 @@ class Audit:
             '/concilium.v1.Audit/Release',
             protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.SerializeToString,
             protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/concilium.v1.Audit/Renew',
+            protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.SerializeToString,
+            protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.FromString,
             options,
             channel_credentials,
             insecure,

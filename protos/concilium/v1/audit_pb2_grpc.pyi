@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from protos.concilium.v1 import audit_pb2 as _audit_pb2
+from protos.concilium.v1 import federation_pb2 as _federation_pb2
 from protos.concilium.v1 import release_pb2 as _release_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -28,7 +29,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditStub:
-    """Read-only. Auditor, operator and site certificates."""
+    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
+    certificate.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +42,14 @@ class AuditStub:
     Consistency: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ConsistencyRequest, _audit_pb2.ConsistencyProof]
     Release: _grpc.UnaryUnaryMultiCallable[_release_pb2.ReleaseRequest, _release_pb2.ReleaseParts]
     """card and lineage; never the model"""
+    Renew: _grpc.UnaryUnaryMultiCallable[_federation_pb2.CertificateRequest, _federation_pb2.CertificateIssued]
+    """a site's is renewed over its session"""
 
 @_typing.type_check_only
 class AuditAsyncStub(AuditStub):
-    """Read-only. Auditor, operator and site certificates."""
+    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
+    certificate.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Entries: _aio.UnaryStreamMultiCallable[_audit_pb2.EntriesRequest, _audit_pb2.EntryBatch]  # type: ignore[assignment]
@@ -50,9 +57,13 @@ class AuditAsyncStub(AuditStub):
     Consistency: _aio.UnaryUnaryMultiCallable[_audit_pb2.ConsistencyRequest, _audit_pb2.ConsistencyProof]  # type: ignore[assignment]
     Release: _aio.UnaryUnaryMultiCallable[_release_pb2.ReleaseRequest, _release_pb2.ReleaseParts]  # type: ignore[assignment]
     """card and lineage; never the model"""
+    Renew: _aio.UnaryUnaryMultiCallable[_federation_pb2.CertificateRequest, _federation_pb2.CertificateIssued]  # type: ignore[assignment]
+    """a site's is renewed over its session"""
 
 class AuditServicer(metaclass=_abc_1.ABCMeta):
-    """Read-only. Auditor, operator and site certificates."""
+    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
+    certificate.
+    """
 
     @_abc_1.abstractmethod
     def Entries(
@@ -82,5 +93,13 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_release_pb2.ReleaseParts, _abc.Awaitable[_release_pb2.ReleaseParts]]:
         """card and lineage; never the model"""
+
+    @_abc_1.abstractmethod
+    def Renew(
+        self,
+        request: _federation_pb2.CertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_federation_pb2.CertificateIssued, _abc.Awaitable[_federation_pb2.CertificateIssued]]:
+        """a site's is renewed over its session"""
 
 def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
