@@ -13,7 +13,7 @@ from coordinator.foundation import Foundation
 from coordinator.newcomers import renew_member, vkey
 from coordinator.store import exits, holders, kept
 from governance.identity import folder
-from governance.identity.certificate import peer_name
+from governance.identity.certificate import peer_name, renewal_due
 from governance.identity.enrolment import secret_hash
 from governance.identity.late_renewal import Holder, check_late_request, digest_of
 from governance.identity.names import actor
@@ -94,12 +94,23 @@ def renew_here(place: Path, member: Path, *, now: datetime) -> folder.Identity:
                 todo="Name the folder of that federation's coordinator with --folder.",
                 rule="wrong-federation",
             )
+        _check_due(identity, now)
         asked = folder.begin_renewal(identity, [identity.signing_key()])
         base.store.write_now(lambda c: starting.name_authority(base, c))
         given = base.store.write_now(lambda c: renew_member(base, c, identity.peer, asked))
         return folder.finish_renewal(identity, given.chain, now=now)
     finally:
         base.close_now()
+
+
+def _check_due(identity: folder.Identity, now: datetime) -> None:
+    if not renewal_due(identity.peer, now):
+        raise Refused(
+            f"the certificate of {identity.actor} holds until "
+            f"{identity.peer.not_after:%Y-%m-%d %H:%M} UTC",
+            todo="The first command in its last 30 days renews it by itself.",
+            rule="certificate-holds",
+        )
 
 
 def _holder(connection: Connection, peer: Peer) -> Holder | None:

@@ -111,6 +111,14 @@ async def test_who_has_the_coordinators_folder_renews_an_operator_after_its_end(
     fed.verified()
 
 
+async def test_a_certificate_that_holds_is_not_renewed_in_the_folder_either(fed):
+    await fed.stop()
+    own = fed.folders.coordinator / "operators" / OPERATOR
+    with pytest.raises(Refused) as refused:
+        renewing.renew_here(fed.folders.coordinator, own, now=datetime.now(UTC))
+    assert refused.value.rule == "certificate-holds"
+
+
 async def test_an_operator_who_is_revoked_is_renewed_by_no_folder(fed):
     await fed.enrol(
         "operator", "second", place=fed.folders.coordinator / "operators" / "second"
