@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from governance.ledger import attempts
 from governance.ledger.prepared import Prepared
-from governance.ledger.reading import statement_at
 from governance.ledger.schema import rounds
 from governance.stragglers import LATE
 from protos.errors import Refused
@@ -35,9 +34,9 @@ def is_late(body: Mapping[str, Any]) -> bool:
     return TRAINED_IN in body
 
 
-def was_late(c: Connection, contribution: Row[Any]) -> bool:
+def was_late(contribution: Row[Any]) -> bool:
     """Tell whether a contribution in the log is of such an update."""
-    return is_late(statement_at(c, contribution.seq).body)
+    return bool(contribution.trained_in != contribution.round)
 
 
 def base_of(c: Connection, site: str, body: Mapping[str, Any]) -> str:

@@ -105,6 +105,7 @@ def contribution_made(c: Connection, e: Entry) -> list[Bound]:
     row = {name: body[name] for name in ("round", "attempt", "agreement", "base", "steps")}
     row |= {"update_digest": body["update"], "epsilon": body["epsilon"]}
     row |= {"made_of": made_of(body), "size_bytes": body["size"]}
+    row["trained_in"] = origin.round
     row |= {"seq": e.seq, "site": site, "state": "made", "refusal": ""}
     return [Bound(_CONTRIBUTE, row)]
 
@@ -127,7 +128,7 @@ def contribution_refused(c: Connection, e: Entry) -> list[Executable]:
         return [update(contributions).where(mine).values(**outcome)]
     row = {"agreement": body["agreement"], "update_digest": body["update"], **place, **outcome}
     row |= {"base": "", "made_of": body["update"], "size_bytes": 0, "steps": 0}
-    row["epsilon"] = "0"
+    row |= {"epsilon": "0", "trained_in": body["round"]}
     return [insert(contributions).values(seq=e.seq, **row)]
 
 
@@ -142,10 +143,10 @@ def _charged(c: Connection, e: Entry, earlier: list[Row[Any]]) -> set[str]:
     Those of an update that was late are of the round before the one in which it counts.
     """
     late = lateness.is_late(e.body)
-    charged = {row.made_of for row in earlier if lateness.was_late(c, row) == late}
+    charged = {row.made_of for row in earlier if lateness.was_late(row) == late}
     if late:
         before = _CONTRIBUTED.all(c, site=e.actor_name, round=e.body[lateness.TRAINED_IN])
-        charged |= {row.made_of for row in before if not lateness.was_late(c, row)}
+        charged |= {row.made_of for row in before if not lateness.was_late(row)}
     return charged
 
 

@@ -240,6 +240,7 @@ contributions: Final = Table(
     Column("agreement", _DIGEST, nullable=False),
     Column("update_digest", _DIGEST, nullable=False),
     Column("made_of", _DIGEST, nullable=False),
+    Column("trained_in", _NUMBER, nullable=False),
     Column("size_bytes", _NUMBER, nullable=False),
     Column("base", _DIGEST, nullable=False),
     Column("steps", _NUMBER, nullable=False),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from governance.ledger.lateness import TRAINED_IN
-from governance.ledger.reading import names_in, statement_at
+from governance.ledger.lateness import was_late
+from governance.ledger.reading import names_in
 from governance.ledger.schema import contributions
 from governance.stragglers import LATE, NO_ANSWER
 
@@ -30,11 +30,10 @@ def told(c: Connection, attempt: Row[Any]) -> Iterator[str]:
             yield f"{site} was late in attempt {attempt.attempt}{_became(c, site, attempt)}"
     for site in sorted(names_in(attempt.sites_in)):
         found = _of(c, site, attempt.round, attempt.attempt)
-        trained_in = [_trained_in(c, row) for row in found]
-        if found and trained_in[-1] != attempt.round:
+        if found and was_late(found[-1]):
             yield (
                 f"The update of {site} in attempt {attempt.attempt} was trained in round "
-                f"{trained_in[-1]} (entry {found[-1].seq})."
+                f"{found[-1].trained_in} (entry {found[-1].seq})."
             )
 
 
@@ -43,7 +42,7 @@ def _became(c: Connection, site: str, attempt: Row[Any]) -> str:
     if attempt.state != "closed":
         return ", which was given up."
     for row in reversed(_of(c, site, attempt.round + 1)):
-        if _trained_in(c, row) == attempt.round:
+        if row.trained_in == attempt.round:
             return f"; its update counts in round {row.round} (entry {row.seq})."
     return ": it had taken its task, and no update of it counts."
 
@@ -53,7 +52,3 @@ def _of(c: Connection, site: str, round_: int, attempt: int | None = None) -> li
     if attempt is not None:
         here.append(contributions.c.attempt == attempt)
     return list(c.execute(_MADE.where(*here).order_by(contributions.c.seq)))
-
-
-def _trained_in(c: Connection, row: Row[Any]) -> int:
-    return int(statement_at(c, row.seq).body.get(TRAINED_IN, row.round))

@@ -206,6 +206,7 @@ def _work() -> None:
         sa.Column("agreement", sa.String(64), nullable=False),
         sa.Column("update_digest", sa.String(64), nullable=False),
         sa.Column("made_of", sa.String(64), nullable=False),
+        sa.Column("trained_in", _NUMBER, nullable=False),
         sa.Column("size_bytes", _NUMBER, nullable=False),
         sa.Column("base", sa.String(64), nullable=False),
         sa.Column("steps", _NUMBER, nullable=False),
