@@ -85,12 +85,10 @@ def renew_member(
     """Issue an operator's or auditor's next certificate, asked for by its own key.
 
     Raises:
-        Refused: it is a site, is enrolled no more, or its certificate is not due.
+        Refused: it is enrolled no more, or its certificate is not due.
         PeerFault: the request's parts do not belong together.
     """
     now = base.now()
-    if peer.role == "site":
-        raise Refused("a site's certificate is renewed over its session", rule="no-session")
     enrolled = {(name, role): keys for name, role, keys in holders.enrolled(connection)}
     keys = enrolled.get((peer.name, peer.role))
     if keys is None or peer.name in holders.revoked(connection):

@@ -90,14 +90,10 @@ class OperatorService(operator_pb2_grpc.OperatorServicer):
 
 
 class AuditService(audit_pb2_grpc.AuditServicer):
-    """Show the log: entries, the latest checkpoint, proofs; at a pace.
-
-    Read-only, but for the caller's own next certificate.
-    """
+    """Show the log: entries, the latest checkpoint, proofs; read-only, and at a pace."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._base, self._store = conductor.base, conductor.base.store
-        self._renew = conductor.renew_member
 
     async def Entries(self, request: audit_pb2.EntriesRequest, context: Any) -> None:
         """Send entries in order, in batches, with the disclosures that the caller may see."""
@@ -143,19 +139,26 @@ class AuditService(audit_pb2_grpc.AuditServicer):
         parts = await self._store.read(lambda c: releasing.parts(self._base, c, wanted.release))
         return codec.release_out(parts)
 
-    async def Renew(
-        self, request: federation_pb2.CertificateRequest, context: Any
-    ) -> federation_pb2.CertificateIssued:
-        """Renew the caller's certificate where it is due."""
-        self._admitted()
-        asked = codec.certificate_request_in(request)
-        return codec.certificate_issued_out(await self._renew(caller(), asked))
-
     def _admitted(self) -> str:
         """Return who asks, once its pace allows it."""
         asker = caller().actor
         self._base.pace.admit(asker, at_s=_clock_s())
         return asker
+
+
+class RenewalService(audit_pb2_grpc.RenewalServicer):
+    """Give an operator or auditor its next certificate."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def Renew(
+        self, request: federation_pb2.CertificateRequest, context: Any
+    ) -> federation_pb2.CertificateIssued:
+        """Renew the caller's certificate where it is due."""
+        asked = codec.certificate_request_in(request)
+        given = await self._conductor.renew_member(caller(), asked)
+        return codec.certificate_issued_out(given)
 
 
 def _clock_s() -> float:
@@ -182,6 +185,7 @@ def _batches(records: list[EntryRecord]) -> Iterator[tuple[EntryRecord, ...]]:
 
 
 def register(conductor: Conductor, server: Any) -> None:
-    """Add both services to a (guarded) server."""
+    """Add the services to a (guarded) server."""
     operator_pb2_grpc.add_OperatorServicer_to_server(OperatorService(conductor), server)
     audit_pb2_grpc.add_AuditServicer_to_server(AuditService(conductor), server)
+    audit_pb2_grpc.add_RenewalServicer_to_server(RenewalService(conductor), server)

@@ -33,6 +33,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "concilium.v1.Operator": frozenset({"operator"}),
     "concilium.v1.Enrolment": frozenset({"operator"}),  # who brings a newcomer's file
     "concilium.v1.Audit": frozenset({"auditor", "operator", "site"}),
+    "concilium.v1.Renewal": frozenset({"auditor", "operator"}),
     "grpc.health.v1.Health": frozenset({"auditor", "operator", "site"}),
 }
 """Which certificates may call which service."""

@@ -28,8 +28,7 @@ if _version_not_supported:
 
 
 class AuditStub:
-    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
-    certificate.
+    """Read-only. Auditor, operator and site certificates.
     """
 
     def __init__(self, channel):
@@ -58,16 +57,10 @@ class AuditStub:
                 request_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.FromString,
                 _registered_method=True)
-        self.Renew = channel.unary_unary(
-                '/concilium.v1.Audit/Renew',
-                request_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.SerializeToString,
-                response_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.FromString,
-                _registered_method=True)
 
 
 class AuditServicer:
-    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
-    certificate.
+    """Read-only. Auditor, operator and site certificates.
     """
 
     def Entries(self, request, context):
@@ -90,13 +83,6 @@ class AuditServicer:
 
     def Release(self, request, context):
         """card and lineage; never the model
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Renew(self, request, context):
-        """a site's is renewed over its session
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,11 +111,6 @@ def add_AuditServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseRequest.FromString,
                     response_serializer=protos_dot_concilium_dot_v1_dot_release__pb2.ReleaseParts.SerializeToString,
             ),
-            'Renew': grpc.unary_unary_rpc_method_handler(
-                    servicer.Renew,
-                    request_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.FromString,
-                    response_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.SerializeToString,
-            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'concilium.v1.Audit', rpc_method_handlers)
@@ -139,8 +120,7 @@ def add_AuditServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Audit:
-    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
-    certificate.
+    """Read-only. Auditor, operator and site certificates.
     """
 
     @staticmethod
@@ -251,6 +231,54 @@ class Audit:
             metadata,
             _registered_method=True)
 
+
+class RenewalStub:
+    """The caller's own next certificate. Auditor and operator certificates; a site asks over its session.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Renew = channel.unary_unary(
+                '/concilium.v1.Renewal/Renew',
+                request_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.SerializeToString,
+                response_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.FromString,
+                _registered_method=True)
+
+
+class RenewalServicer:
+    """The caller's own next certificate. Auditor and operator certificates; a site asks over its session.
+    """
+
+    def Renew(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RenewalServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.FromString,
+                    response_serializer=protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'concilium.v1.Renewal', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('concilium.v1.Renewal', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Renewal:
+    """The caller's own next certificate. Auditor and operator certificates; a site asks over its session.
+    """
+
     @staticmethod
     def Renew(request,
             target,
@@ -265,7 +293,7 @@ class Audit:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/concilium.v1.Audit/Renew',
+            '/concilium.v1.Renewal/Renew',
             protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateRequest.SerializeToString,
             protos_dot_concilium_dot_v1_dot_federation__pb2.CertificateIssued.FromString,
             options,

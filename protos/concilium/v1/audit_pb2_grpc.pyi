@@ -29,9 +29,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditStub:
-    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
-    certificate.
-    """
+    """Read-only. Auditor, operator and site certificates."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,14 +40,10 @@ class AuditStub:
     Consistency: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ConsistencyRequest, _audit_pb2.ConsistencyProof]
     Release: _grpc.UnaryUnaryMultiCallable[_release_pb2.ReleaseRequest, _release_pb2.ReleaseParts]
     """card and lineage; never the model"""
-    Renew: _grpc.UnaryUnaryMultiCallable[_federation_pb2.CertificateRequest, _federation_pb2.CertificateIssued]
-    """a site's is renewed over its session"""
 
 @_typing.type_check_only
 class AuditAsyncStub(AuditStub):
-    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
-    certificate.
-    """
+    """Read-only. Auditor, operator and site certificates."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Entries: _aio.UnaryStreamMultiCallable[_audit_pb2.EntriesRequest, _audit_pb2.EntryBatch]  # type: ignore[assignment]
@@ -57,13 +51,9 @@ class AuditAsyncStub(AuditStub):
     Consistency: _aio.UnaryUnaryMultiCallable[_audit_pb2.ConsistencyRequest, _audit_pb2.ConsistencyProof]  # type: ignore[assignment]
     Release: _aio.UnaryUnaryMultiCallable[_release_pb2.ReleaseRequest, _release_pb2.ReleaseParts]  # type: ignore[assignment]
     """card and lineage; never the model"""
-    Renew: _aio.UnaryUnaryMultiCallable[_federation_pb2.CertificateRequest, _federation_pb2.CertificateIssued]  # type: ignore[assignment]
-    """a site's is renewed over its session"""
 
 class AuditServicer(metaclass=_abc_1.ABCMeta):
-    """Auditor, operator and site certificates. Read-only, but for an operator's or auditor's own
-    certificate.
-    """
+    """Read-only. Auditor, operator and site certificates."""
 
     @_abc_1.abstractmethod
     def Entries(
@@ -94,12 +84,32 @@ class AuditServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_release_pb2.ReleaseParts, _abc.Awaitable[_release_pb2.ReleaseParts]]:
         """card and lineage; never the model"""
 
+def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RenewalStub:
+    """The caller's own next certificate. Auditor and operator certificates; a site asks over its session."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RenewalAsyncStub: ...
+    Renew: _grpc.UnaryUnaryMultiCallable[_federation_pb2.CertificateRequest, _federation_pb2.CertificateIssued]
+
+@_typing.type_check_only
+class RenewalAsyncStub(RenewalStub):
+    """The caller's own next certificate. Auditor and operator certificates; a site asks over its session."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Renew: _aio.UnaryUnaryMultiCallable[_federation_pb2.CertificateRequest, _federation_pb2.CertificateIssued]  # type: ignore[assignment]
+
+class RenewalServicer(metaclass=_abc_1.ABCMeta):
+    """The caller's own next certificate. Auditor and operator certificates; a site asks over its session."""
+
     @_abc_1.abstractmethod
     def Renew(
         self,
         request: _federation_pb2.CertificateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_federation_pb2.CertificateIssued, _abc.Awaitable[_federation_pb2.CertificateIssued]]:
-        """a site's is renewed over its session"""
+    ) -> _typing.Union[_federation_pb2.CertificateIssued, _abc.Awaitable[_federation_pb2.CertificateIssued]]: ...
 
-def add_AuditServicer_to_server(servicer: AuditServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_RenewalServicer_to_server(servicer: RenewalServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -83,7 +83,7 @@ async def test_who_stole_the_tls_key_alone_is_given_no_next_certificate(fed, age
 
 async def test_a_site_is_renewed_over_its_session_alone(fed):
     identity = await age(fed, "amc", by=DUE)
-    assert await asked(identity, identity.signing_key()) == "no-session"
+    assert await asked(identity, identity.signing_key()) == "role"
 
 
 async def test_where_the_coordinator_is_away_the_old_certificate_goes_on(fed, aged, capsys):
