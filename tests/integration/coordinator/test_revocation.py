@@ -46,6 +46,7 @@ async def test_every_rpc_refuses_a_revoked_certificate(fed, monkeypatch):
         "concilium.v1.Federation",
         "concilium.v1.Operator",
         "concilium.v1.Audit",
+        "concilium.v1.Renewal",
         "concilium.v1.Enrolment",
         "grpc.health.v1.Health",
     }
