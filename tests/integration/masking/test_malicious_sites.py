@@ -174,9 +174,9 @@ async def test_r13_who_sends_other_bytes_than_it_declared_is_out_before_the_dead
         async for chunk in chunks(handle, offset):
             yield chunk[:-1] + spoilt if liar else chunk
 
-    async def says_nothing_of_it(m, *args):
+    async def says_nothing_of_it(m, *args, **how):
         try:
-            return await send(m, *args)
+            return await send(m, *args, **how)
         except (Refused, PeerFault):
             await asyncio.Event().wait()
 
