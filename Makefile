@@ -46,8 +46,8 @@ lint: $(READY) ## format, rules, types, layers
 test: $(READY) $(PATIENTS) ## the tests, under five minutes
 	$(PYTEST) -m 'not slow and not long and not pages' $(TESTS)
 
-test-all: test ## and the slow ones
-	$(PYTEST) -m 'slow and not long and not pages' $(TESTS)
+test-all: test ## and the slow ones, which wait more than they compute
+	$(PYTEST) -n 3 -m 'slow and not long and not pages' $(TESTS)
 
 long: $(READY) ## federations that run for minutes: agents killed, strategies, the same seed twice
 	$(BIN)/python -m pytest -m long $(TESTS)

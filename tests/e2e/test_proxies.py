@@ -9,6 +9,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from programs import SITE, Running
 from standing import edited
 
@@ -63,6 +64,7 @@ def test_agents_reach_their_coordinator_by_the_proxy_of_their_own_file(fed):
         fed.end()
 
 
+@pytest.mark.long
 def test_round_is_held_though_a_proxy_swallows_all_that_a_line_carries(fed):
     fed.serve()
     with proxied() as proxy:
