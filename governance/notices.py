@@ -9,13 +9,14 @@ nothing; a process that is killed between the telling and the keeping tells one 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
+
+from governance import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -143,10 +144,8 @@ async def _told(run: tuple[str, ...], line: bytes) -> str:
     except TimeoutError:
         return f"{run[0]} did not end within {_PATIENCE_S:.0f} s"
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        children.kill(process)
+        await process.wait()
     if process.returncode == 0:
         return ""
     last = said.decode(errors="replace").strip()[-_SAID_CHARS:]

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from governance import children
 from protos import errors
 from protos.errors import ConciliumError, PeerFault, Unavailable
 from site_agent import confinement as confining
@@ -134,9 +135,8 @@ class Worker:
     def cancel(self) -> None:
         """Kill the child; the job at work, if any, ends as `worker-gone`."""
         self._given_up = True
-        if self._child is not None and self._child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
+        if self._child is not None:
+            children.kill(self._child)
 
     async def stop(self) -> None:
         """Kill the child and wait for its end."""

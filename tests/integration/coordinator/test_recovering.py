@@ -62,9 +62,10 @@ async def lost(fed):
 
 
 def relink(fed):
-    """Let each site's keys go on from what the log holds, as an agent does."""
+    """Let each site go on from what the log holds, and forget what the lost one asked."""
     with ledger_of(fed.url) as c:
         for site in fed.sites.values():
+            site.inbox.clear()
             site.chains = {key: ledger.chain_of(c, key) for key in site.chains}
 
 
