@@ -24,7 +24,7 @@ from site_agent.store import Store
 from site_agent.store.copy import Copy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Iterable, Mapping
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -98,7 +98,7 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
         )
         await store.do(partial(_check_whole, m=m))
         members.append(Member(m, identity, federation))
-    serving = asyncio.gather(*(member.run() for member in members))
+    serving = asyncio.ensure_future(together([member.run() for member in members]))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, serving, premises.state)
@@ -130,6 +130,21 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
             "take the federation out of site.yaml.",
             rule="revoked",
         )
+
+
+async def together(runs: Iterable[Coroutine[Any, Any, str]]) -> list[str]:
+    """Return what each says at its end; where one fails or all are stopped, none outlasts this.
+
+    What they share can be closed then.
+    """
+    tasks = [asyncio.ensure_future(run) for run in runs]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            if not task.cancelling():  # a second time would cut short how it ends
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _check_whole(c: Connection, m: Membership) -> None:

@@ -49,6 +49,7 @@ class Store:
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._later: dict[Hashable, Callable[[Connection], None]] = {}
+        self._flushing: asyncio.Future[None] | None = None
         self.on_mail: dict[str, Callable[[], None]] = {}
 
     @classmethod
@@ -119,8 +120,10 @@ class Store:
             await self.settle()
 
     def close(self) -> None:
-        """Finish what is being written, and close."""
+        """Finish what is being written, and close; what can wait is said again another time."""
         self._later = {}
+        if self._flushing is not None:
+            self._flushing.cancel()
         self._thread.shutdown()
         self._engine.dispose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from functools import partial
 
 from hospital import FEDERATION
@@ -65,3 +66,20 @@ async def test_who_sends_is_told_though_who_wrote_did_not_wait(charite):
     async with asyncio.timeout(60):
         await told.wait()
     assert charite.store.look(partial(letters.count, federation=FEDERATION)) == 1
+
+
+async def test_what_waits_is_dropped_by_a_close_that_comes_as_its_time_does(
+    tmp_path, monkeypatch
+):
+    loop, told = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    monkeypatch.setattr(database, "LATER_S", 0.0)
+    store, due = database.Store.open(tmp_path / "site.db"), asyncio.Event()
+    store.later("n", keep("x"))
+    for what in (store.close, due.set):  # in the turn of the loop that begins to write it
+        loop.call_at(loop.time(), what)
+    await due.wait()
+    await asyncio.sleep(0)
+    del store, what
+    gc.collect()
+    assert told == []

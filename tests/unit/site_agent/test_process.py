@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -34,6 +35,30 @@ def test_a_stop_does_not_wait_for_a_transaction_that_takes_long(tmp_path):
     assert done.returncode == 0
     assert time.monotonic() - began < 10
     assert not bell.exists()
+
+
+async def test_a_stop_lasts_until_each_federation_has_stopped():
+    begun, stopped = asyncio.Semaphore(0), []
+
+    async def serve(name, *, turns):
+        try:
+            begun.release()
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            stopped.append(name)
+        return ""
+
+    serving = asyncio.ensure_future(
+        process.together([serve("hearts", turns=0), serve("lungs", turns=9)])
+    )
+    for _ in range(2):
+        await begun.acquire()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert stopped == ["hearts", "lungs"]
 
 
 @pytest.mark.slow
