@@ -251,6 +251,15 @@ class Line:
         await self._until(lambda: self.over is not None, also_over=True)
         return self.over
 
+    async def ended_by(self, *rules):
+        """Hold that the session ended for one of these reasons.
+
+        A call whose end meets a write of ours forgets its status: grpc says INTERNAL instead.
+        """
+        over = await self.ended()
+        forgotten = (over.rule, over.said) == ("INTERNAL", "Internal error from Core")
+        assert forgotten or over.rule in rules, over
+
     async def acknowledged(self):
         """Wait until all that was said is acknowledged."""
         await self._until(lambda: not self.unacknowledged)

@@ -46,7 +46,7 @@ async def test_act_that_needs_two_waits_until_a_second_operator_approves(fed):
     done = await fed.ask(lambda c: c.approve(waiting.digest[:12]), by="rossi")
     assert not done.pending
     assert len(fed.entries("revoked")[0].signatures) == 2
-    assert (await fed.site("amc").ended()).rule in {"PERMISSION_DENIED", "revoked"}
+    await fed.site("amc").ended_by("PERMISSION_DENIED", "revoked")
     assert not (await fed.status()).pending
 
 
