@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 import grpc
 import pytest
@@ -15,6 +14,7 @@ from uploading import halfway
 
 from coordinator import adding, service
 from coordinator.conductor import Conductor
+from coordinator.foundation import HEARTBEAT_S
 from protos.concilium.v1 import federation_pb2, federation_pb2_grpc
 from protos.words import TaskKind
 
@@ -59,15 +59,13 @@ async def test_every_rpc_refuses_a_revoked_certificate(fed, monkeypatch):
                 await channel.unary_stream(path)(b"").read()
 
 
-async def test_revocation_ends_an_open_session_within_a_second(fed):
+async def test_revocation_ends_an_open_session_at_once(fed):
     await fed.in_force()
     (amc, *_) = (fed.site(name) for name in SITES)
-    begun = time.monotonic()
     revoked = fed.aside(fed.revoke("amc"))
-    over = await amc.ended()
-    assert time.monotonic() - begun < 1
+    async with asyncio.timeout(HEARTBEAT_S):  # not by a beat that fails
+        await amc.ended_by("PERMISSION_DENIED", "revoked")
     await revoked
-    assert over.rule in {"PERMISSION_DENIED", "revoked"}
     with pytest.raises(Ended) as ended:
         await amc.connect()
     assert ended.value.rule == "PERMISSION_DENIED"
@@ -86,10 +84,9 @@ async def test_revocation_does_not_wait_for_a_sum_that_is_being_made(fed, monkey
     await fed.in_force()
     await fed.all_in()
     await begun.wait()
-    started = time.monotonic()
     revoked = fed.aside(fed.revoke("amc"))
-    await fed.site("amc").ended()
-    assert time.monotonic() - started < 1
+    async with asyncio.timeout(HEARTBEAT_S):  # not by a beat that fails
+        await fed.site("amc").ended()
     await revoked
     go_on.set()
     await fed.tasks(TaskKind.EVALUATE, sites=("charite", "ucl"))
