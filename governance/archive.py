@@ -33,7 +33,7 @@ def written(file: Path, *, passphrase: bytes) -> Iterator[Callable[[Path, str], 
         )
     half = file.with_name(f".{file.name}.partial")
     try:
-        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+        handle = _begun(half)
         with os.fdopen(handle, "wb") as out:
             sealing = Sealing(out, passphrase)
             with tarfile.open(fileobj=sealing, mode="w|") as tar:  # type: ignore[call-overload]
@@ -44,6 +44,14 @@ def written(file: Path, *, passphrase: bytes) -> Iterator[Callable[[Path, str], 
         half.replace(file)
     finally:
         half.unlink(missing_ok=True)
+
+
+def _begun(half: Path) -> int:
+    try:
+        return os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+    except OSError as problem:
+        problem.filename = str(half.parent)  # the name that was given, not one made here
+        raise
 
 
 def unpack(file: Path, into: Path, *, passphrase: bytes, holding: str, written_by: str) -> None:

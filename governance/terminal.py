@@ -238,10 +238,14 @@ def run(app: typer.Typer) -> None:
 
 def _with_next(problem: ConciliumError) -> str:
     """Return what an error says, with the remedy of `docs/errors.md` where it names none."""
+    said = str(problem)
+    return said if "\n" in said else _remedied(said, problem.rule)
+
+
+def _remedied(said: str, code: str) -> str:
     from governance import error_pages
 
-    said = str(problem)
-    remedy = "" if "\n" in said else error_pages.remedy(problem.rule)
+    remedy = error_pages.remedy(code)
     return f"{said}\n{remedy}" if remedy else said
 
 
@@ -261,7 +265,8 @@ def _of_the_system(problem: OSError) -> str:
             f"{place}the disk is full, or a file may grow no larger\n"
             "Make room and give the same command again; it goes on from here."
         )
-    return f"{place}{os.strerror(problem.errno) if problem.errno else problem}"
+    said = f"{place}{os.strerror(problem.errno) if problem.errno else problem}"
+    return _remedied(said, "system")
 
 
 def complain(sentence: str, *, code: str) -> None:

@@ -188,7 +188,11 @@ def _time(agreement: Agreement) -> Iterator[str]:
         )
     if schedule.stop is not None:
         yield f"It ends early when {_stops(agreement)}."
-    yield "Any change of the agreement asks every hospital for its consent anew."
+    yield (
+        "A new title asks nothing of the hospitals; other hours, deadlines and the like take "
+        f"force {duration_text(agreement.notice)} after they are proposed, and a hospital that "
+        "objects is suspended; any other change asks every hospital for its consent anew."
+    )
 
 
 def _stops(agreement: Agreement) -> str:

@@ -75,10 +75,11 @@ def _edits(
     empty = [name for name in value if not (isinstance(value, dict) and value[name])]
     missing = [name for name in empty if not keys.get(name)]
     if missing:
+        whom = f"{'site' if path == ROSTER else 'operator'} {missing[0]}"
         raise Refused(
             f"{dotted(path)}: not enrolled yet, so there is no key of: {', '.join(missing)}",
             where=located.place(path),
-            todo="`concilium-coordinator invite` gives a token to enrol with.",
+            todo=f"`concilium-coordinator invite {whom}` gives a token to enrol with.",
             rule="not-enrolled",
         )
     if isinstance(value, dict):

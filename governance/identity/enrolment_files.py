@@ -83,7 +83,10 @@ def read_response(data: bytes) -> Enrolled:
 
 
 def _texts(data: bytes, names: Iterable[str]) -> Mapping[str, str]:
-    fields: dict[str, Any] = canonical.decode(data.strip())
+    try:
+        fields: dict[str, Any] = canonical.decode(data.strip())
+    except PeerFault:
+        fields = {}
     if set(fields) != set(names) or not all(isinstance(v, str) for v in fields.values()):
         raise PeerFault("this is no enrolment file", rule="bad-enrolment")
     return fields

@@ -12,7 +12,7 @@ from governance.ledger import paging, rebuild, watching
 from governance.ledger.opening import hides_values, in_one_sentence
 from governance.ledger.source import Database, Export, open_database, split_witnesses
 from governance.terminal import Answer, Format
-from protos.errors import Refused
+from protos.errors import PeerFault, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from governance.ledger.export import Exported
     from governance.ledger.release_folder import Verdict as ReleaseVerdict
     from governance.ledger.signatures import Signatures
-    from governance.ledger.source import Source
+    from governance.ledger.source import HeldCheckpoint, Source
     from governance.ledger.verify import Verdict
 
 _DIGEST: Final = re.compile(r"\b(ed25519:|x509:)?([0-9a-f]{8})[0-9a-f]{56}\b")
@@ -88,7 +88,7 @@ def verified(
     from governance.ledger.verify import verify
 
     trusted = None if trust is None else parse_trust(_text(trust), where=str(trust))
-    pinned = None if against is None else split_witnesses(_text(against))
+    pinned = None if against is None else _note(against)
     all_ = signatures is Signatures.ALL
     with (
         source(url, export) as held,
@@ -211,6 +211,13 @@ def _for_eyes(cell: object, *, short: bool) -> object:
     if short:
         cell = _TIME.sub(r"\1 \2", _DIGEST.sub(r"\1\2", cell))
     return "".join(sign if sign.isprintable() or sign == "\n" else "�" for sign in cell)
+
+
+def _note(path: Path) -> HeldCheckpoint:
+    try:
+        return split_witnesses(_text(path))
+    except PeerFault as problem:
+        raise Refused(problem.what, where=str(path), rule=problem.rule) from None
 
 
 def _text(path: Path) -> str:

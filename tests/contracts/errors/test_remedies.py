@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import typer
 
@@ -39,6 +41,12 @@ def test_an_error_without_a_remedy_is_followed_by_the_one_of_its_code(capsys):
 def test_an_error_with_a_remedy_of_its_own_keeps_that_alone(capsys):
     _, second = said(capsys, Refused("no", todo="Do this.", rule="not-enrolled"))
     assert second == "Do this."
+
+
+def test_what_the_operating_system_refuses_has_a_remedy(capsys):
+    first, second = said(capsys, FileNotFoundError(errno.ENOENT, "no", "four.keys"))
+    assert first == "error: four.keys: No such file or directory [system]"
+    assert second.endswith(EXPLAINED["system"].next)
 
 
 def test_a_code_that_a_peer_made_up_has_no_remedy(capsys):

@@ -311,6 +311,12 @@ def test_privacy_off_is_unsafe_and_no_epsilon_is_stated(changed, agreement_text)
     assert "without noise" in made.text()
 
 
+def test_what_a_change_would_ask_is_said_by_its_class_and_with_the_notice(changed):
+    said = plan(load(changed(("notice: 14d", "notice: 9d")))).text().replace("\n    ", " ")
+    assert "take force 9d after they are proposed, and a hospital that objects" in said
+    assert "any other change asks every hospital for its consent anew" in said
+
+
 def test_draft_is_planned_and_said_to_be_one(changed):
     made = plan(load(changed((f"charite: ed25519:{1:064x}", "charite:"))))
     assert made.is_draft

@@ -77,6 +77,13 @@ def test_hospital_that_is_not_enrolled_is_named(draft):
     with pytest.raises(Refused, match="no key of: amc, ucl") as caught:
         fill_roster(draft(ROSTERS[0]), keys, OPERATORS)
     assert caught.value.rule == "not-enrolled"
+    assert "`concilium-coordinator invite site amc` gives" in caught.value.todo
+
+
+def test_operator_who_is_not_enrolled_is_invited_as_one(draft):
+    with pytest.raises(Refused, match="no key of: rossi") as caught:
+        fill_roster(draft(ROSTERS[0]), KEYS, {"van-dijk": OPERATORS["van-dijk"]})
+    assert "`concilium-coordinator invite operator rossi` gives" in caught.value.todo
 
 
 def test_key_in_the_file_that_is_not_the_enrolled_one_is_refused(draft):

@@ -179,6 +179,12 @@ def test_requests_and_responses_go_by_file(fed, tmp_path):
     assert read_response(write_response(reply)) == reply
 
 
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]"])
+def test_what_is_no_json_is_called_no_enrolment_file(data):
+    with pytest.raises(PeerFault, match="no enrolment file"):
+        read_response(data)
+
+
 @given(st.binary(max_size=200))
 def test_what_is_no_enrolment_file_is_a_peers_fault(data):
     with pytest.raises(PeerFault):

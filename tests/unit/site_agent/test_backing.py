@@ -29,3 +29,9 @@ def test_a_coordinators_backup_is_no_hospitals(charite, tmp_path):
         bring_back(charite.file, tmp_path / "backup", passphrase=SECRET, now=charite.clock())
     assert refused.value.rule == "no-backup"
     assert charite.premises.database.exists()
+
+
+def test_a_folder_that_is_not_there_is_named_as_it_was_given(charite, tmp_path):
+    with pytest.raises(FileNotFoundError) as refused:
+        backup(charite.file, tmp_path / "elsewhere" / "backup", passphrase=SECRET)
+    assert refused.value.filename == str(tmp_path / "elsewhere")

@@ -259,7 +259,7 @@ def test_a_ledger_is_read_while_it_is_written(run, ledger):
         (["verify", "--export", "{tmp}"], "no entries.jsonl"),
         (["verify", "--url", "{db}", "--trust", "{tmp}/none"], "none"),
         (["verify", "--url", "{db}", "--trust", "{tmp}/text.db"], "text.db:1"),
-        (["verify", "--url", "{db}", "--against", "{tmp}/text.db"], "signed note"),
+        (["verify", "--url", "{db}", "--against", "{tmp}/text.db"], "text.db: a signed note"),
         (["verify", "--url", "{db}", "--signatures", "some"], "some"),
         (["verify", "--url", "{db}", "--format", "xml"], "xml"),
         (["consents", "--url", "{db}", "--at", "soon"], "no time"),
