@@ -79,7 +79,7 @@ def propose(
     body = {
         "agreement": document.digest,
         "material": document.material,
-        "changes": {change.path: change.klass for change in meaning.changes},
+        "changes": {change.path: change.klass.word for change in meaning.changes},
         **statement_of(document.agreement),
     }
     acted = console.signed("agreement-proposed", body, {}, now=now, document=document.raw)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from site_agent.membership import Membership
     from site_agent.store.terms import Offered
 
-_WORD: Final = {Klass.OPERATIONAL: "operational", Klass.EDITORIAL: "editorial"}
-
 
 _AGAIN: Final = frozenset({OVERTAKEN, "not-in-ledger"})
 """Why a statement is void that may be said again."""
@@ -48,11 +46,6 @@ class Change:
     new: Document
     klass: Klass
     due: datetime
-
-    @property
-    def words(self) -> str:
-        """The class as statements and sentences name it."""
-        return _WORD[self.klass]
 
 
 def acknowledge(c: Connection, m: Membership, states: Mapping[str, str]) -> datetime | None:
@@ -78,7 +71,7 @@ def acknowledge(c: Connection, m: Membership, states: Mapping[str, str]) -> date
             "agreement": change.new.digest,
             "material": change.new.material,
             "former": change.former.digest,
-            "class": change.words,
+            "class": change.klass.word,
         }
         voice.say(c, m.voice, Saying(ACKNOWLEDGED, body, "no-consent-asked"))
     return min(later, default=None)

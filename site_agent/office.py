@@ -151,7 +151,7 @@ def decline_draft(
     change = changing.change_of(c, m, document.digest)
     if change is not None:
         raise Refused(
-            f"this is an {change.words} change, which asks for no consent",
+            f"this is an {change.klass.word} change, which asks for no consent",
             todo="Object to it with: concilium-site object --reason …",
             rule="no-consent-asked",
         )

@@ -26,6 +26,11 @@ class Klass(enum.StrEnum):
     OPERATIONAL = "o"
     EDITORIAL = "e"
 
+    @property
+    def word(self) -> str:
+        """The class as statements and sentences name it."""
+        return self.name.lower()
+
 
 _M, _O, _E = Klass.MATERIAL, Klass.OPERATIONAL, Klass.EDITORIAL
 

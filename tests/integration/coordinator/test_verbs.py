@@ -45,6 +45,29 @@ async def contribute(fed, tasks, *names):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "klass"),
+    [
+        ({"title": "The same, renamed"}, "editorial"),
+        ({"round.deadline": "20m"}, "operational"),
+        ({"optimizer.rate": 0.1, "title": "Another"}, "material"),
+    ],
+)
+async def test_a_change_of_the_agreement_in_force_is_proposed_with_its_classes(
+    fed, change, klass
+):
+    first = await fed.in_force()
+    second = fed.document(changes=change)
+    code, _, told = await ran(fed, "propose", str(fed.folders.place / "agreement.yaml"))
+    assert code == 0, told
+    said = [entry.body for entry in fed.entries("agreement-proposed")]
+    assert [body["agreement"] for body in said] == [first.digest, second.digest]
+    assert set(said[1]["changes"]) == set(change)
+    assert klass in said[1]["changes"].values()
+    fed.verified()
+
+
+@pytest.mark.slow
 async def test_rounds_and_round_tell_of_the_round_at_work(fed):
     await fed.in_force()
     tasks = await fed.tasks()
