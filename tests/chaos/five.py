@@ -19,8 +19,38 @@ SITES: Final = ("eastfield", "harbour-university", "hillcrest", "lakeside", "nor
 LAST: Final = SITES[0]
 """The hospital whose consent a run begins with."""
 
+_FEDAVG: Final = {"strategy": {"name": "fedavg"}}
+_INT8: Final = {"aggregation.compression": {"name": "int8"}}
+_RANDOM_K: Final = {"aggregation.compression": {"name": "random-k", "keep": 0.05}}
+_SOON: Final = {
+    "sites.ready_at_least": 4,
+    "sites.close_at_least": 4,
+    "round.stragglers": {"close_early_after": "3s"},
+}
+_PLAIN: Final = {"aggregation.secure": False}
+WAYS: Final = {
+    "masked": _FEDAVG,
+    "plain": _PLAIN | {"strategy": {"name": "scaffold"}},
+    "masked-int8": _FEDAVG | _INT8,
+    "masked-random-k": _FEDAVG | _RANDOM_K,
+    "plain-int8": _PLAIN | _FEDAVG | _INT8,
+    "plain-random-k": _PLAIN | _FEDAVG | _RANDOM_K,
+    "masked-early": _FEDAVG | _SOON,
+    "plain-late": _PLAIN | _FEDAVG | _SOON | {"round.late": "next-round"},
+    "scaffold-late": _PLAIN
+    | {"strategy": {"name": "scaffold"}}
+    | _SOON
+    | {"round.late": "next-round"},
+}
+"""What an agreement differs in, by name: how updates travel, and who is waited for."""
 
-def found(place: Path, *, rounds: int, masked: bool) -> None:
+
+def waits(way: str) -> bool:
+    """Tell whether its rounds wait for everybody, so that each model is what it must be."""
+    return "round.late" not in WAYS[way] and "round.stragglers" not in WAYS[way]
+
+
+def found(place: Path, *, rounds: int, way: str) -> None:
     """Found a federation of five, in which one hospital is still to consent."""
     terms = {
         "sites.ready_at_least": 5,
@@ -32,11 +62,9 @@ def found(place: Path, *, rounds: int, masked: bool) -> None:
         "privacy.noise_multiplier": 8.0 if rounds < MANY else 200.0,
         "privacy.budget": {"epsilon": 8.0},
         "privacy.noise_seed": NOISE_SEED,
-        "aggregation.secure": masked,
         "model": {"name": "mlp", "hidden": HIDDEN, "seed": 1},
-        "strategy": {"name": "fedavg"} if masked else {"name": "scaffold"},
         "quality.accept_if.not_worse_than": 0.5,
-    }
+    } | WAYS[way]
     place.mkdir(parents=True)
     agreement = standing.agreement_with(place / "agreement.yaml", terms)
     standing.found(place / "half", agreement, seed=NOISE_SEED)

@@ -39,8 +39,13 @@ def rows(ask, question: str, *values: object) -> list[tuple]:
     return []
 
 
-def judge(fed, said: dict[str, list[str]], rounds: int, outcome: Outcome) -> None:
-    """Note whatever does not hold; `said` is what each program said."""
+def judge(
+    fed, said: dict[str, list[str]], rounds: int, outcome: Outcome, *, waits: bool = True
+) -> None:
+    """Note whatever does not hold; `said` is what each program said.
+
+    `waits` is whether each round waits for everybody.
+    """
     found = outcome.findings
     for name, lines in said.items():
         found += [
@@ -48,7 +53,7 @@ def judge(fed, said: dict[str, list[str]], rounds: int, outcome: Outcome) -> Non
             for number, one in enumerate(lines)
             if _TOUCH.search(one)
         ]
-    found += _of_rounds(fed, rounds, outcome)
+    found += _of_rounds(fed, rounds, outcome, waits=waits)
     found += _of_the_log(fed, outcome)
     for name in SITES:
         found += _of_budget(fed, name, outcome)
@@ -57,8 +62,8 @@ def judge(fed, said: dict[str, list[str]], rounds: int, outcome: Outcome) -> Non
     found += [f"the spool still holds {one}" for one in spool.rglob("*") if one.is_file()]
 
 
-def _of_rounds(fed, rounds: int, outcome: Outcome):
-    """Each round is closed once, with everybody in it, at its first attempt."""
+def _of_rounds(fed, rounds: int, outcome: Outcome, *, waits: bool):
+    """Each round is closed once, at its first attempt, with whoever it waits for."""
     known = fed.rows(
         "SELECT round, attempt, state, model_out, state_out, sites_out, reason FROM rounds"
         " ORDER BY round, attempt"
@@ -70,7 +75,7 @@ def _of_rounds(fed, rounds: int, outcome: Outcome):
         if round_ in outcome.models:
             yield f"round {round_} was closed twice"
         outcome.models[round_] = f"{model} {control}"
-        if json.loads(out):
+        if waits and json.loads(out):
             yield f"round {round_} was closed without {out}"
     if list(outcome.models) != list(range(1, rounds + 1)):
         yield f"rounds {list(outcome.models)} are closed"
@@ -99,8 +104,7 @@ def _of_budget(fed, name: str, outcome: Outcome):
     own = [row[:2] for row in kept]
     told = fed.rows("SELECT round, attempt FROM reservations WHERE site = ?", name)
     made = fed.rows(
-        "SELECT round, attempt FROM entries WHERE kind = 'contribution-made' AND actor = ?",
-        f"site/{name}",
+        "SELECT trained_in, attempt FROM contributions WHERE site = ? AND state = 'made'", name
     )
     for what, places in (("store", own), ("log", told), ("log's contributions", made)):
         if len(places) != len(set(places)):

@@ -31,9 +31,11 @@ _tick = threading.Event()
 class Ordeal:
     """A disturbed run of a federation that was founded before."""
 
-    def __init__(self, template: Path, place: Path, *, rounds: int, light: bool) -> None:
+    def __init__(
+        self, template: Path, place: Path, *, rounds: int, light: bool, waits: bool = True
+    ) -> None:
         self.fed = standing.copied(template / "fed", place)
-        self.rounds, self.light = rounds, light
+        self.rounds, self.light, self.waits = rounds, light, waits
         self.outcome = Outcome()
         self.programs: dict[str, Program] = {}
         self.cuts = Cuts(("127.0.0.1", port_of(self.fed)), SITES)
@@ -61,7 +63,7 @@ class Ordeal:
                         program.running.signal(signal.SIGKILL)
                         program.running.ended()
         said = {name: program.lines for name, program in self.programs.items()}
-        judging.judge(self.fed, said, self.rounds, self.outcome)
+        judging.judge(self.fed, said, self.rounds, self.outcome, waits=self.waits)
         return self.outcome
 
     def _dial(self) -> None:
@@ -107,18 +109,28 @@ class Ordeal:
         if fault.kind in faults.LINES:
             self.cuts.do(fault)
             return
-        program = self.programs[fault.whom[0]]
+        for name in fault.whom:
+            self._befall(self.programs[name], fault, now_s)
+
+    def _befall(self, program: Program, fault: Fault, now_s: float) -> None:
         again = now_s if program.name == COORDINATOR else now_s + self._chance.uniform(0, 2)
-        if fault.kind == faults.KILL_WORKER:
-            program.kill_workers()
-        elif fault.kind == faults.KILL_BOTH:
-            program.kill_workers()
-            program.kill(again_at=again)
-        elif fault.kind == faults.KILL:
-            program.kill(again_at=again)
-        else:
-            program.kill()
-            program.start(fault.point, fault.turn)
+        match fault.kind:
+            case faults.KILL_WORKER:
+                program.kill_workers()
+            case faults.KILL_BOTH:
+                program.kill_workers()
+                program.kill(again_at=again)
+            case faults.KILL:
+                program.kill(again_at=now_s + fault.seconds if fault.seconds else again)
+            case faults.FREEZE:
+                program.freeze()
+            case faults.THAW:
+                program.thaw()
+            case faults.ASK:
+                program.ask_to_end()
+            case _:
+                program.kill()
+                program.start(fault.point, fault.turn)
 
     def _finding(self, said: str) -> None:
         self._tell(f"FINDING {said}")
@@ -161,5 +173,6 @@ class Ordeal:
 
     def _end(self) -> None:
         for name in reversed(list(self.programs)):
+            self.programs[name].thaw()
             if odd := self.programs[name].stop():
                 self._finding(odd)

@@ -19,13 +19,13 @@ class Program:
 
     def __init__(self, name: str, kind: str, file: Path) -> None:
         self.name, self._kind, self._file = name, kind, file
-        self.deaths, self.doomed, self.due_s = 0, False, 0.0
+        self.deaths, self.doomed, self.asked, self.due_s = 0, False, False, 0.0
         self._before: list[str] = []
         self.running: Running | None = None
         self.start()
 
     def start(self, point: str = "-", turn: int = 1) -> None:
-        self.doomed = point != "-"
+        self.doomed, self.asked = point != "-", False
         argv = (sys.executable, _ARMED, self._kind, point, turn, self._file)
         self.running = Running(*argv)
         self.due_s = 0.0
@@ -51,8 +51,26 @@ class Program:
     def kill(self, *, again_at: float = 0.0) -> None:
         """Kill it as a power cut does; it is started again at that time."""
         if self.running is not None:
-            self.running.kill()
+            self.running.process.kill()
+            self.thaw()  # what it leaves behind ends by itself
+            self.running.ended()
             self._over(again_at)
+
+    def ask_to_end(self) -> None:
+        """Ask it to end, as systemd does; it is started again once it has."""
+        if self.alive:
+            self.asked = True
+            self.running.process.send_signal(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Stop it where it is, its children too, as a machine that sleeps does."""
+        if self.running is not None:
+            self.running.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self.running is not None:
+            self.running.signal(signal.SIGCONT)
 
     def kill_workers(self) -> int:
         """Kill its children alone."""
@@ -69,12 +87,18 @@ class Program:
         odd = ""
         if self.running is not None:
             said = self.running.ended()
-            if not (self.doomed and said.code == -signal.SIGKILL):
+            if not self._was_to_end(said.code):
                 odd = f"{self.name} ended by itself with {said.code}: {said.err[-1500:]}"
             self._over(now_s)
         if now_s >= self.due_s:
             self.start()
         return odd
+
+    def _was_to_end(self, code: int) -> bool:
+        """Tell whether it had to end so; asked before it listens, it ends by the signal."""
+        if self.doomed and code == -signal.SIGKILL:
+            return True
+        return self.asked and code in {0, -signal.SIGTERM}
 
     def stop(self) -> str:
         """Ask it to end; return what is odd about how it did."""

@@ -33,7 +33,10 @@ def asked(argv=None):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1, help="as many, from --seed on")
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--masked", choices=("yes", "no", "both"), default="both")
+    parser.add_argument("--way", nargs="+", choices=five.WAYS, default=("masked", "plain"))
+    parser.add_argument(
+        "--wild", action="store_true", help="nothing at named instructions: see faults.WILD"
+    )
     parser.add_argument("--light", action="store_true", help="workers draw their updates")
     parser.add_argument(
         "--seconds", type=float, default=60, help="so long faults are drawn for"
@@ -55,22 +58,20 @@ def main(argv=None) -> int:
     place.mkdir(parents=True, exist_ok=True)
     bad = 0
     for seed in range(given.seed, given.seed + given.seeds):
-        for masked in {"yes": (True,), "no": (False,), "both": (True, False)}[given.masked]:
-            bad += bool(disturbed(given, place, seed, masked=masked))
+        for way in given.way:
+            bad += bool(disturbed(given, place, seed, way))
     return 1 if bad else 0
 
 
-def undisturbed(given, place, *, masked):
+def undisturbed(given, place, way):
     """Return the models of a run that nothing befalls, kept for all seeds."""
-    name = (
-        f"{'masked' if masked else 'plain'}-{'light' if given.light else 'real'}-{given.rounds}"
-    )
+    name = f"{way}-{'light' if given.light else 'real'}-{given.rounds}"
     template, kept = place / name, place / f"{name}.json"
     if not kept.exists():
         shutil.rmtree(template, ignore_errors=True)
         say(f"founding {name}")
-        five.found(template, rounds=given.rounds, masked=masked)
-        run = Ordeal(template, place / f"{name}-calm", rounds=given.rounds, light=given.light)
+        five.found(template, rounds=given.rounds, way=way)
+        run = Ordeal(template, place / f"{name}-calm", **ordeal(given, way))
         outcome = run.run(patience_s=given.patience)
         assert not outcome.findings, outcome.findings
         say(f"undisturbed: {outcome.figures}")
@@ -79,17 +80,22 @@ def undisturbed(given, place, *, masked):
     return template, models
 
 
-def disturbed(given, place, seed, *, masked):
+def ordeal(given, way):
+    """Return what an ordeal is told beside its places."""
+    return {"rounds": given.rounds, "light": given.light, "waits": five.waits(way)}
+
+
+def disturbed(given, place, seed, way):
     """Run one schedule; return what does not hold."""
-    template, models = undisturbed(given, place, masked=masked)
+    template, models = undisturbed(given, place, way)
     schedule = faults.partitions(five.SITES) if given.partitions else drawn(given, seed)
-    say(f"seed {seed}, {'masked' if masked else 'plain'}: {len(schedule)} faults")
-    here = place / f"seed-{seed}-{'masked' if masked else 'plain'}"
+    say(f"seed {seed}, {way}: {len(schedule)} faults")
+    here = place / f"seed-{seed}-{way}"
     shutil.rmtree(here, ignore_errors=True)
-    run = Ordeal(template, here, rounds=given.rounds, light=given.light)
+    run = Ordeal(template, here, **ordeal(given, way))
     outcome = run.run(schedule, patience_s=given.patience, seed=seed, tell=say)
     others = [n for n, model in outcome.models.items() if models.get(n) != model]
-    if others:
+    if others and five.waits(way):
         outcome.findings.append(f"other models than undisturbed after rounds {others}")
     say(json.dumps(outcome.figures))
     for finding in outcome.findings:
@@ -108,6 +114,10 @@ def disturbed(given, place, seed, *, masked):
 
 def drawn(given, seed):
     """Return the schedule that a seed draws."""
+    if given.wild:
+        return faults.wild(
+            seed, five.SITES, lasting_s=given.seconds, every_s=given.every, light=given.light
+        )
     return faults.draw(
         seed,
         five.SITES,

@@ -113,11 +113,11 @@ def main(argv=None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, default=3.0)
     parser.add_argument("--patience", type=float, default=6 * 3600)
-    parser.add_argument("--masked", choices=("yes", "no"), default="yes")
+    parser.add_argument("--way", choices=five.WAYS, default="masked")
     parser.add_argument("--kills", action="store_true", help="of coordinator and agents, too")
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as place:
-        five.found(Path(place) / "found", rounds=given.rounds, masked=given.masked == "yes")
+        five.found(Path(place) / "found", rounds=given.rounds, way=given.way)
         run = Soak(Path(place) / "found", Path(place) / "run", rounds=given.rounds, light=True)
         schedule = faults.draw(
             given.seed,

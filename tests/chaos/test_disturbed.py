@@ -13,22 +13,29 @@ def holds(tmp_path, *argv):
 
 @pytest.mark.long
 def test_a_sample_of_kills_and_cuts_leaves_the_rounds_as_they_would_have_been(tmp_path):
-    few = ("--rounds", "3", "--seconds", "8", "--every", "1.5", "--masked", "yes")
+    few = ("--rounds", "3", "--seconds", "8", "--every", "1.5", "--way", "masked")
     holds(tmp_path, "--light", "--seed", "2", *few)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("masked", ["yes", "no"])
-def test_agents_with_workers_that_train_survive_a_schedule(tmp_path, masked):
-    holds(tmp_path, "--seed", "1", "--seeds", "2", "--masked", masked)
+@pytest.mark.parametrize("way", ["masked", "plain"])
+def test_agents_with_workers_that_train_survive_a_schedule(tmp_path, way):
+    holds(tmp_path, "--seed", "1", "--seeds", "2", "--way", way)
 
 
 @pytest.mark.long
 def test_lines_that_are_silent_for_longer_than_the_keepalive_are_waited_out(tmp_path):
     silent = ("--silences", "--kinds", "partition", "half-open", "--every", "20")
-    holds(tmp_path, "--light", "--seed", "1", "--seeds", "2", "--masked", "yes", *silent)
+    holds(tmp_path, "--light", "--seed", "1", "--seeds", "2", "--way", "masked", *silent)
 
 
 @pytest.mark.long
 def test_one_site_two_and_all_are_apart_for_longer_than_the_keepalive(tmp_path):
-    holds(tmp_path, "--partitions", "--masked", "yes")
+    holds(tmp_path, "--partitions", "--way", "masked")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["masked-int8", "plain-late"])
+def test_who_is_killed_while_it_starts_or_frozen_or_asked_to_end_needs_no_hand(tmp_path, way):
+    wild = ("--wild", "--seconds", "30", "--every", "3", "--rounds", "20")
+    holds(tmp_path, "--light", "--seed", "1", "--way", way, *wild)
