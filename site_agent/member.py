@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -206,9 +205,7 @@ class Member:
                 wait = backoff_s(failures, draw=random.random())  # noqa: S311 - no secret
                 failures += 1
                 await self.bell.within(heard, wait)
-        half = folder / f"{path.stem}.final"
-        await asyncio.to_thread(shutil.copyfile, path, half)
-        half.replace(m.premises.models / path.name)
+        await asyncio.to_thread(transfers.keep, path, m.premises.models)
         _log.info("final-model", digest=path.stem)
         clear = partial(notes.clear_note, federation=m.federation, name=FINAL, value=text)
         await m.store.do(clear)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 from typing import TYPE_CHECKING, Final
 
 from governance import files
@@ -49,6 +50,20 @@ async def download(link: Link, blob: BlobRef, folder: Path) -> Path:
     part.replace(path)
     files.sync(folder)
     return path
+
+
+def keep(path: Path, folder: Path) -> None:
+    """Copy a file into another folder of the same disk, where it appears whole and durable.
+
+    Raises:
+        Unavailable: the disk is full.
+    """
+    half = path.with_suffix(".final")
+    with disk_full_said(folder):
+        shutil.copyfile(path, half)
+        files.sync(half)
+    half.replace(folder / path.name)
+    files.sync(folder)
 
 
 async def _goes_on(link: Link, blob: BlobRef, part: Path) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 
 import pytest
 from simulated import SimulatedLink
 
 from protos.errors import Corrupt, PeerFault, Unavailable
 from protos.words import BlobRef, UploadRef
-from site_agent.transfers import download, upload
+from site_agent.transfers import download, keep, upload
 
 DATA = bytes(range(256)) * 4
 
@@ -93,6 +94,36 @@ async def test_a_full_disk_is_said_and_what_arrived_is_kept(link, tmp_path, monk
     link.asked.clear()
     assert (await download(link, blob, tmp_path)).read_bytes() == DATA
     assert link.asked == []
+
+
+def test_a_file_that_is_kept_elsewhere_is_durable_there(tmp_path, monkeypatch):
+    models, path = tmp_path / "models", tmp_path / "a.safetensors"
+    models.mkdir()
+    path.write_bytes(DATA)
+    kept, truly, durable = models / path.name, os.fsync, []
+
+    def sync(handle):
+        truly(handle)
+        durable.append((os.fstat(handle).st_ino, kept.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    keep(path, models)
+    assert kept.read_bytes() == DATA
+    assert durable == [(kept.stat().st_ino, False), (models.stat().st_ino, True)]
+
+
+def test_a_file_that_a_full_disk_does_not_take_is_not_kept_by_half(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    models, path = tmp_path / "models", tmp_path / "a.safetensors"
+    models.mkdir()
+    path.write_bytes(DATA)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Unavailable) as told:
+        keep(path, models)
+    assert told.value.rule == "disk-full"
+    assert list(models.iterdir()) == []
 
 
 def update_of(tmp_path):
