@@ -159,7 +159,7 @@ def contributions(
             refused=refused,
             page=paging.asked(limit, after, all_=all_),
         )
-        asking.say(answer, form)
+        asking.say(answer, form, hidden=query_covered.silent(answer))
 
 
 @verbs.command()

@@ -14,8 +14,8 @@ from sqlalchemy import Row, Select, func, select
 
 from governance.ledger.paging import WHOLE, Cut, Page
 from governance.ledger.reading import Standings, received_at
-from governance.ledger.schema import contributions, reservations, rounds
-from governance.privacy.releases import TRAINING
+from governance.ledger.reserved import PAID_BY
+from governance.ledger.schema import contributions, rounds
 from governance.statements import parse_time
 from governance.terminal import Answer
 from protos.errors import Refused
@@ -38,19 +38,9 @@ COLUMNS: Final = (
     "consent_seq",
     "reservation_seq",
     "contribution_seq",
+    "trained_in",
 )
 COVERED: Final = "covered"
-_RESERVED: Final = (
-    select(func.max(reservations.c.seq))
-    .where(
-        reservations.c.site == contributions.c.site,
-        reservations.c.round == contributions.c.round,
-        reservations.c.seq < contributions.c.seq,
-        reservations.c.purpose == TRAINING,
-    )
-    .scalar_subquery()
-)
-"""What was reserved before it: a retry may send what an earlier attempt paid for."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -110,6 +100,15 @@ def contributions_covered(
     )
 
 
+def silent(answer: Answer) -> frozenset[str]:
+    """Return the columns that tell eyes nothing: none was refused, none was late."""
+    rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    none_refused = all(row["refusal"] is None for row in rows)
+    none_late = all(row["trained_in"] == row["round"] for row in rows)
+    said = (("refusal", none_refused), ("trained_in", none_late))
+    return frozenset(name for name, is_silent in said if is_silent)
+
+
 def _notes(rows: Sequence[object], bare: int, *, of_page: bool) -> tuple[str, ...]:
     if not rows:
         return ("There is no such contribution.",)
@@ -127,7 +126,7 @@ def _counted(c: Connection, asked: Select[Any]) -> dict[str, int]:
 
 
 def _asked(site: str | None, round_: int | None, *, refused: bool) -> Select[Any]:
-    question = select(contributions, _RESERVED.label("reserved")).order_by(contributions.c.seq)
+    question = select(contributions, PAID_BY.label("reserved")).order_by(contributions.c.seq)
     if site is not None:
         question = question.where(contributions.c.site == site)
     if round_ is not None:
@@ -175,4 +174,5 @@ def _row(
         accepted.consent_seq,
         reserved or None,
         row.seq,
+        row.trained_in,
     )

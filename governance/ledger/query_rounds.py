@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, case, func, select
 from governance.counts import count
 from governance.ledger import upstream, waited
 from governance.ledger.abandoned import reason_of
+from governance.ledger.lateness import was_late
 from governance.ledger.paging import WHOLE, Cut, Page
 from governance.ledger.reading import (
     as_of,
@@ -21,6 +22,7 @@ from governance.ledger.reading import (
     standing_at,
     statement_at,
 )
+from governance.ledger.reserved import PAID_BY
 from governance.ledger.schema import (
     contributions,
     entries,
@@ -193,10 +195,18 @@ def _round_rows(c: Connection, attempt: Row[Any]) -> Iterator[tuple[object, ...]
             made.epsilon if made else None,
             made.update_digest if made else None,
             consent.signed_seq if consent else None,
-            reserved.seq if reserved else None,
+            reserved.seq if reserved else _paid(c, made),
             made.seq if made else None,
             figures.seq if figures else None,
         )
+
+
+def _paid(c: Connection, made: Row[Any] | None) -> int | None:
+    """Return the reservation of an update that was late for the round before, if it was."""
+    if made is None or not was_late(made):
+        return None
+    paid = select(PAID_BY).select_from(contributions).where(contributions.c.seq == made.seq)
+    return c.execute(paid).scalar()
 
 
 def _drawn(c: Connection, attempt: Row[Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from governance import noised, statements
-from governance.ledger import reserved
+from governance.ledger import reserved, waited
 from governance.ledger.reading import attempts_of
 from governance.ledger.schema import consents, entries, evaluations, rounds
 from governance.privacy.releases import TRAINING, purpose_of
@@ -58,22 +58,28 @@ def settings_of(c: Connection, number: int) -> Answer:
     if after is not None:  # what is said of a round stands before the next one
         told = told.where(entries.c.seq < after)
     seqs = [row.seq for row in c.execute(told) if (row.kind, row.round) == (_RESERVED, number)]
+    late = {row.paid: row for row in waited.late_in(c, number)}
     question = (
         select(entries.c.seq, entries.c.site, entries.c.envelope)
-        .where(entries.c.seq.in_(seqs))
+        .where(entries.c.seq.in_([*seqs, *late]))
         .order_by(entries.c.seq)
     )
     rows = []
     for row in c.execute(question):
         body = statements.read(row.envelope).body
         said = [body[name] for name in (*_SAME, "expected_batch", "epsilon_total")]
-        rows.append((body["attempt"], row.site, *said, purpose_of(body), row.seq))
+        attempt = late[row.seq].attempt if row.seq in late else body["attempt"]
+        rows.append((attempt, row.site, *said, purpose_of(body), row.seq))
     agreements = sorted({str(attempt.agreement) for attempt in attempts})
     return Answer(
         COLUMNS,
         rows,
         title=f"Privacy settings of round {number}, as each hospital signed them",
-        notes=(*_verdict(rows), *_figures_not_covered(c, number)),
+        notes=(
+            *_verdict(rows),
+            *map(waited.trained_before, late.values()),
+            *_figures_not_covered(c, number),
+        ),
         facts={"round": number, "agreements": agreements},
     )
 

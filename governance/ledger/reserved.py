@@ -7,17 +7,30 @@ a long record is asked for the sums of its spans, and not for every reservation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from governance.ledger import sums
-from governance.ledger.schema import reservations
+from governance.ledger.schema import contributions, reservations
 from governance.ledger.spending import Reserved, Spending
-from governance.privacy.releases import Release
+from governance.privacy.releases import TRAINING, Release
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
+
+PAID_BY: Final = (
+    select(func.max(reservations.c.seq))
+    .where(
+        reservations.c.site == contributions.c.site,
+        reservations.c.round == contributions.c.trained_in,
+        reservations.c.seq < contributions.c.seq,
+        reservations.c.purpose == TRAINING,
+    )
+    .scalar_subquery()
+)
+"""What was reserved for a contribution: in an earlier attempt where that is what a retry sends,
+in the round before where it was late for that."""
 
 Parts = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 """What was reserved in each span, by site and cohort, the oldest first."""

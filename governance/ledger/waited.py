@@ -9,11 +9,12 @@ from sqlalchemy import select
 
 from governance.ledger.lateness import was_late
 from governance.ledger.reading import names_in
+from governance.ledger.reserved import PAID_BY
 from governance.ledger.schema import contributions
 from governance.stragglers import LATE, NO_ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -31,10 +32,23 @@ def told(c: Connection, attempt: Row[Any]) -> Iterator[str]:
     for site in sorted(names_in(attempt.sites_in)):
         found = _of(c, site, attempt.round, attempt.attempt)
         if found and was_late(found[-1]):
-            yield (
-                f"The update of {site} in attempt {attempt.attempt} was trained in round "
-                f"{found[-1].trained_in} (entry {found[-1].seq})."
-            )
+            yield trained_before(found[-1])
+
+
+def trained_before(late: Row[Any]) -> str:
+    """Say in which round a contribution was trained that was late for it."""
+    return (
+        f"The update of {late.site} in attempt {late.attempt} was trained in round "
+        f"{late.trained_in} (entry {late.seq})."
+    )
+
+
+def late_in(c: Connection, round_: int) -> Sequence[Row[Any]]:
+    """Return the contributions to a round that were late for the one before, and `paid`."""
+    asked = _MADE.add_columns(PAID_BY.label("paid")).where(
+        contributions.c.round == round_, contributions.c.trained_in != round_
+    )
+    return c.execute(asked.order_by(contributions.c.seq)).all()
 
 
 def _became(c: Connection, site: str, attempt: Row[Any]) -> str:

@@ -7,8 +7,8 @@ from admission import contribute as contributed
 from admission import digest, refused
 from sqlalchemy import select
 
-from governance.ledger import query_rounds, source
-from governance.ledger.schema import contributions
+from governance.ledger import query_covered, query_rounds, query_settings, source
+from governance.ledger.schema import contributions, reservations
 from governance.ledger.verify import verify
 
 LATE = {"amc": "late"}
@@ -136,3 +136,31 @@ def test_a_round_tells_who_was_late_for_good_and_who_never_answered(agreed):
     assert late_said in query_rounds.one_round(agreed.connection, 1).notes
     said = "amc was waited for in attempt 1 and never answered."
     assert said in query_rounds.one_round(agreed.connection, 2).notes
+
+
+def test_a_late_update_is_told_with_the_reservation_that_paid_for_it(missed):
+    asked = select(reservations.c.seq).filter_by(site="amc")
+    (paid,) = missed.connection.execute(asked).scalars()
+    seq = late(missed)
+    answer = query_covered.contributions_covered(missed.connection, round_=2)
+    (row,) = (dict(zip(answer.columns, one, strict=True)) for one in answer.rows)
+    assert (row["contribution_seq"], row["reservation_seq"]) == (seq, paid)
+    assert (row["round"], row["trained_in"]) == (2, 1)
+    told = query_rounds.one_round(missed.connection, 2)
+    by_site = {one[1]: dict(zip(told.columns, one, strict=True)) for one in told.rows}
+    assert by_site["amc"]["reservation_seq"] == paid
+    assert by_site["ucl"]["reservation_seq"] is None
+    assert query_covered.silent(answer) == {"refusal"}
+
+
+def test_a_late_updates_settings_are_told_in_the_round_in_which_it_counts(missed):
+    seq = late(missed)
+    contribute(missed, 2, sites=("ucl",), base="m1")
+    missed.close(2, models="m1 m2")
+    told = query_settings.settings_of(missed.connection, 2)
+    by_site = {one[1]: one[-1] for one in told.rows}
+    paid = select(reservations.c.site, reservations.c.seq).where(
+        (reservations.c.site == "amc") | (reservations.c.round == 2)
+    )
+    assert by_site == dict(missed.connection.execute(paid).all())
+    assert f"The update of amc in attempt 1 was trained in round 1 (entry {seq})." in told.notes
