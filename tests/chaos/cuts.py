@@ -110,6 +110,17 @@ class Cuts:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
+    def before(self, _name: str) -> tuple[str, ...]:
+        """Return what a program's command is put behind: nothing, it is on this network."""
+        return ()
+
+    def figures(self) -> dict[str, dict[str, int]]:
+        """Return how often each hospital dialled, and the bytes that it sent."""
+        return {
+            "dials": {name: line.dials for name, line in self.lines.items()},
+            "up": {name: line.up_bytes for name, line in self.lines.items()},
+        }
+
     # --- what befalls a line ---------------------------------------------------------------
 
     def do(self, fault: faults.Fault) -> None:

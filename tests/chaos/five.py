@@ -89,6 +89,13 @@ def port_of(fed: standing.Federation) -> int:
     return int(re.search(r"(?m)^listen: \S+:(\d+)", text)[1])
 
 
+def listening(fed: standing.Federation, listen: str) -> None:
+    """Have the coordinator listen elsewhere."""
+    file = fed.coordinator / "coordinator.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r"(?m)^listen: \S+", f"listen: {listen}", text), encoding="utf-8")
+
+
 def dialling(fed: standing.Federation, name: str, port: int) -> None:
     def change(said):
         said["federations"][0]["coordinator"] = f"localhost:{port}"

@@ -19,9 +19,10 @@ import judging
 import standing
 from cuts import Cuts
 from faults import COORDINATOR, Fault
-from five import LAST, SITES, dialling, port_of
+from five import LAST, SITES, dialling, listening, port_of
 from judging import Outcome
 from program import Program
+from wires import Wires
 
 _LOOK_EVERY_S: Final = 0.05
 _TASKS: Final = "SELECT task, state FROM tasks ORDER BY rowid"
@@ -32,13 +33,23 @@ class Ordeal:
     """A disturbed run of a federation that was founded before."""
 
     def __init__(
-        self, template: Path, place: Path, *, rounds: int, light: bool, waits: bool = True
+        self,
+        template: Path,
+        place: Path,
+        *,
+        rounds: int,
+        light: bool,
+        waits: bool = True,
+        wired: bool = False,
     ) -> None:
         self.fed = standing.copied(template / "fed", place)
         self.rounds, self.light, self.waits = rounds, light, waits
         self.outcome = Outcome()
         self.programs: dict[str, Program] = {}
-        self.cuts = Cuts(("127.0.0.1", port_of(self.fed)), SITES)
+        port = port_of(self.fed)
+        self.cuts = Wires(port, SITES) if wired else Cuts(("127.0.0.1", port), SITES)
+        if wired:
+            listening(self.fed, f"0.0.0.0:{port}")
 
     def run(
         self,
@@ -75,7 +86,8 @@ class Ordeal:
         kind = "light" if self.light else "site"
         self.programs[COORDINATOR] = Program(COORDINATOR, "coordinator", folder)
         for name in SITES:
-            self.programs[name] = Program(name, kind, self.fed.site_file(name))
+            before = self.cuts.before(name)
+            self.programs[name] = Program(name, kind, self.fed.site_file(name), before)
         for program in self.programs.values():
             program.running.until("serving" if program.name == COORDINATOR else "session-open")
         said = self.fed.consent(LAST)
@@ -96,8 +108,7 @@ class Ordeal:
             _tick.wait(_LOOK_EVERY_S)
         self.outcome.figures["seconds"] = round(time.monotonic() - began, 1)
         self.outcome.figures["deaths"] = {n: p.deaths for n, p in self.programs.items()}
-        self.outcome.figures["dials"] = {n: x.dials for n, x in self.cuts.lines.items()}
-        self.outcome.figures["up"] = {n: x.up_bytes for n, x in self.cuts.lines.items()}
+        self.outcome.figures |= self.cuts.figures()
 
     def _look(self, now_s: float) -> None:
         for program in self.programs.values():

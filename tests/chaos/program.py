@@ -17,8 +17,9 @@ _ARMED: Final = Path(__file__).with_name("armed.py")
 class Program:
     """One program of the federation, started again whenever it has died."""
 
-    def __init__(self, name: str, kind: str, file: Path) -> None:
+    def __init__(self, name: str, kind: str, file: Path, before: tuple[str, ...] = ()) -> None:
         self.name, self._kind, self._file = name, kind, file
+        self._argv = (*before, sys.executable, _ARMED)
         self.deaths, self.doomed, self.asked, self.due_s = 0, False, False, 0.0
         self._before: list[str] = []
         self.running: Running | None = None
@@ -26,8 +27,7 @@ class Program:
 
     def start(self, point: str = "-", turn: int = 1) -> None:
         self.doomed, self.asked = point != "-", False
-        argv = (sys.executable, _ARMED, self._kind, point, turn, self._file)
-        self.running = Running(*argv)
+        self.running = Running(*self._argv, self._kind, point, turn, self._file)
         self.due_s = 0.0
 
     @property

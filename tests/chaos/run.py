@@ -25,6 +25,7 @@ sys.path[:0] = [
 
 import faults  # noqa: E402 - found by the line above
 import five  # noqa: E402
+import wires  # noqa: E402
 from ordeal import Ordeal  # noqa: E402
 
 
@@ -45,15 +46,25 @@ def asked(argv=None):
     parser.add_argument(
         "--partitions", action="store_true", help="of one site, two and all, and nothing else"
     )
+    parser.add_argument(
+        "--namespaces",
+        action="store_true",
+        help="a network of its own for each, 20 Mbit/s; partitions and kills",
+    )
     parser.add_argument("--silences", action="store_true", help="longer than the keepalive")
     parser.add_argument("--kinds", nargs="*", default=None)
     parser.add_argument("--patience", type=float, default=600)
     parser.add_argument("--place", type=Path, default=None)
-    return parser.parse_args(argv)
+    given = parser.parse_args(argv)
+    if given.namespaces and given.wild:
+        parser.error("--wild needs lines that can be cut, which --namespaces has not")
+    return given
 
 
 def main(argv=None) -> int:
     given = asked(argv)
+    if given.namespaces:
+        wires.go_inside([__file__, *(sys.argv[1:] if argv is None else argv)])
     place = given.place or Path(tempfile.mkdtemp(prefix="chaos-"))
     place.mkdir(parents=True, exist_ok=True)
     bad = 0
@@ -92,7 +103,7 @@ def disturbed(given, place, seed, way):
     say(f"seed {seed}, {way}: {len(schedule)} faults")
     here = place / f"seed-{seed}-{way}"
     shutil.rmtree(here, ignore_errors=True)
-    run = Ordeal(template, here, **ordeal(given, way))
+    run = Ordeal(template, here, **ordeal(given, way), wired=given.namespaces)
     outcome = run.run(schedule, patience_s=given.patience, seed=seed, tell=say)
     others = [n for n, model in outcome.models.items() if models.get(n) != model]
     if others and five.waits(way):
@@ -118,13 +129,14 @@ def drawn(given, seed):
         return faults.wild(
             seed, five.SITES, lasting_s=given.seconds, every_s=given.every, light=given.light
         )
+    kinds = given.kinds or (wires.KINDS if given.namespaces else None)
     return faults.draw(
         seed,
         five.SITES,
         lasting_s=given.seconds,
         every_s=given.every,
         long_silences=given.silences,
-        **({"kinds": tuple(given.kinds)} if given.kinds else {}),
+        **({"kinds": tuple(kinds)} if kinds else {}),
     )
 
 

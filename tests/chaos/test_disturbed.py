@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import run
+import wires
 
 
 def holds(tmp_path, *argv):
@@ -39,3 +43,13 @@ def test_one_site_two_and_all_are_apart_for_longer_than_the_keepalive(tmp_path):
 def test_who_is_killed_while_it_starts_or_frozen_or_asked_to_end_needs_no_hand(tmp_path, way):
     wild = ("--wild", "--seconds", "30", "--every", "3", "--rounds", "20")
     holds(tmp_path, "--light", "--seed", "1", "--way", way, *wild)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not wires.can_be_laid(), reason="needs root, unshare, nsenter, ip and tc")
+@pytest.mark.parametrize("how", ["--partitions", "--silences"])
+def test_hospitals_with_networks_of_their_own_wait_until_the_cable_is_back(tmp_path, how):
+    program = (sys.executable, run.__file__, "--place", tmp_path, "--way", "masked")
+    few = ("--rounds", "4", "--seconds", "20", "--every", "4")
+    argv = (*program, "--namespaces", how, "--seed", "1", *few)
+    assert subprocess.run(argv, check=False).returncode == 0
