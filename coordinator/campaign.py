@@ -18,7 +18,7 @@ from coordinator.store import outbox, record, recovered, roundbook
 from protos.words import Cancel, Task, TaskKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -92,7 +92,20 @@ def open_round(
     )
     name = recovered.task_of(connection, base.federation, at)
     task = Task(name, TaskKind.TRAIN, *at, document.digest, *files, deadline)
-    if secure:
+    _give(base, connection, document, task, asked, measures=measures)
+
+
+def _give(
+    base: Foundation,
+    connection: Connection,
+    document: Document,
+    task: Task,
+    asked: Sequence[SiteName],
+    *,
+    measures: bool,
+) -> None:
+    """Queue what a round begins with: statistics, or its training with the terms of masks."""
+    if document.agreement.aggregation.secure:
         terms = masking.begin(base, connection, document, task, asked)
         task = replace(task, masks=terms)
     if measures:

@@ -17,7 +17,7 @@ from protos.errors import Unavailable
 from protos.words_operator import RoundsRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from coordinator.console import Console
     from protos.words_operator import AttemptStatus, ReleaseStatus, SitePart, StatusReport
@@ -88,19 +88,26 @@ def status(report: StatusReport, releases: Iterable[ReleaseStatus] = ()) -> Answ
         "pending": [{"digest": p.digest, "act": p.act, "by": p.by} for p in report.pending],
         "to_settle": [{"release": name, "site": site} for name, site in undecided],
     }
-    notes = [f"ALARM: {alarm}" for alarm in report.alarms]
-    notes += [
-        f"waits for a second operator: {p.act} by {p.by}, approve {p.digest[:12]}"
-        for p in report.pending
-    ]
-    notes += [
-        f"the exit of {site} waits for a decision on the release {name}: "
-        f"concilium-coordinator settle {name} keep|recall --site {site}"
-        for name, site in undecided
-    ]
-    notes += dissenting.lines(report.dissents)
     columns = ("site", "connected", "consent", "doing", "steps_done", "waiting_for")
+    notes = _waits(report, undecided)
     return Answer(columns, rows, title=report.state, notes=notes, facts=facts)
+
+
+def _waits(report: StatusReport, undecided: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for whatever waits for an operator."""
+    return [
+        *(f"ALARM: {alarm}" for alarm in report.alarms),
+        *(
+            f"waits for a second operator: {p.act} by {p.by}, approve {p.digest[:12]}"
+            for p in report.pending
+        ),
+        *(
+            f"the exit of {site} waits for a decision on the release {name}: "
+            f"concilium-coordinator settle {name} keep|recall --site {site}"
+            for name, site in undecided
+        ),
+        *dissenting.lines(report.dissents),
+    ]
 
 
 def _next(console: Console, board: Board, wait: Callable[[float], object]) -> StatusReport:

@@ -24,7 +24,7 @@ from site_agent.store import Store
 from site_agent.store.copy import Copy
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -124,12 +124,16 @@ async def _serve(settings: SiteSettings, premises: Premises) -> None:
     _log.info("stopped", site=settings.name)
     store.close()
     if removed:
-        raise Refused(
-            "; ".join(removed),
-            todo="Ask its operators why. To come back, enrol anew with a token of theirs; else "
-            "take the federation out of site.yaml.",
-            rule="revoked",
-        )
+        raise _shut_out(removed)
+
+
+def _shut_out(removed: Sequence[str]) -> Refused:
+    return Refused(
+        "; ".join(removed),
+        todo="Ask its operators why. To come back, enrol anew with a token of theirs; else "
+        "take the federation out of site.yaml.",
+        rule="revoked",
+    )
 
 
 async def together(runs: Iterable[Coroutine[Any, Any, str]]) -> list[str]:
