@@ -56,7 +56,7 @@ chaos: $(READY) $(PATIENTS) ## a federation of five, killed and cut by a schedul
 	$(BIN)/python tests/chaos/run.py --seed $(SEED) $(CHAOS)
 
 fuzz: $(READY) ## N hostile inputs (SEED replays a run) for each of what reads a peer's bytes
-	CONCILIUM_FUZZ=$(or $(N),10000) CONCILIUM_FUZZ_SEED=$(or $(SEED),1) $(PYTEST) tests/fuzz
+	CONCILIUM_FUZZ=$(or $(N),10000) CONCILIUM_FUZZ_SEED=$(or $(SEED),1) $(PYTEST) --timeout 0 tests/fuzz
 
 soak: $(READY) $(PATIENTS) ## many rounds with cuts, and what they take of the machine: make soak SOAK='--rounds 1000'
 	$(BIN)/python tests/chaos/soak.py --seed $(SEED) $(SOAK)

@@ -57,7 +57,7 @@ def take_over(trains: Any = train) -> None:  # noqa: ANN401 - a method of Worker
     worker.Worker.start = start
     worker.Worker.train = trains
     worker.Worker.evaluate = evaluate
-    Workshop.train = Workshop._train  # noqa: SLF001 - without the rounding up
+    Workshop.train = Workshop._made  # noqa: SLF001 - without the rounding up
     Workshop.evaluate = Workshop._evaluate  # noqa: SLF001
 
 

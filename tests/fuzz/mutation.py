@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from google.protobuf.descriptor import FieldDescriptor
+
 if TYPE_CHECKING:
     import random
 
@@ -125,17 +127,18 @@ def message_of(draw: random.Random, message: type[Any], *, depth: int = 0) -> An
     return made
 
 
+_OF_TYPE: Final = {
+    FieldDescriptor.TYPE_STRING: TEXTS,
+    FieldDescriptor.TYPE_BYTES: OCTETS,
+    FieldDescriptor.TYPE_BOOL: (False, True),
+    FieldDescriptor.TYPE_DOUBLE: (0.0, 1.0, -1.0, 1e308, 5e-324, float("nan"), float("inf")),
+    FieldDescriptor.TYPE_ENUM: (0, 1, 2, 3, 99, -1),
+    FieldDescriptor.TYPE_UINT32: WHOLE,
+    FieldDescriptor.TYPE_UINT64: (*WHOLE, 2**53, 2**63, 2**64 - 1),
+}
+
+
 def _field(draw: random.Random, field: Any, depth: int) -> Any:
     if field.message_type:
         return message_of(draw, field.message_type._concrete_class, depth=depth + 1)
-    return draw.choice(
-        {
-            field.TYPE_STRING: TEXTS,
-            field.TYPE_BYTES: OCTETS,
-            field.TYPE_BOOL: (False, True),
-            field.TYPE_DOUBLE: (0.0, 1.0, -1.0, 1e308, 5e-324, float("nan"), float("inf")),
-            field.TYPE_ENUM: (0, 1, 2, 3, 99, -1),
-            field.TYPE_UINT32: WHOLE,
-            field.TYPE_UINT64: (*WHOLE, 2**53, 2**63, 2**64 - 1),
-        }[field.type]
-    )
+    return draw.choice(_OF_TYPE[field.type])
