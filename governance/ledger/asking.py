@@ -136,7 +136,7 @@ def rebuilt(url: str | None) -> Answer:
     Raises:
         Refused: there is no such ledger, or its entries break a rule; nothing is changed then.
     """
-    from governance.ledger import projections, schema, store, triggers
+    from governance.ledger import interlopers, projections, schema, store, triggers
     from governance.ledger.source import rows_of, writable_url
 
     with source(url, None):
@@ -147,7 +147,7 @@ def rebuilt(url: str | None) -> Answer:
         with in_one_sentence(url or ""), engine.begin() as c:
             before = {table.name: rows_of(c, table) for table in schema.PROJECTIONS}
             projections.rebuild(c)
-            guarded = triggers.restore(c)
+            guarded, taken = triggers.restore(c), interlopers.remove(c)
             rows = []
             for table in schema.PROJECTIONS:
                 made = rows_of(c, table)
@@ -161,7 +161,11 @@ def rebuilt(url: str | None) -> Answer:
         columns,
         rows,
         title="Tables made anew from the entries",
-        notes=(f"Triggers made anew: {', '.join(guarded)}.",) if guarded else (),
+        notes=[
+            f"{said}: {', '.join(names)}."
+            for said, names in (("Triggers made anew", guarded), ("Taken away", taken))
+            if names
+        ],
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sqlalchemy import column, func, inspect, select
 
-from governance.ledger import note, triggers, views
+from governance.ledger import interlopers, note, triggers, views
 from governance.ledger.opening import open_database, writable_url
 from governance.ledger.schema import (
     PROJECTIONS,
@@ -123,6 +123,10 @@ class Source(Protocol):
         """Return the triggers that should keep it append-only, and are not there."""
         ...
 
+    def interlopers(self) -> list[str]:
+        """Return what acts on the append-only tables and is none of ours."""
+        ...
+
     def altered_views(self) -> list[str]:
         """Return the views for others' tools that do not show what the tables say."""
         ...
@@ -196,6 +200,10 @@ class Database:
     def unguarded(self) -> list[str]:
         """Return the triggers that are gone, or are others than they were."""
         return triggers.missing(self.connection)
+
+    def interlopers(self) -> list[str]:
+        """Return the triggers, rules and row security that somebody added."""
+        return interlopers.found(self.connection)
 
     def altered_views(self) -> list[str]:
         """Return the views that are gone, or show something else than their tables say."""
@@ -286,6 +294,10 @@ class Export:
 
     def unguarded(self) -> list[str]:
         """Return nothing: files have no triggers; the tree alone guards them."""
+        return []
+
+    def interlopers(self) -> list[str]:
+        """Return nothing: nothing acts on files."""
         return []
 
     def altered_views(self) -> list[str]:

@@ -38,7 +38,8 @@ _NOT_NEW: Final[Mapping[str, tuple[str, ...]]] = {
 deletes the row in its way without a DELETE trigger where `recursive_triggers` is off, as on any
 connection that is not ours."""
 
-
+TABLES: Final = frozenset(_NOT_NEW)
+"""Those that are append-only."""
 _SUFFIXES: Final = ("_no_update", "_no_delete", "_no_change", "_no_truncate", "_only_new")
 NAMES: Final = tuple(f"{table}{suffix}" for table in _NOT_NEW for suffix in _SUFFIXES)
 """What the triggers of either engine are called."""

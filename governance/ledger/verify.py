@@ -200,7 +200,7 @@ def _open(source: Source, walk: Walk) -> Fault | None:
     """Return a fault where the database would let its entries be written over."""
     gone = source.unguarded()
     if not gone:
-        return _misleading(source, walk)
+        return _acted_on(source, walk) or _misleading(source, walk)
     said = f"the trigger {gone[0]} is" if len(gone) == 1 else f"{len(gone)} triggers are"
     more = "" if len(gone) == 1 else f" ({', '.join(gone)})"
     return Fault(
@@ -208,6 +208,19 @@ def _open(source: Source, walk: Walk) -> Fault | None:
         "trigger-missing",
         f"no entry is wrong, but {said} gone or changed{more}: somebody opened the database to "
         "write over it, and what no hospital has cosigned yet may have been",
+    )
+
+
+def _acted_on(source: Source, walk: Walk) -> Fault | None:
+    """Return a fault where something of somebody's swallows, changes or hides rows."""
+    others = source.interlopers()
+    if not others:
+        return None
+    return Fault(
+        walk.size,
+        "foreign-trigger",
+        f"no entry is wrong, but the database has what is none of ours: {', '.join(others)}; "
+        "what it swallows, changes or hides no reader of this database sees",
     )
 
 
