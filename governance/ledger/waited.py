@@ -10,7 +10,7 @@ from sqlalchemy import select
 from governance.ledger.lateness import was_late
 from governance.ledger.reading import names_in
 from governance.ledger.reserved import PAID_BY
-from governance.ledger.schema import contributions
+from governance.ledger.schema import contributions, rounds
 from governance.stragglers import LATE, NO_ANSWER
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 _MADE: Final = select(contributions).where(contributions.c.state == "made")
+_CLOSED: Final = select(rounds).where(rounds.c.state == "closed")
 
 
 def told(c: Connection, attempt: Row[Any]) -> Iterator[str]:
@@ -55,9 +56,17 @@ def _became(c: Connection, site: str, attempt: Row[Any]) -> str:
     """Return what became of a late update."""
     if attempt.state != "closed":
         return ", which was given up."
-    for row in reversed(_of(c, site, attempt.round + 1)):
-        if row.trained_in == attempt.round:
-            return f"; its update counts in round {row.round} (entry {row.seq})."
+    came = [one for one in _of(c, site, attempt.round + 1) if one.trained_in == attempt.round]
+    ended = c.execute(_CLOSED.where(rounds.c.round == attempt.round + 1)).first()
+    if came:
+        at = f"round {came[-1].round} (entry {came[-1].seq})"
+        if ended is None:
+            return f"; its update is up for {at}."
+        if site in names_in(ended.sites_in) and came[-1].attempt == ended.attempt:
+            return f"; its update counts in {at}."
+        return f"; its update came up for {at} and is not in."
+    if ended is None:
+        return "; no update of it has come up so far."
     return ": it had taken its task, and no update of it counts."
 
 

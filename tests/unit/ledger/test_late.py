@@ -138,6 +138,29 @@ def test_a_round_tells_who_was_late_for_good_and_who_never_answered(agreed):
     assert said in query_rounds.one_round(agreed.connection, 2).notes
 
 
+def of_round_1(fed):
+    return " ".join(query_rounds.one_round(fed.connection, 1).notes)
+
+
+def test_what_a_late_update_came_to_is_not_told_before_it_is_known(missed):
+    assert "amc was late in attempt 1; no update of it has come up so far." in of_round_1(
+        missed
+    )
+    seq = late(missed)
+    assert f"late in attempt 1; its update is up for round 2 (entry {seq})." in of_round_1(
+        missed
+    )
+
+
+def test_a_late_update_of_who_withdrew_then_is_not_said_to_count(missed):
+    seq = late(missed)
+    contribute(missed, 2, sites=("ucl",), base="m1")
+    missed.agent("amc", "consent-withdrawn", {"agreement": digest("first")})
+    missed.close(2, sites_in=["ucl"], out={"amc": "consent"}, models="m1 m2")
+    said = f"its update came up for round 2 (entry {seq}) and is not in."
+    assert said in of_round_1(missed)
+
+
 def test_a_late_update_is_told_with_the_reservation_that_paid_for_it(missed):
     asked = select(reservations.c.seq).filter_by(site="amc")
     (paid,) = missed.connection.execute(asked).scalars()
