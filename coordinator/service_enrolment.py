@@ -9,7 +9,7 @@ import grpc
 import structlog
 
 from coordinator import doors
-from coordinator.service_guard import details
+from coordinator.service_guard import details, reading
 from governance.identity.clock import check_clock
 from governance.pacing import Hush
 from protos import codec
@@ -17,55 +17,14 @@ from protos.concilium.v1 import enrolment_pb2, enrolment_pb2_grpc
 from protos.errors import ConciliumError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from coordinator.conductor import Conductor
+    from coordinator.service_guard import Handler
 
 _log = structlog.get_logger("enrolment")
 _CALLS_AT_ONCE: Final = 16
 """Of everybody who has a token yet: they are few, and none needs more than one."""
-
-
-class EnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
-    """Hand a newcomer its certificate for a one-time token and proof of its keys.
-
-    A site whose certificate has ended comes to the same door.
-    """
-
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
-        self._hush = Hush()
-
-    async def Enrol(
-        self, request: enrolment_pb2.EnrolRequest, context: Any
-    ) -> enrolment_pb2.Enrolled:
-        """Enrol, or refuse with one sentence."""
-        try:
-            asked = codec.enrol_request_in(request)
-            check_clock(self._conductor.base.now(), asked.clock)
-            return codec.enrolled_out(await self._conductor.enrol(asked))
-        except ConciliumError as problem:
-            self._tell("enrolment-refused", problem)
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details(problem))
-            raise
-
-    async def Renew(
-        self, request: enrolment_pb2.RenewalRequest, context: Any
-    ) -> enrolment_pb2.Enrolled:
-        """Renew, or refuse with one sentence."""
-        try:
-            asked = codec.renewal_request_in(request)
-            return codec.enrolled_out(await self._conductor.renew(asked))
-        except ConciliumError as problem:
-            self._tell("renewal-refused", problem)
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details(problem))
-            raise
-
-    def _tell(self, event: str, problem: ConciliumError) -> None:
-        now_s = asyncio.get_running_loop().time()
-        more = self._hush.says(event, problem.rule, at_s=now_s)
-        if more is not None:  # anybody can ask, as often as they like
-            _log.warning(event, rule=problem.rule, **more)
 
 
 class CarriedEnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
@@ -91,6 +50,64 @@ class CarriedEnrolmentService(enrolment_pb2_grpc.EnrolmentServicer):
         """Renew, or refuse with one sentence."""
         asked = codec.renewal_request_in(request)
         return codec.enrolled_out(await self._conductor.renew(asked))
+
+
+class EnrolmentService(CarriedEnrolmentService):
+    """Hand a newcomer its certificate for a one-time token and proof of its keys.
+
+    A site whose certificate has ended comes to the same door.
+    """
+
+    async def Enrol(
+        self, request: enrolment_pb2.EnrolRequest, context: Any
+    ) -> enrolment_pb2.Enrolled:
+        """Enrol, or refuse with one sentence."""
+        check_clock(self._conductor.base.now(), codec.enrol_request_in(request).clock)
+        return await super().Enrol(request, context)
+
+
+_REFUSED: Final = {"Enrol": "enrolment-refused", "Renew": "renewal-refused"}
+"""What the log says where a call is refused."""
+
+
+class Refusing:
+    """Register newcomers' calls so that whatever anybody sends is refused in a sentence."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+        self._hush = Hush()
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Leave out the unwrapped path: registered handlers serve every method."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, Handler]
+    ) -> None:
+        """Wrap and register a service's handlers."""
+        self._server.add_registered_method_handlers(
+            service, {name: self._wrap(one, _REFUSED[name]) for name, one in handlers.items()}
+        )
+
+    def _wrap(self, handler: Handler, event: str) -> Handler:
+        made: Any = handler  # grpc's stubs know the synchronous shapes alone
+        inner = reading(handler, made.unary_unary)
+
+        async def call(request: bytes, context: Any) -> Any:
+            try:
+                return await inner(request, context)
+            except ConciliumError as problem:
+                self._tell(event, problem)
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, details(problem))
+                raise
+
+        answer = handler.response_serializer
+        return grpc.unary_unary_rpc_method_handler(call, response_serializer=answer)
+
+    def _tell(self, event: str, problem: ConciliumError) -> None:
+        now_s = asyncio.get_running_loop().time()
+        more = self._hush.says(event, problem.rule, at_s=now_s)
+        if more is not None:  # anybody can ask, as often as they like
+            _log.warning(event, rule=problem.rule, **more)
 
 
 def register(conductor: Conductor, guard: Any) -> None:
@@ -148,9 +165,9 @@ class Door:
             options=doors.options(self._conductor.base.settings.limits.message),
             maximum_concurrent_rpcs=_CALLS_AT_ONCE,
         )
-        enrolment_pb2_grpc.add_EnrolmentServicer_to_server(
-            EnrolmentService(self._conductor), server
-        )
+        refusing: Any = Refusing(server)
+        service = EnrolmentService(self._conductor)
+        enrolment_pb2_grpc.add_EnrolmentServicer_to_server(service, refusing)
         try:
             server.add_secure_port(listen, self._credentials())
         except RuntimeError:

@@ -94,7 +94,7 @@ class Guard:
 
     def _wrap(self, handler: Handler, roles: frozenset[str], name: str) -> Handler:
         make, inner = _shape(handler)
-        guarded = self._guarded(_reading(handler, inner), roles, name)
+        guarded = self._guarded(reading(handler, inner), roles, name)
         return make(
             guarded,
             request_deserializer=None,
@@ -153,7 +153,7 @@ def _clock_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _reading(
+def reading(
     handler: Handler, inner: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
     """Return a handler that takes bytes, and raises PeerFault for what is no message."""

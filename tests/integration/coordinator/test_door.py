@@ -74,3 +74,22 @@ async def test_requests_that_are_refused_again_and_again_are_said_once(fed):
                     await stub.Enrol(enrolment_pb2.EnrolRequest())
     await door.set_open(False)
     assert [line["event"] for line in said].count("enrolment-refused") == 1
+
+
+async def test_bytes_that_are_no_request_are_refused_in_our_words_and_said_once(fed):
+    address = f"127.0.0.1:{free_port()}"
+    door = Door(Conductor(fed.base), address, partial(doors.newcomers, fed.base.authority))
+    await door.set_open(True)
+    root = grpc.ssl_channel_credentials(fed.base.authority.root_pem)
+    port = address.partition(":")[2]
+    with capture_logs() as said:
+        async with grpc.aio.secure_channel(f"localhost:{port}", root) as channel:
+            for name in ("Enrol", "Renew"):
+                call = channel.unary_unary(f"/concilium.v1.Enrolment/{name}")
+                for _ in range(5):
+                    with pytest.raises(grpc.aio.AioRpcError, match="malformed-message") as told:
+                        await call(b"\xff\xff\xff")
+                    assert told.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    await door.set_open(False)
+    events = [line["event"] for line in said]
+    assert events.count("enrolment-refused") == events.count("renewal-refused") == 1
