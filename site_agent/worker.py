@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
 import sys
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from site_agent.confinement import Confinement
 
 __all__ = [
-    "EvaluateJob", "Evaluated", "MeasureJob", "Measured", "TrainJob", "Trained", "Worker",
-    "worker_digest",
+    "EvaluateJob", "Evaluated", "Killed", "MeasureJob", "Measured", "TrainJob", "Trained",
+    "Worker", "worker_digest",
 ]  # fmt: skip
 
 _KINDS: Final = {
@@ -71,6 +72,16 @@ _SOURCES: Final = (
 )
 
 
+_KILLED: Final = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
+"""How a child ends that was killed; the latter where what confines it was its parent."""
+_ENDS_IN_S: Final = 5.0
+"""How long a child that says no more has to end, in seconds."""
+
+
+class Killed(Unavailable):
+    """The worker did not fail: it was killed, by somebody or for want of memory."""
+
+
 class Worker:
     """One child process that trains and evaluates, one job at a time."""
 
@@ -98,7 +109,8 @@ class Worker:
 
         Raises:
             Refused, PeerFault, Corrupt: As `training.train` says.
-            Unavailable: `worker-gone`: the child was killed or crashed; or a disk is full.
+            Killed: `worker-gone`: the child was killed.
+            Unavailable: `worker-gone`: the child crashed; or a disk is full.
         """
         return Trained.from_json(await self._call("train", job.to_json(), progress))
 
@@ -187,7 +199,7 @@ class Worker:
             self.cancel()
             raise
         if self._given_up:  # while it started
-            raise _gone()
+            raise Unavailable(**_GONE)
         return self._child
 
     def _sees_anew(self) -> bool:
@@ -215,7 +227,7 @@ async def _tell(child: asyncio.subprocess.Process, message: dict[str, Any]) -> N
         child.stdin.write(pipe.pack(message))
         await child.stdin.drain()
     except ConnectionError:
-        raise _gone() from None
+        raise await _gone(child) from None
 
 
 async def _answer(
@@ -240,7 +252,7 @@ async def _heard(child: asyncio.subprocess.Process) -> dict[str, Any]:
         head = await child.stdout.readexactly(pipe.LENGTH_BYTES)
         return pipe.unpack(await child.stdout.readexactly(pipe.length_of(head)))
     except asyncio.IncompleteReadError:
-        raise _gone() from None
+        raise await _gone(child) from None
 
 
 def _error(told: dict[str, str]) -> ConciliumError:
@@ -248,12 +260,19 @@ def _error(told: dict[str, str]) -> ConciliumError:
     return kind(told["what"], where=told["where"], todo=told["todo"], rule=told["rule"])
 
 
-def _gone() -> Unavailable:
-    return Unavailable(
-        "the training worker is gone: it was killed, or it crashed and said why on its log",
-        todo="The next task starts it again.",
-        rule="worker-gone",
-    )
+_GONE: Final = {
+    "what": "the training worker is gone: it was killed, or it crashed and said why on its log",
+    "todo": "The next task starts it again.",
+    "rule": "worker-gone",
+}
+
+
+async def _gone(child: asyncio.subprocess.Process) -> Unavailable:
+    """Return how a child ended that says no more."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ENDS_IN_S):
+            await child.wait()
+    return (Killed if child.returncode in _KILLED else Unavailable)(**_GONE)
 
 
 @cache

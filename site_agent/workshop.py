@@ -22,7 +22,7 @@ from site_agent.rounding import rounded_up_s
 from site_agent.seeding import noise_seed_of
 from site_agent.standing import standing_of
 from site_agent.store import optouts, work
-from site_agent.worker import Evaluated, EvaluateJob, MeasureJob, Trained, TrainJob, Worker
+from site_agent.worker import Evaluated, EvaluateJob, Killed, MeasureJob, Trained, TrainJob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -45,7 +45,9 @@ _log = structlog.get_logger("worker")
 T = TypeVar("T")
 
 TRIES: Final = 3
-"""How often a task is begun anew, under its one reservation, when the worker dies."""
+"""How often a task is begun, under its one reservation, where the worker crashes."""
+KILLS: Final = 20
+"""How often where it is killed: that says nothing of the task, unless memory ran out."""
 GONE: Final = "worker-gone"
 LOOK_AGAIN_S: Final = 5.0
 """The clock is looked at this often for the edge of quiet hours: it may be set meanwhile."""
@@ -280,14 +282,16 @@ class Workshop:
 
 async def _tried(attempt: Callable[[], Awaitable[T]], held: Held) -> T:
     """Try again with a new worker when one dies; the last time let it be known."""
-    for number in range(1, TRIES):
+    crashes = kills = 0
+    while True:
         try:
             return await attempt()
         except Unavailable as problem:
-            if problem.rule != GONE:
+            killed = isinstance(problem, Killed)
+            kills, crashes = kills + killed, crashes + (not killed)
+            if problem.rule != GONE or crashes >= TRIES or kills >= KILLS:
                 raise
-            _log.warning("worker-died", task=held.task.task, attempt=number)
-    return await attempt()
+            _log.warning("worker-died", task=held.task.task, attempt=kills + crashes)
 
 
 def _emptied(out: Path) -> None:

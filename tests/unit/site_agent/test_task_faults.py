@@ -12,6 +12,7 @@ from protos.errors import Corrupt, Refused, Unavailable
 from protos.words import TaskAnswer
 from site_agent.agent import TaskState
 from site_agent.store import journal, notes
+from site_agent.workshop import KILLS, TRIES
 
 
 async def test_a_worker_that_dies_trains_anew_under_the_same_reservation(bench, charite):
@@ -30,6 +31,23 @@ async def test_a_worker_that_always_dies_fails_the_task_and_the_next_one_goes_on
     await bench.reserved(task)
     assert (await bench.until(task, TaskState.FAILED)).rule == "worker-gone"
     await bench.done(document, round_=2)
+
+
+async def test_a_worker_that_is_killed_again_and_again_trains_anew_and_pays_once(
+    bench, charite
+):
+    bench.worker.kills = KILLS - 1
+    bench.worker.deaths = TRIES - 1
+    await bench.done(charite.consented())
+    assert len(bench.worker.jobs) == KILLS + TRIES - 1
+    assert len(charite.spent()) == 1
+
+
+async def test_a_worker_that_is_killed_without_end_fails_the_task(bench, charite):
+    bench.worker.kills = KILLS
+    task = bench.offer(charite.consented())
+    await bench.reserved(task)
+    assert (await bench.until(task, TaskState.FAILED)).rule == "worker-gone"
 
 
 async def test_a_disk_that_is_full_while_a_worker_writes_is_waited_out(

@@ -20,6 +20,7 @@ from site_agent.session import Presence
 from site_agent.store import journal
 from site_agent.store.copy import Copy
 from site_agent.witness import Witness
+from site_agent.worker import Killed
 from site_agent.workshop import Workshop
 
 PATIENCE_S = 120
@@ -31,7 +32,7 @@ class ScriptedWorker:
 
     def __init__(self):
         self.jobs = []
-        self.deaths = 0
+        self.deaths = self.kills = 0
         self.error = None
         self.hang = None
         self.control = False
@@ -62,6 +63,9 @@ class ScriptedWorker:
             except asyncio.CancelledError:
                 self.killed += 1
                 raise
+        if self.kills:
+            self.kills -= 1
+            raise Killed("gone", rule="worker-gone")
         if self.deaths:
             self.deaths -= 1
             raise Unavailable("gone", rule="worker-gone")

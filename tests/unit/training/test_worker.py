@@ -18,7 +18,7 @@ from protos.errors import Refused, Unavailable
 from site_agent import pipe
 from site_agent.evaluation import evaluate
 from site_agent.training import train
-from site_agent.worker import Worker, worker_digest
+from site_agent.worker import Killed, Worker, worker_digest
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -128,11 +128,24 @@ async def test_killed_child_is_unavailable_and_the_next_call_starts_another(hosp
     await begun.wait()
     first = worker._child.pid
     os.kill(first, signal.SIGKILL)
-    with pytest.raises(Unavailable) as error:
+    with pytest.raises(Killed) as error:
         await training
     assert error.value.rule == "worker-gone"
     assert (await worker.train(hospital("short").job(), nothing)).steps == 5
     assert worker._child.pid != first
+
+
+@asked
+async def test_a_child_that_crashes_was_not_killed(hospital, worker):
+    begun = asyncio.Event()
+    job = hospital(round__local=LONG).job()
+    training = asyncio.create_task(worker.train(job, lambda _: begun.set()))
+    await begun.wait()
+    os.kill(worker._child.pid, signal.SIGSEGV)
+    with pytest.raises(Unavailable) as error:
+        await training
+    assert error.value.rule == "worker-gone"
+    assert not isinstance(error.value, Killed)
 
 
 @asked
