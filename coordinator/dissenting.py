@@ -24,7 +24,8 @@ def lines(dissents: Sequence[Dissent], drafted: Document | None = None) -> Itera
     fields = _flat("", drafted.fields()) if drafted is not None else None
     for one in dissents:
         why = f": «{one.reason}»" if one.reason else ""
-        yield f"{one.site} {one.state} the proposal{why}"
+        said = "objected to" if one.state == "objected" else one.state
+        yield f"{one.site} {said} the proposal{why}"
         wished = changes(one)
         if wished is None:
             yield "  its counter-proposal cannot be read"

@@ -40,7 +40,7 @@ def status(m: Membership) -> Answer:
         rows=rows,
         title=f"{m.site} in {m.federation}",
         notes=[
-            *_sentences(said),
+            *(m.store.look(lambda c: _gone(c, m)) or _sentences(said)),
             *freshness.warnings(live, m.settings),
             *_asked(rows, changes),
             *stored[0],
@@ -54,6 +54,15 @@ def _live_of(live: dict[str, object] | None, federation: str) -> dict[str, objec
     told = (live or {}).get("federations", [])
     known = told if isinstance(told, list) else []
     return next((one for one in known if one.get("federation") == federation), {})
+
+
+def _gone(c: Connection, m: Membership) -> list[str]:
+    """Say that this hospital left and is served no more, where it did."""
+    if not notes.note(c, m.federation, notes.LEFT):
+        return []
+    kept = m.premises.exit_of(m.federation)
+    proof = f"; the certificate of it is {kept}" if kept.exists() else ""
+    return [f"This hospital has left {m.federation}{proof}.", "To come back it enrols anew."]
 
 
 def _sentences(said: dict[str, object]) -> list[str]:

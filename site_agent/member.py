@@ -92,8 +92,7 @@ class Member:
         """
         stopped = removed = ""
         try:
-            if not await self._noted(notes.LEFT):
-                await self._serve()
+            await self._serve()
         except* Left:
             _log.info("served-to-the-end", federation=self.m.federation)
         except* Removed as found:
@@ -115,6 +114,8 @@ class Member:
 
     async def _serve(self) -> None:
         federation = self.m.federation
+        if await self._noted(notes.LEFT):
+            raise Left
         if not await self.m.store.ask(partial(has_left, federation=federation)):
             await _for_ever(self._started, federation)
         async with asyncio.TaskGroup() as group:

@@ -7,6 +7,7 @@ from hospital import FEDERATION
 from governance.consent import Consent
 from site_agent.agent import TaskState
 from site_agent.standing import has_left, standing_of
+from site_agent.store import notes
 
 
 def left(hospital):
@@ -42,6 +43,19 @@ def test_leaving_counts_at_once_while_the_agent_and_the_coordinator_are_away(
     standing = today.store.look(lambda c: standing_of(c, FEDERATION, document.digest))
     assert standing.state is Consent.WITHDRAWN
     assert today.held(task).state is TaskState.CANCELLED
+
+
+def test_status_of_who_has_left_asks_for_no_agent(program, today):
+    today.consented()
+    kept = today.premises.exit_of(FEDERATION)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(b"{}")
+    today.store.now(lambda c: notes.set_note(c, FEDERATION, notes.LEFT, "yes"))
+    code, out, _ = program("status", "--site", today.file)
+    words = " ".join(out.split())
+    assert code == 0
+    assert f"This hospital has left {FEDERATION}; the certificate of it is {kept}" in words
+    assert "concilium-site run" not in words
 
 
 def test_leaving_twice_is_refused(program, today, secret):
