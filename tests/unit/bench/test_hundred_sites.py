@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -20,14 +21,17 @@ def logs():
 
 
 @pytest.mark.slow
-def test_each_step_of_a_round_that_one_hospital_is_lost_in_has_its_seconds(monkeypatch, capsys):
+def test_each_step_of_a_round_that_one_hospital_is_lost_in_has_its_seconds(
+    monkeypatch, tmp_path
+):
     monkeypatch.syspath_prepend(str(BENCH))
     monkeypatch.setattr(sys, "path", [*sys.path])
     import hundred_sites
 
-    asked = ["--sites", "4", "--lost", "1", "--parameters", "50"]
+    out = tmp_path / "bench.json"
+    asked = ["--sites", "4", "--lost", "1", "--parameters", "50", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["hundred_sites.py", *asked])
     assert hundred_sites.main() == 0
-    told = capsys.readouterr().out
-    for step in (*hundred_sites.STEPS.values(), "the round"):
-        assert step in told
+    figures = {figure["figure"]: figure for figure in json.loads(out.read_text())}
+    assert set(figures) > {*hundred_sites.STEPS.values(), "the round"}
+    assert all(figure["value"] > 0 < figure["reference"] for figure in figures.values())
