@@ -199,7 +199,7 @@ class Worker:
             self.cancel()
             raise
         if self._given_up:  # while it started
-            raise Unavailable(**_GONE)
+            raise _gone(Unavailable)
         return self._child
 
     def _sees_anew(self) -> bool:
@@ -227,7 +227,7 @@ async def _tell(child: asyncio.subprocess.Process, message: dict[str, Any]) -> N
         child.stdin.write(pipe.pack(message))
         await child.stdin.drain()
     except ConnectionError:
-        raise await _gone(child) from None
+        raise await _ended(child) from None
 
 
 async def _answer(
@@ -252,7 +252,7 @@ async def _heard(child: asyncio.subprocess.Process) -> dict[str, Any]:
         head = await child.stdout.readexactly(pipe.LENGTH_BYTES)
         return pipe.unpack(await child.stdout.readexactly(pipe.length_of(head)))
     except asyncio.IncompleteReadError:
-        raise await _gone(child) from None
+        raise await _ended(child) from None
 
 
 def _error(told: dict[str, str]) -> ConciliumError:
@@ -260,19 +260,20 @@ def _error(told: dict[str, str]) -> ConciliumError:
     return kind(told["what"], where=told["where"], todo=told["todo"], rule=told["rule"])
 
 
-_GONE: Final = {
-    "what": "the training worker is gone: it was killed, or it crashed and said why on its log",
-    "todo": "The next task starts it again.",
-    "rule": "worker-gone",
-}
+def _gone(kind: type[Unavailable]) -> Unavailable:
+    return kind(
+        "the training worker is gone: it was killed, or it crashed and said why on its log",
+        todo="The next task starts it again.",
+        rule="worker-gone",
+    )
 
 
-async def _gone(child: asyncio.subprocess.Process) -> Unavailable:
+async def _ended(child: asyncio.subprocess.Process) -> Unavailable:
     """Return how a child ended that says no more."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_ENDS_IN_S):
             await child.wait()
-    return (Killed if child.returncode in _KILLED else Unavailable)(**_GONE)
+    return _gone(Killed if child.returncode in _KILLED else Unavailable)
 
 
 @cache

@@ -27,7 +27,7 @@ def exits(
     """
     from governance.ledger import asking, query_exits
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         hidden = frozenset({"agreement", "asked_by", "closed", "still_due"})
         asking.say(query_exits.exits_held(c, site=site, at=at), form, hidden=hidden)
 

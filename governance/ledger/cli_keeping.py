@@ -30,7 +30,7 @@ def patients(
     from governance.ledger import asking, query_patients
 
     page = paging.asked(limit, after, all_=all_)
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         asking.say(query_patients.patients(c, site=site, page=page), form)
 
 
@@ -44,7 +44,7 @@ def members(
     """
     from governance.ledger import asking, query_members
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         hidden = frozenset({"since"})
         asking.say(query_members.members(c, site=site), form, hidden=hidden)
 

@@ -51,9 +51,17 @@ All = Annotated[bool, typer.Option("--all", help="Every row, however many there 
 
 
 @contextmanager
-def opened(url: str | None, export: Path | None) -> Iterator[Connection]:
-    """Give a ledger to ask: the database, or the export taken into one in memory."""
-    from governance.ledger import asking
+def opened(
+    url: str | None, export: Path | None, *, site: str | None = None
+) -> Iterator[Connection]:
+    """Give a ledger to ask: the database, or the export taken into one in memory.
+
+    Raises:
+        Refused: there is no such ledger, or no such hospital was ever in it.
+    """
+    from governance.ledger import asking, query_members
 
     with asking.ledger(url, export) as connection:
+        if site is not None:
+            query_members.check_known(connection, site)
         yield connection

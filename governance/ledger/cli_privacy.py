@@ -30,7 +30,7 @@ def statistics(
     from governance.ledger import asking, query_privacy
 
     page = paging.asked(limit, after, all_=all_)
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         asking.say(query_privacy.statistics(c, site=site, page=page), form)
 
 

@@ -70,7 +70,7 @@ def consents(
     """
     from governance.ledger import asking, queries, query_agreed
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         if history:
             steps = query_agreed.consent_history(c, site=site)
             asking.say(steps, form, hidden=frozenset({"until", "review"}))
@@ -99,7 +99,7 @@ def rounds(
     """
     from governance.ledger import asking, query_rounds
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         page = paging.asked(limit, after, all_=all_)
         wanted = state and state.value
         answer = query_rounds.rounds_held(c, site=site, state=wanted, at=at, page=page)
@@ -151,7 +151,7 @@ def contributions(
     """
     from governance.ledger import asking, query_covered
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         answer = query_covered.contributions_covered(
             c,
             site=site,
@@ -176,7 +176,7 @@ def spending(
     """
     from governance.ledger import asking, queries
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         asking.say(queries.spent(c, site=site, at=at), form)
 
 
@@ -198,7 +198,7 @@ def lineage(
     from governance.ledger import asking, query_lineage
 
     page = paging.asked(limit, after, all_=all_)
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         asking.say(query_lineage.lineage(c, model, site=site, page=page), form)
 
 
@@ -236,6 +236,6 @@ def certificates(
     """
     from governance.ledger import asking, queries
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         answer = queries.certificates_issued(c, now=datetime.now(UTC), site=site, at=at)
         asking.say(answer, form)

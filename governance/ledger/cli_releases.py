@@ -32,7 +32,7 @@ def releases(
     """
     from governance.ledger import asking, query_releases
 
-    with opened(url, export) as c:
+    with opened(url, export, site=site) as c:
         if name:
             asking.say(query_releases.one_release(c, name), form)
             return

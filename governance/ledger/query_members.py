@@ -11,8 +11,9 @@ from sqlalchemy import Row, Select, select, text
 
 from governance.counts import count
 from governance.ledger.reading import names_in, received_at
-from governance.ledger.schema import entries, rounds
+from governance.ledger.schema import entries, keys, rounds
 from governance.terminal import Answer
+from protos.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,6 +89,18 @@ class _Part:
     renewed: bool = False
 
 
+def check_known(c: Connection, site: str) -> None:
+    """Refuse a site that never was in this log; raises Refused."""
+    asked = select(keys.c.name).where(keys.c.role == "site").distinct().order_by(keys.c.name)
+    names = c.execute(asked).scalars().all()
+    if site not in names:
+        known = ", ".join(names)
+        raise Refused(
+            f"no hospital of the name {site} was ever in this record; in it: {known}",
+            rule="no-such-site",
+        )
+
+
 def members(c: Connection, *, site: str | None = None) -> Answer:
     """Say from which round each site joined, or came back, and what began and ended its part.
 
@@ -111,7 +124,6 @@ def members(c: Connection, *, site: str | None = None) -> Answer:
         _MEMBERS,
         rows,
         title=f"{count(len(parts), 'site')}, {_back(back)}",
-        notes=() if rows else ("There is no such site.",),
         facts={"sites": len(parts), "came_back": back},
     )
 

@@ -66,6 +66,17 @@ def trust_file(keys, path, sites=("amc", "kul", "ucl", "usz")):
     return path
 
 
+# --- questions -----------------------------------------------------------------------------
+
+
+def test_a_question_about_a_hospital_that_never_was_in_the_record_is_refused(run, ledger):
+    for question in ("spending", "consents", "contributions", "members"):
+        code, out, err = run(question, "--url", ledger.path, "--site", "amx")
+        assert (code, out) == (2, "")
+        assert "no hospital of the name amx was ever in this record; in it: amc, kul" in err
+        assert "[no-such-site]" in err
+
+
 # --- verify --------------------------------------------------------------------------------
 
 
