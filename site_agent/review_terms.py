@@ -9,6 +9,7 @@ from governance.agreement import meaning_compression
 from governance.agreement.meaning_training import installed, parameters
 from governance.agreement.phrases import listed
 from governance.counts import count
+from governance.stragglers import NEXT_ROUND
 from governance.yaml_values import duration_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def leaves(agreement: Agreement) -> Iterator[str]:
     size = 4 * numbers if whole else meaning_compression.sent_bytes(agreement)
     yield (
         f"Each round (again after one that failed): an update of {count(numbers, 'number')}, "
-        f"{_size(size)}, {guard}. Read by {reader}."
+        f"{_size(size)}, {guard}. Read by {reader}.{_late(agreement)}"
     )
     yield from meaning_compression.compression_said(agreement)
     yield _figures(agreement)
@@ -100,6 +101,12 @@ def leaves(agreement: Agreement) -> Iterator[str]:
         f"Nothing else: no record, no patient's name, no {other}statistic of your data. Each "
         "message is listed by `concilium-site sent`."
     )
+
+
+def _late(agreement: Agreement) -> str:
+    if agreement.round.late != NEXT_ROUND:
+        return ""
+    return " One that is too late counts in the next round, in place of a training for it."
 
 
 def _readers(agreement: Agreement) -> str:

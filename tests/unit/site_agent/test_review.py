@@ -38,6 +38,12 @@ def test_figures_by_subgroup_are_said_where_the_agreement_names_them(charite):
     assert "Also by subgroup (band): no group under 12" in text.replace("\n    ", " ")
 
 
+def test_what_becomes_of_a_late_update_is_said_where_it_still_counts(charite):
+    assert "too late" not in review(charite, charite.proposed()).text
+    text = review(charite, charite.proposed(round__late="next-round")).text
+    assert "too late counts in the next round, in place of" in text.replace("\n    ", " ")
+
+
 def test_its_digest_is_that_of_the_very_text(charite):
     reviewed = review(charite, charite.proposed())
     assert reviewed.digest == hashlib.sha256(reviewed.text.encode()).hexdigest()
