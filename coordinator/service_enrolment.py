@@ -176,6 +176,6 @@ class Door:
                 todo="Free it, or name another under enrolment.listen in coordinator.yaml.",
                 rule="port-in-use",
             ) from None
+        self._server = server  # first: one whose start is cut short listens, and is to be closed
         await server.start()
-        self._server = server
         _log.info("enrolment-open", listen=listen)

@@ -93,3 +93,17 @@ async def test_bytes_that_are_no_request_are_refused_in_our_words_and_said_once(
     await door.set_open(False)
     events = [line["event"] for line in said]
     assert events.count("enrolment-refused") == events.count("renewal-refused") == 1
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_door_whose_opening_was_cut_short_is_closed_with_it(fed, turns):
+    address = f"127.0.0.1:{free_port()}"
+    door = Door(Conductor(fed.base), address, partial(doors.newcomers, fed.base.authority))
+    opening = asyncio.create_task(door.set_open(True))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    await door.set_open(False)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*address.split(":"))
