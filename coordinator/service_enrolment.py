@@ -176,6 +176,7 @@ class Door:
                 todo="Free it, or name another under enrolment.listen in coordinator.yaml.",
                 rule="port-in-use",
             ) from None
-        self._server = server  # first: one whose start is cut short listens, and is to be closed
+        # Before its start: one that is cut short in it listens, and is to be closed.
+        self._server = server
         await server.start()
         _log.info("enrolment-open", listen=listen)
