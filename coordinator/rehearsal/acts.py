@@ -27,6 +27,7 @@ _LOOK_EVERY_S: Final = 0.15
 _ROUNDS_EVERY_S: Final = 0.5
 """A look at the rounds costs the coordinator some milliseconds."""
 _START_S: Final = 60.0
+_MORE_FOR_EACH_S: Final = 4.0
 _tick = threading.Event()
 
 
@@ -59,7 +60,7 @@ def _operator(roles: Cast) -> str:
 
 
 def _until_it_answers(roles: Cast, stage: Stage) -> None:
-    end = time.monotonic() + _START_S
+    end = time.monotonic() + _patience_s(roles)
     while True:
         try:
             with open_console(roles.coordinator, None) as console:
@@ -143,7 +144,7 @@ def train(stage: Stage, progress: Progress, console: Console) -> tuple[Ended, ..
 def let_finish(roles: Cast, stage: Stage, progress: Progress) -> None:
     """Wait until every hospital has the final model and has cosigned the last checkpoint."""
     progress.step("Handing the final model to every hospital")
-    end = time.monotonic() + _START_S
+    end = time.monotonic() + _patience_s(roles)
     while not _all_have_it(roles):
         stage.watch()
         if time.monotonic() > end:
@@ -159,8 +160,13 @@ def _all_have_it(roles: Cast) -> bool:
     return chronology.witnesses(roles.database) == len(roles.names)
 
 
+def _patience_s(roles: Cast) -> float:
+    """Return how long the programs may take that all start at once on this machine."""
+    return _START_S + _MORE_FOR_EACH_S * len(roles.names)
+
+
 def _until(roles: Cast, stage: Stage, progress: Progress, reached: _Reached) -> None:
-    end = time.monotonic() + _START_S
+    end = time.monotonic() + _patience_s(roles)
     with open_console(roles.coordinator, None) as console:
         while not reached(report := console.status()):
             progress.show(report)
